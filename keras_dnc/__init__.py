@@ -1,0 +1,34 @@
+"""Memory-augmented neural networks for Keras 3.
+
+Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backends.
+"""
+
+from keras_dnc.core.content import CosineWeights
+from keras_dnc.core.controllers import FeedForwardController
+from keras_dnc.core.interface import Interface
+from keras_dnc.core.state import MemoryCell
+from keras_dnc.dnc.access import MemoryAccess
+from keras_dnc.dnc.access import MemoryAccessState
+from keras_dnc.dnc.addressing import Freeness
+from keras_dnc.dnc.addressing import TemporalLinkage
+from keras_dnc.dnc.addressing import TemporalLinkageState
+from keras_dnc.dnc.cell import DNCCell
+from keras_dnc.dnc.cell import DNCState
+from keras_dnc.dnc.checkpoint import load_deepmind_weights
+
+__all__ = [
+    "CosineWeights",
+    "DNCCell",
+    "DNCState",
+    "FeedForwardController",
+    "Freeness",
+    "Interface",
+    "MemoryAccess",
+    "MemoryAccessState",
+    "MemoryCell",
+    "TemporalLinkage",
+    "TemporalLinkageState",
+    "load_deepmind_weights",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,16 @@
+"""What two or more papers share. Imports keras only.
+
+Reading order: `state` (named state and the flat list `keras.layers.RNN` sees),
+`content` (addressing by similarity), `interface` (the controls a controller emits),
+`controllers`, and `arguments` (how bad input is refused).
+
+Legend of shape names, one for the whole package:
+
+    batch          sequences in a batch
+    time           steps of a sequence
+    memory_size    N, slots of the memory
+    word_size      W, numbers in a slot
+    num_reads      R, read heads
+    num_writes     write heads
+    output_size    numbers in an output
+"""

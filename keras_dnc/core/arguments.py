@@ -1,0 +1,55 @@
+"""Refuse bad arguments early, in Keras's form: argument, rule, received."""
+
+import numbers
+
+
+def check_positive_integer(name, value):
+    """Raise a `ValueError` unless `value` is an integer of at least 1."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or value < 1:
+        raise ValueError(
+            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
+        )
+
+
+def check_positive_or_none(name, value):
+    """Raise a `ValueError` unless `value` is `None` or a number above 0."""
+    if value is None:
+        return
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not value > 0:
+        raise ValueError(
+            f"Argument `{name}` must be a positive number or None. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Raise a `ValueError` unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(
+            f"Argument `{name}` must be one of {sorted(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def check_shape(name, shape, expected):
+    """Raise a `ValueError` unless `shape` fits the legend names in `expected`.
+
+    Args:
+        name: Name of the argument that has the shape.
+        shape: Its shape; unknown axes are `None`.
+        expected: One entry per axis: an integer, or a legend name such as `"batch"`
+            where any size is right.
+    """
+    shape = tuple(shape)
+    fits = len(shape) == len(expected) and all(
+        isinstance(want, str) or got is None or got == want
+        for got, want in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        legend = ", ".join(str(axis) for axis in expected)
+        raise ValueError(
+            f"Argument `{name}` must have shape ({legend}). "
+            f"Received: {name} of shape {shape}"
+        )

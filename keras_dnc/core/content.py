@@ -1,0 +1,114 @@
+"""Addressing by content: weights over slots from the similarity of keys and rows.
+
+Shared by every paper since the Neural Turing Machine (Graves et al. 2014).
+"""
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import check_choice
+from keras_dnc.core.arguments import check_shape
+
+_EPSILON = 1e-6  # keeps norm and quotient, and their gradients, finite at zero memory
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+def oneplus(x):
+    """Squash to above 1: `oneplus(x) = 1 + log(1 + exp(x))` (Graves et al. 2016)."""
+    return 1.0 + ops.softplus(x)
+
+
+STRENGTHS = {"softplus": ops.softplus, "oneplus": oneplus}
+
+
+def weighted_softmax(scores, strengths):
+    """Softmax over slots, sharpened by one strength per head.
+
+    Args:
+        scores: `(batch, heads, memory_size)`.
+        strengths: `(batch, heads)`, at least 0.
+
+    Returns:
+        `(batch, heads, memory_size)`, rows sum to 1.
+    """
+    return ops.softmax(scores * ops.expand_dims(strengths, -1), axis=-1)
+
+
+def cosine_similarity(memory, keys):
+    """Cosine of the angle between each key and each row of memory.
+
+    Args:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+
+    Returns:
+        `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
+    """
+    dot = ops.matmul(keys, ops.transpose(memory, (0, 2, 1)))
+    key_norms = ops.expand_dims(_norm(keys), 2)
+    memory_norms = ops.expand_dims(_norm(memory), 1)
+    return dot / (key_norms * memory_norms + _EPSILON)
+
+
+def _norm(vectors):
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1) + _EPSILON)
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class CosineWeights(keras.layers.Layer):
+    r"""Content-based addressing.
+
+    $$C(M, k, \beta)_i = \mathrm{softmax}_i(\sigma(\beta) \cos(k, M_i))$$
+
+    Departures: Graves et al. 2016 squash the strength with `oneplus`; deepmind/dnc
+    with `softplus`, which is the default here, so that numbers equal theirs.
+
+    Args:
+        strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+        strengths: `(batch, heads)`, any real number, before squashing.
+
+    Returns:
+        Weights, `(batch, heads, memory_size)`, rows sum to 1.
+
+    Raises:
+        ValueError: `strength` is neither of the two, or a call argument has the
+            wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> memory = np.array([[[1.0, 0.0], [0.0, 1.0]]], "float32")
+        >>> weights = CosineWeights()(memory, memory[:, :1], np.array([[50.0]]))
+        >>> [round(float(w), 3) for w in weights[0, 0]]
+        [1.0, 0.0]
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, eq. 5-6.
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, Methods, "Content-based addressing".
+    """
+
+    def __init__(self, strength="softplus", **kwargs):
+        super().__init__(**kwargs)
+        check_choice("strength", strength, STRENGTHS)
+        self.strength = strength
+
+    def call(self, memory, keys, strengths):
+        """Compare keys with rows and sharpen."""
+        check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
+        check_shape("keys", keys.shape, ("batch", "heads", memory.shape[2]))
+        check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
+        sharpness = STRENGTHS[self.strength](strengths)
+        return weighted_softmax(cosine_similarity(memory, keys), sharpness)
+
+    def compute_output_shape(self, memory_shape, keys_shape, strengths_shape):
+        """Give the shape of the weights."""
+        return (memory_shape[0], keys_shape[1], memory_shape[1])
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "strength": self.strength}

@@ -1,0 +1,111 @@
+"""Controllers: the networks that drive a memory. Any Keras RNN cell is one."""
+
+import keras
+from keras import ops
+from keras import tree
+
+from keras_dnc.core.arguments import check_positive_integer
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class FeedForwardController(keras.layers.Layer):
+    """A controller without memory of its own, as an RNN cell.
+
+    All recurrence then runs through the external memory, whose use becomes easier to
+    read (Graves et al. 2014, section 3.3.1). The only state is the previous output,
+    which Keras's masked loop asks of a cell; the controller itself never reads it.
+
+    Args:
+        units: Numbers in the output.
+        activation: Keras activation, by name or as a function.
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: `[previous_output]`, `(batch, units)`.
+
+    Returns:
+        `(output, [output])`, `(batch, units)`.
+
+    Raises:
+        ValueError: `units` is no positive integer.
+
+    Example:
+        >>> import keras_dnc
+        >>> controller = keras_dnc.FeedForwardController(64)
+        >>> cell = keras_dnc.DNCCell(output_size=3, controller=controller)
+        >>> cell.controller.units
+        64
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, section 3.3.1.
+    """
+
+    def __init__(self, units, activation="tanh", **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("units", units)
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.state_size = [units]
+        self.output_size = units
+
+    def build(self, input_shape):
+        """Create the dense layer."""
+        self.dense = keras.layers.Dense(
+            self.units, self.activation, dtype=self.dtype_policy, name="dense"
+        )
+        self.dense.build(input_shape)
+
+    def call(self, inputs, states):
+        """Give the dense layer's output, and keep it as the state."""
+        output = self.dense(inputs)
+        return output, [output]
+
+    def get_initial_state(self, batch_size=None):
+        """Give zeros, `[(batch, units)]`."""
+        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)]
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+
+def as_controller(controller, dtype):
+    """Give the RNN cell that `controller` stands for.
+
+    Args:
+        controller: Units of an LSTM, or any RNN cell whose states are rank 2.
+        dtype: Policy of the LSTM.
+
+    Returns:
+        A Keras RNN cell.
+
+    Raises:
+        ValueError: `controller` is neither.
+    """
+    if isinstance(controller, int) and not isinstance(controller, bool):
+        check_positive_integer("controller", controller)
+        return keras.layers.LSTMCell(controller, dtype=dtype, name="controller")
+    sizes = tree.flatten(getattr(controller, "state_size", None))
+    is_cell = callable(controller) and all(isinstance(size, int) for size in sizes)
+    if not is_cell or not sizes:
+        raise ValueError(
+            "Argument `controller` must be a positive integer (LSTM units) or a Keras "
+            "RNN cell (a layer with `call(inputs, states)` and an integer `state_size` "
+            f"for each state). Received: controller={controller!r}"
+        )
+    return controller
+
+
+def controller_state_shapes(controller):
+    """Nested list of the shapes of one sample's states, as `controller` takes them."""
+    sizes = controller.state_size
+    return [(sizes,)] if isinstance(sizes, int) else tree.map_structure(_shape, sizes)
+
+
+def _shape(size):
+    return (size,)

@@ -1,0 +1,221 @@
+"""Named state inside a cell, a flat list of rank-2 tensors at the border with Keras.
+
+`keras.layers.RNN` carries a list of `(batch, features)` tensors from step to step. Any
+other rank breaks under masks, and an axis that happens to equal the batch is masked
+along the wrong axis without an error. A memory cell thinks in named tensors of real
+shapes instead. `MemoryCell` stands at the border and translates.
+"""
+
+import math
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+from keras import tree
+
+# Keras primes dropout masks before its loop only for this class, which it does not
+# export: a mask first made inside the loop is a leaked tracer on JAX.
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+from keras_dnc.core.arguments import check_shape
+
+_HALF_PRECISION = ("float16", "bfloat16")
+
+
+class StepRecord(NamedTuple):
+    """What one step of a memory cell gives.
+
+    Attributes:
+        state: The new state, a NamedTuple of the cell's own; its first field is the
+            output of the step, `(batch, output_size)`.
+        controls: What the controller asked of the memory, a NamedTuple.
+    """
+
+    state: Any
+    controls: Any
+
+
+class MemoryCell(keras.layers.Layer, DropoutRNNCell):
+    """Base of every recurrent cell with an external memory.
+
+    A subclass gives `state_shapes`, `build` and `step`; this class gives everything
+    that `keras.layers.RNN` asks of a cell: `state_size`, `call`, `get_initial_state`,
+    and the controller's dropout masks.
+
+    Precision: under a mixed or half-precision policy only the controller computes in
+    half precision; the memory and its addressing stay in float32, because weights over
+    many slots and products over time lose their meaning in 11 bits.
+
+    Args:
+        dtype: Policy of the controller; the cell's own is float32 where this one
+            computes in half precision, and the same otherwise.
+        **kwargs: `name` and `trainable`, as in `keras.layers.Layer`.
+
+    Attributes:
+        controller: The recurrent cell that drives the memory.
+        controller_dtype_policy: The policy given as `dtype`.
+    """
+
+    def __init__(self, dtype=None, **kwargs):
+        policy = keras.dtype_policies.get(dtype)
+        halves = policy.compute_dtype in _HALF_PRECISION
+        super().__init__(dtype="float32" if halves else policy, **kwargs)
+        self.controller_dtype_policy = policy
+
+    @property
+    def state_shapes(self):
+        """The cell's state NamedTuple, with the shape of one sample at each leaf.
+
+        The first leaf is the previous output, `(output_size,)`: Keras's loop on JAX
+        takes the first state as the output of a masked step.
+        """
+        raise NotImplementedError
+
+    def step(self, inputs, state):
+        """Take one step in named state.
+
+        Args:
+            inputs: `(batch, features)`.
+            state: The cell's state NamedTuple, real shapes.
+
+        Returns:
+            A `StepRecord`.
+        """
+        raise NotImplementedError
+
+    def controller_input_size(self, input_size):
+        """Width of what the controller sees for `input_size` features."""
+        raise NotImplementedError
+
+    def call(self, inputs, states, training=False):
+        """Take one step at the border with Keras.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: List of `(batch, size)`, one entry per number in `state_size`.
+            training: Whether dropout is on; reaches the controller by Keras's own
+                call context.
+
+        Returns:
+            `(output, states)`: `(batch, output_size)` and the new list.
+        """
+        check_shape("inputs", inputs.shape, ("batch", "features"))
+        state = self.step(inputs, self.unflatten(states)).state
+        return tree.flatten(state)[0], self.flatten(state)
+
+    @property
+    def state_size(self):
+        """Features of each rank-2 state, in the order of `flatten`."""
+        return tree.flatten(tree.map_shape_structure(math.prod, self.state_shapes))
+
+    def flatten(self, state):
+        """Turn named state into the flat list that `keras.layers.RNN` carries."""
+        return [
+            ops.reshape(tensor, (-1, size))
+            for tensor, size in zip(tree.flatten(state), self.state_size, strict=True)
+        ]
+
+    def unflatten(self, states):
+        """Turn the flat list of `keras.layers.RNN` into named state, real shapes.
+
+        Args:
+            states: List of `(batch, size)`, one entry per number in `state_size`.
+
+        Returns:
+            The cell's state NamedTuple, each leaf `(batch, *shape)`.
+
+        Raises:
+            ValueError: A wrong number of states, or a state of the wrong shape.
+        """
+        states = tree.flatten(states)
+        if len(states) != len(self.state_size):
+            raise ValueError(
+                f"Argument `states` must be a list of {len(self.state_size)} tensors. "
+                f"Received: {len(states)} tensors"
+            )
+        for index, (tensor, size) in enumerate(
+            zip(states, self.state_size, strict=True)
+        ):
+            check_shape(f"states[{index}]", tensor.shape, ("batch", size))
+        leaves = iter(states)
+        return tree.map_shape_structure(
+            lambda shape: ops.reshape(next(leaves), (-1, *shape)), self.state_shapes
+        )
+
+    def get_initial_state(self, batch_size=None):
+        """Give the all-zero state, with the controller's own initial state inside.
+
+        Args:
+            batch_size: Sequences in the batch, an integer or a scalar tensor.
+
+        Returns:
+            List of `(batch, size)`, one entry per number in `state_size`.
+        """
+        zeros = [
+            ops.zeros((batch_size, size), dtype=self.compute_dtype)
+            for size in self.state_size
+        ]
+        if not hasattr(self.controller, "get_initial_state"):
+            return zeros
+        controller_state = self.controller.get_initial_state(batch_size=batch_size)
+        state = self.unflatten(zeros)._replace(
+            controller=tree.map_structure(
+                lambda tensor: ops.cast(tensor, self.compute_dtype),
+                controller_state,
+            )
+        )
+        return self.flatten(state)
+
+    # The four hooks of DropoutRNNCell. Keras calls them around its loop with the raw
+    # input; the controller's masks have to be as wide as the controller's own input.
+
+    def get_dropout_mask(self, step_input):
+        """Make the controller's dropout masks, before the loop."""
+        width = self.controller_input_size(step_input.shape[-1])
+        batch_size = ops.shape(step_input)[0]
+        _prime_dropout(self.controller, batch_size, width)
+
+    def get_recurrent_dropout_mask(self, step_input):
+        """Do nothing: `get_dropout_mask` has made both masks."""
+
+    def reset_dropout_mask(self):
+        """Drop the controller's dropout masks, after the loop."""
+        _reset_dropout(self.controller)
+
+    def reset_recurrent_dropout_mask(self):
+        """Do nothing: `reset_dropout_mask` has dropped both masks."""
+
+    def get_config(self):
+        """Give the constructor's arguments, the policy as it was given."""
+        policy = keras.dtype_policies.serialize(self.controller_dtype_policy)
+        return {**super().get_config(), "dtype": policy}
+
+
+def _prime_dropout(cell, batch_size, input_size):
+    """Make the dropout masks of `cell`, or of each cell of a stack."""
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        for child in cell.cells:
+            _prime_dropout(child, batch_size, input_size)
+            input_size = cell_output_size(child)
+    elif isinstance(cell, DropoutRNNCell):
+        state_size = tree.flatten(cell.state_size)[0]
+        dtype = cell.compute_dtype
+        cell.get_dropout_mask(ops.zeros((batch_size, input_size), dtype))
+        cell.get_recurrent_dropout_mask(ops.zeros((batch_size, state_size), dtype))
+
+
+def _reset_dropout(cell):
+    """Drop the dropout masks of `cell`, or of each cell of a stack."""
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        for child in cell.cells:
+            _reset_dropout(child)
+    elif isinstance(cell, DropoutRNNCell):
+        cell.reset_dropout_mask()
+        cell.reset_recurrent_dropout_mask()
+
+
+def cell_output_size(cell):
+    """Width of a Keras RNN cell's output: its own word, or its first state's size."""
+    size = getattr(cell, "output_size", None)
+    return tree.flatten(cell.state_size)[0] if size is None else size

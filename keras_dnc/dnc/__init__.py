@@ -1,0 +1,10 @@
+"""Graves et al. 2016, Hybrid computing using a neural network with dynamic external memory.
+
+What the Differentiable Neural Computer adds to memory: a usage for every slot, so that
+free slots are found and old ones let go, and links that remember the order of writing,
+so that what was written in sequence can be read in sequence.
+
+Reading order: `addressing` (usage and links), `access` (one step of reading and
+writing), `cell` (the whole computer as a Keras RNN cell), `checkpoint` (weights of
+deepmind/dnc).
+"""

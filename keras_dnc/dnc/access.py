@@ -1,0 +1,303 @@
+"""One step of writing to and reading from the memory of the DNC.
+
+Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
+"""
+
+import functools
+import operator
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import check_positive_integer
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.content import CosineWeights
+from keras_dnc.core.interface import Interface
+from keras_dnc.dnc.addressing import Freeness
+from keras_dnc.dnc.addressing import TemporalLinkage
+from keras_dnc.dnc.addressing import TemporalLinkageState
+
+
+class MemoryAccessState(NamedTuple):
+    """The memory and all that addressing remembers of it.
+
+    Attributes:
+        memory: `(batch, memory_size, word_size)`.
+        usage: `(batch, memory_size)`, in [0, 1].
+        link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1], zero diagonal.
+        precedence_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+        read_weights: `(batch, num_reads, memory_size)`, rows sum to at most 1.
+        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+    """
+
+    memory: Any
+    usage: Any
+    link: Any
+    precedence_weights: Any
+    read_weights: Any
+    write_weights: Any
+
+
+class AccessControls(NamedTuple):
+    """What the controller asks of the memory in one step.
+
+    Attributes:
+        write_vectors: `(batch, num_writes, word_size)`, what to add.
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1], what to wipe first.
+        free_gate: `(batch, num_reads)`, in [0, 1]: how far the slots that each head
+            has just read may be reused.
+        allocation_gate: `(batch, num_writes)`, in [0, 1]: write to free slots (1) or
+            by content (0).
+        write_gate: `(batch, num_writes)`, in [0, 1]: write at all.
+        read_mode: `(batch, num_reads, 2 * num_writes + 1)`, sums to 1 over its columns
+            backward (one per write head), forward (one per write head), content.
+        write_keys: `(batch, num_writes, word_size)`.
+        write_strengths: `(batch, num_writes)`, before squashing.
+        read_keys: `(batch, num_reads, word_size)`.
+        read_strengths: `(batch, num_reads)`, before squashing.
+    """
+
+    write_vectors: Any
+    erase_vectors: Any
+    free_gate: Any
+    allocation_gate: Any
+    write_gate: Any
+    read_mode: Any
+    write_keys: Any
+    write_strengths: Any
+    read_keys: Any
+    read_strengths: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class MemoryAccess(keras.layers.Layer):
+    r"""Write heads and read heads over one memory.
+
+    $$w^w = g^w (g^a a + (1 - g^a) C(M_{t-1}, k^w, \beta^w))$$
+    $$M_t = M_{t-1} \circ (1 - w^w e^\top) + w^w v^\top$$
+    $$w^{r,i} = \pi^i_1 b^i + \pi^i_2 f^i + \pi^i_3 C(M_t, k^{r,i}, \beta^{r,i})$$
+    $$r^i = M_t^\top w^{r,i}$$
+
+    Departures, all as in deepmind/dnc: several write heads; read modes in the order
+    backward, forward, content; strengths squashed by softplus and no gradient from
+    usage into write weights, each with an argument for the paper's form.
+
+    Args:
+        memory_size: Slots of the memory.
+        word_size: Numbers in a slot.
+        num_reads: Read heads.
+        num_writes: Write heads.
+        strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
+        usage_gradient: Whether the gradient of usage flows into the write weights
+            (the paper) or not (deepmind/dnc).
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`, the controller's output.
+        state: The previous `MemoryAccessState`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new
+        `MemoryAccessState`.
+
+    Raises:
+        ValueError: A size that is no positive integer, an unknown `strength`, or a
+            call argument of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> access = MemoryAccess(memory_size=16, word_size=8, num_reads=2)
+        >>> state = access.get_initial_state(batch_size=4)
+        >>> read_words, state = access(np.ones((4, 32), "float32"), state)
+        >>> tuple(read_words.shape), tuple(state.memory.shape)
+        ((4, 2, 8), (4, 16, 8))
+
+    References:
+        - Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
+    """
+
+    def __init__(
+        self,
+        memory_size=128,
+        word_size=20,
+        num_reads=1,
+        num_writes=1,
+        strength="softplus",
+        usage_gradient=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("memory_size", memory_size)
+        check_positive_integer("word_size", word_size)
+        check_positive_integer("num_reads", num_reads)
+        check_positive_integer("num_writes", num_writes)
+        self.memory_size = memory_size
+        self.word_size = word_size
+        self.num_reads = num_reads
+        self.num_writes = num_writes
+        self.strength = strength
+        self.usage_gradient = usage_gradient
+        self._create_parts()
+
+    def _create_parts(self):
+        policy = self.dtype_policy
+        self.interface = Interface(self._control_shapes(), dtype=policy)
+        self.freeness = Freeness(self.usage_gradient, dtype=policy)
+        self.linkage = TemporalLinkage(dtype=policy)
+        self.write_content = CosineWeights(self.strength, dtype=policy)
+        self.read_content = CosineWeights(self.strength, dtype=policy)
+
+    def _control_shapes(self):
+        reads, writes, word = self.num_reads, self.num_writes, self.word_size
+        return AccessControls(
+            write_vectors=((writes, word), "linear"),
+            erase_vectors=((writes, word), "sigmoid"),
+            free_gate=((reads,), "sigmoid"),
+            allocation_gate=((writes,), "sigmoid"),
+            write_gate=((writes,), "sigmoid"),
+            read_mode=((reads, 2 * writes + 1), "softmax"),
+            write_keys=((writes, word), "linear"),
+            write_strengths=((writes,), "linear"),
+            read_keys=((reads, word), "linear"),
+            read_strengths=((reads,), "linear"),
+        )._asdict()
+
+    @property
+    def state_shapes(self):
+        """`MemoryAccessState` with the shape of one sample at each leaf."""
+        slots, reads, writes = self.memory_size, self.num_reads, self.num_writes
+        return MemoryAccessState(
+            memory=(slots, self.word_size),
+            usage=(slots,),
+            link=(writes, slots, slots),
+            precedence_weights=(writes, slots),
+            read_weights=(reads, slots),
+            write_weights=(writes, slots),
+        )
+
+    def get_initial_state(self, batch_size):
+        """Give a `MemoryAccessState` of zeros: nothing written, nothing read."""
+        return MemoryAccessState(
+            *(
+                ops.zeros((batch_size, *shape), dtype=self.compute_dtype)
+                for shape in self.state_shapes
+            )
+        )
+
+    def build(self, input_shape, **state_shapes):
+        """Create the interface; it alone has weights."""
+        check_shape("inputs", input_shape, ("batch", "features"))
+        self.interface.build(input_shape)
+
+    def call(self, inputs, state):
+        """Write and read as `inputs` ask."""
+        for name, tensor in state._asdict().items():
+            shape = getattr(self.state_shapes, name)
+            check_shape(f"state.{name}", tensor.shape, ("batch", *shape))
+        return self.step(self.controls(inputs), state)
+
+    def controls(self, inputs):
+        """Give the `AccessControls` that the controller's output stands for."""
+        return AccessControls(**self.interface(inputs))
+
+    def step(self, controls, state):
+        """Update usage, write, link, read.
+
+        Args:
+            controls: `AccessControls`.
+            state: The previous `MemoryAccessState`.
+
+        Returns:
+            `(read_words, state)`, as `call`.
+        """
+        usage = self.freeness(
+            state.write_weights, controls.free_gate, state.read_weights, state.usage
+        )
+        write_weights = self._write_weights(controls, state.memory, usage)
+        memory = erase_and_write(
+            state.memory, write_weights, controls.erase_vectors, controls.write_vectors
+        )
+        linkage = self.linkage(
+            write_weights, TemporalLinkageState(state.link, state.precedence_weights)
+        )
+        read_weights = self._read_weights(
+            controls, memory, linkage.link, state.read_weights
+        )
+        return ops.matmul(read_weights, memory), MemoryAccessState(
+            memory=memory,
+            usage=usage,
+            link=linkage.link,
+            precedence_weights=linkage.precedence_weights,
+            read_weights=read_weights,
+            write_weights=write_weights,
+        )
+
+    def _write_weights(self, controls, memory, usage):
+        """Mix free slots and slots of like content, `(batch, writes, slots)`."""
+        content = self.write_content(
+            memory, controls.write_keys, controls.write_strengths
+        )
+        allocation = self.freeness.allocation_weights(
+            usage, controls.allocation_gate * controls.write_gate
+        )
+        allocation_gate = ops.expand_dims(controls.allocation_gate, -1)
+        write_gate = ops.expand_dims(controls.write_gate, -1)
+        mixed = allocation_gate * allocation + (1.0 - allocation_gate) * content
+        return write_gate * mixed
+
+    def _read_weights(self, controls, memory, link, read_weights):
+        """Mix the three read modes, `(batch, reads, slots)`."""
+        content = self.read_content(memory, controls.read_keys, controls.read_strengths)
+        forward, backward = self.linkage.directional_read_weights(link, read_weights)
+        writes = self.num_writes
+        mode = ops.expand_dims(controls.read_mode, -1)
+        by_backward = ops.sum(mode[:, :, :writes] * backward, axis=2)
+        by_forward = ops.sum(mode[:, :, writes : 2 * writes] * forward, axis=2)
+        return by_backward + by_forward + mode[:, :, 2 * writes] * content
+
+    def compute_output_shape(self, input_shape, **state_shapes):
+        """Give the shapes of the read words and of the state."""
+        batch = input_shape[0]
+        state = MemoryAccessState(*((batch, *shape) for shape in self.state_shapes))
+        return (batch, self.num_reads, self.word_size), state
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "memory_size": self.memory_size,
+            "word_size": self.word_size,
+            "num_reads": self.num_reads,
+            "num_writes": self.num_writes,
+            "strength": self.strength,
+            "usage_gradient": self.usage_gradient,
+        }
+
+
+def erase_and_write(memory, write_weights, erase_vectors, write_vectors):
+    """Wipe what each head erases, then add what each head writes.
+
+    Args:
+        memory: `(batch, memory_size, word_size)`.
+        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
+        write_vectors: `(batch, num_writes, word_size)`.
+
+    Returns:
+        The new memory, `(batch, memory_size, word_size)`.
+    """
+    kept = functools.reduce(
+        operator.mul,
+        (
+            1.0 - ops.expand_dims(weights, 2) * ops.expand_dims(erase, 1)
+            for weights, erase in zip(
+                ops.unstack(write_weights, axis=1),
+                ops.unstack(erase_vectors, axis=1),
+                strict=True,
+            )
+        ),
+    )
+    added = ops.matmul(ops.transpose(write_weights, (0, 2, 1)), write_vectors)
+    return memory * kept + added

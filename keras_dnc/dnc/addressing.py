@@ -1,0 +1,230 @@
+"""Addressing of the DNC: which slots are free, and in what order slots were written.
+
+Graves et al. 2016, Methods, "Dynamic memory allocation" and "Temporal memory linkage".
+"""
+
+import functools
+import operator
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import check_shape
+
+_EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class Freeness(keras.layers.Layer):
+    r"""Usage of every slot, and where there is room to write.
+
+    $$\psi = \prod_i (1 - f^i w^{r,i}_{t-1})$$
+    $$u_t = (u_{t-1} + w^w_{t-1} - u_{t-1} \circ w^w_{t-1}) \circ \psi$$
+    $$a_j = (1 - u_j) \prod_{i \text{ before } j} u_i$$
+
+    where a slot comes before another when its usage is lower, or equal and its index
+    is lower.
+
+    Departures, all as in deepmind/dnc: no gradient flows from usage into the write
+    weights (`usage_gradient=True` gives the paper's); several write heads add to usage
+    by the probability that any of them wrote; usage is kept above 1e-6 in the product.
+
+    Args:
+        usage_gradient: Whether the gradient of usage flows into the write weights.
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        write_weights: `(batch, num_writes, memory_size)` of the previous step, rows
+            sum to at most 1.
+        free_gate: `(batch, num_reads)`, in [0, 1].
+        read_weights: `(batch, num_reads, memory_size)` of the previous step, rows sum
+            to at most 1.
+        usage: `(batch, memory_size)` of the previous step, in [0, 1].
+
+    Returns:
+        Usage, `(batch, memory_size)`, in [0, 1].
+
+    Raises:
+        ValueError: A call argument has the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> written = np.array([[[0.0, 1.0, 0.0]]], "float32")
+        >>> unread = np.zeros((1, 1, 3), "float32")
+        >>> usage = Freeness()(written, np.zeros((1, 1)), unread, np.zeros((1, 3)))
+        >>> [float(u) for u in usage[0]]
+        [0.0, 1.0, 0.0]
+
+    References:
+        - Graves et al. 2016, Methods, "Dynamic memory allocation".
+    """
+
+    def __init__(self, usage_gradient=False, **kwargs):
+        super().__init__(**kwargs)
+        self.usage_gradient = usage_gradient
+
+    def call(self, write_weights, free_gate, read_weights, usage):
+        """Add what was written, take away what was read and freed."""
+        slots = usage.shape[1]
+        check_shape("usage", usage.shape, ("batch", "memory_size"))
+        check_shape("write_weights", write_weights.shape, ("batch", "writes", slots))
+        check_shape("read_weights", read_weights.shape, ("batch", "reads", slots))
+        check_shape("free_gate", free_gate.shape, ("batch", read_weights.shape[1]))
+        if not self.usage_gradient:
+            write_weights = ops.stop_gradient(write_weights)
+        retention = _product_over_heads(
+            1.0 - ops.expand_dims(free_gate, -1) * read_weights
+        )
+        written = 1.0 - _product_over_heads(1.0 - write_weights)
+        return (usage + written - usage * written) * retention
+
+    def allocation_weights(self, usage, write_gates):
+        """Find room for each write head in turn.
+
+        Each head sees the usage as the heads before it will have left it.
+
+        Args:
+            usage: `(batch, memory_size)`, in [0, 1].
+            write_gates: `(batch, num_writes)`, in [0, 1]: how much of its allocation
+                each head will write.
+
+        Returns:
+            `(batch, num_writes, memory_size)`, rows sum to at most 1.
+        """
+        weights = []
+        for write_gate in ops.unstack(write_gates, axis=1):
+            weights.append(allocation(usage))
+            gate = ops.expand_dims(write_gate, -1)
+            usage = usage + (1.0 - usage) * gate * weights[-1]
+        return ops.stack(weights, axis=1)
+
+    def compute_output_shape(self, write_weights_shape, **shapes):
+        """Give the shape of the usage."""
+        return (write_weights_shape[0], write_weights_shape[2])
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "usage_gradient": self.usage_gradient}
+
+
+def allocation(usage):
+    """Weight each slot by its freeness, the least used slot first.
+
+    The product over the slots before a slot is taken by comparing all pairs: a sort
+    and its inverse are slower than N x N comparisons on every backend up to some
+    thousand slots, and the links of the DNC are N x N in any case. Values and gradients
+    are those of the sorted free list, ties in the order of slots.
+
+    Args:
+        usage: `(batch, memory_size)`, in [0, 1].
+
+    Returns:
+        `(batch, memory_size)`, sums to at most 1.
+    """
+    freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
+    slots = ops.arange(freeness.shape[1])
+    lower_index = ops.expand_dims(slots, 1) < ops.expand_dims(slots, 0)
+    mine, other = ops.expand_dims(freeness, 1), ops.expand_dims(freeness, 2)
+    before = (other > mine) | ((other == mine) & lower_index)
+    log_usage = ops.expand_dims(ops.log(1.0 - freeness), 2)
+    log_product = ops.sum(ops.where(before, log_usage, 0.0), axis=1)
+    return freeness * ops.exp(log_product)
+
+
+def _product_over_heads(weights):
+    """Multiply over axis 1; plain factors, whose gradient is exact at zero."""
+    return functools.reduce(operator.mul, ops.unstack(weights, axis=1))
+
+
+class TemporalLinkageState(NamedTuple):
+    """What the links remember.
+
+    Attributes:
+        link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1]. `link[i, j]`
+            is how far slot i was written right after slot j; rows and columns sum to
+            at most 1, the diagonal is 0.
+        precedence_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1:
+            how far each slot was the last one written.
+    """
+
+    link: Any
+    precedence_weights: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class TemporalLinkage(keras.layers.Layer):
+    r"""The order in which slots were written.
+
+    $$L_t[i, j] = (1 - w^w_i - w^w_j) L_{t-1}[i, j] + w^w_i p_{t-1}[j], \quad
+    L[i, i] = 0$$
+    $$p_t = (1 - \textstyle\sum_i w^w_i) p_{t-1} + w^w$$
+
+    Departures: one link matrix per write head, as in deepmind/dnc.
+
+    Args:
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+        state: The previous `TemporalLinkageState`.
+
+    Returns:
+        The new `TemporalLinkageState`.
+
+    Raises:
+        ValueError: A call argument has the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = np.eye(3, dtype="float32")[:2].reshape(2, 1, 1, 3)
+        >>> empty = np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3))
+        >>> linkage = TemporalLinkage()
+        >>> state = linkage(first, TemporalLinkageState(*empty))
+        >>> state = linkage(second, state)
+        >>> float(state.link[0, 0, 1, 0])
+        1.0
+
+    References:
+        - Graves et al. 2016, Methods, "Temporal memory linkage".
+    """
+
+    def call(self, write_weights, state):
+        """Decay the links of what is written over, add the newest one."""
+        link, precedence_weights = state
+        shape = ("batch", "num_writes", write_weights.shape[2])
+        check_shape("write_weights", write_weights.shape, shape[:2] + ("memory_size",))
+        check_shape("precedence_weights", precedence_weights.shape, shape)
+        check_shape("link", link.shape, shape + shape[-1:])
+        to = ops.expand_dims(write_weights, 3)
+        back = ops.expand_dims(write_weights, 2)
+        before = ops.expand_dims(precedence_weights, 2)
+        off_diagonal = 1.0 - ops.eye(link.shape[-1], dtype=self.compute_dtype)
+        link = ((1.0 - to - back) * link + to * before) * off_diagonal
+        remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
+        return TemporalLinkageState(
+            link=link,
+            precedence_weights=remaining * precedence_weights + write_weights,
+        )
+
+    def directional_read_weights(self, link, read_weights):
+        """Step from what was read to what was written next, and to what before.
+
+        Args:
+            link: `(batch, num_writes, memory_size, memory_size)`.
+            read_weights: `(batch, num_reads, memory_size)` of the previous step.
+
+        Returns:
+            `(forward, backward)`, each `(batch, num_reads, num_writes, memory_size)`,
+            rows sum to at most 1.
+        """
+        heads = ops.expand_dims(read_weights, 1)
+        forward = ops.matmul(heads, ops.transpose(link, (0, 1, 3, 2)))
+        backward = ops.matmul(heads, link)
+        swap = (0, 2, 1, 3)
+        return ops.transpose(forward, swap), ops.transpose(backward, swap)
+
+    def compute_output_shape(self, write_weights_shape, state_shape):
+        """Give the shapes of the state."""
+        return TemporalLinkageState(*state_shape)

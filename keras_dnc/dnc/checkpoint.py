@@ -1,0 +1,207 @@
+"""Weights of google-deepmind/dnc, carried over to a `DNCCell`."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.state import cell_output_size
+
+_LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # a dict's name, a checkpoint's name
+_LSTM_BIAS = ("lstm/b", "lstm/b_gates")
+_FORGET_BIAS = 1.0  # their LSTM adds it at run time, Keras's holds it in its weights
+
+
+def load_deepmind_weights(cell, weights):
+    """Give a `DNCCell` the weights of a model trained with google-deepmind/dnc.
+
+    Args:
+        cell: A `DNCCell` whose controller is an LSTM with Keras's default activations.
+            Where it has not been built yet, it is built for the input size that the
+            weights imply.
+        weights: Dict from their variable names (`"memory_access/write_keys/w"`,
+            `"lstm/w"`, `"output_linear/b"`, ...) to arrays, or the path of a
+            TensorFlow checkpoint of theirs, where the LSTM's variables are
+            `lstm/w_gates` and `lstm/b_gates`. Names may carry a scope, such as `dnc/`;
+            variables of other parts of the checkpoint are passed over.
+
+    Raises:
+        ValueError: A controller of another kind, a missing or ambiguous name, or an
+            array of the wrong shape. The cell is then as it was.
+        FileNotFoundError: There is no checkpoint at the path.
+
+    Example:
+        ```python
+        cell = keras_dnc.DNCCell(output_size=7, controller=64, memory_size=16,
+                                 word_size=16, num_reads=4)
+        keras_dnc.load_deepmind_weights(cell, "checkpoints/model.ckpt-100000")
+        ```
+
+    References:
+        - https://github.com/google-deepmind/dnc
+    """
+    _check_controller(cell.controller)
+    source = _DictSource(weights) if isinstance(weights, Mapping) else None
+    source = source or _CheckpointSource(weights)
+    kernel = source.read(*_LSTM_KERNEL)
+    input_size = _input_size(cell, kernel)
+    values = {
+        **_lstm_values(cell.controller, kernel, source.read(*_LSTM_BIAS), input_size),
+        **_interface_values(cell, source),
+        **_output_values(cell, source),
+    }
+    if not cell.built:
+        cell.build((None, input_size))
+        cell.built = True
+    _assign(cell, values, input_size)
+
+
+def _check_controller(controller):
+    """Refuse whatever computes other than Sonnet's LSTM."""
+    is_lstm = (
+        isinstance(controller, keras.layers.LSTMCell)
+        and controller.use_bias
+        and controller.activation is keras.activations.tanh
+        and controller.recurrent_activation is keras.activations.sigmoid
+    )
+    if not is_lstm:
+        raise ValueError(
+            "Argument `cell` must have an `LSTMCell` with bias, tanh and sigmoid as "
+            f"controller. Received: cell.controller={controller!r}"
+        )
+
+
+def _input_size(cell, kernel):
+    """Features of the model's input: what the LSTM's kernel holds beside its own."""
+    units = cell.controller.units
+    known = cell.controller_input_size(0) + units
+    if kernel.ndim != 2 or kernel.shape[0] <= known or kernel.shape[1] != 4 * units:
+        raise ValueError(
+            "Argument `weights['lstm/w']` must have shape (input_size + num_reads * "
+            f"word_size + units, 4 * units) = (input_size + {known}, {4 * units}). "
+            f"Received: an array of shape {kernel.shape}"
+        )
+    return kernel.shape[0] - known
+
+
+def _lstm_values(controller, kernel, bias, input_size):
+    """Reorder gates from theirs (i, candidate, f, o) to Keras's (i, f, candidate, o)."""
+    units = controller.units
+    check_shape("weights['lstm/b']", bias.shape, (4 * units,))
+    kernel = _reorder_gates(kernel)
+    i, f, candidate, o = np.split(_reorder_gates(bias), 4)
+    recurrent_rows = kernel.shape[0] - units
+    return {
+        "controller/kernel": kernel[:recurrent_rows],
+        "controller/recurrent_kernel": kernel[recurrent_rows:],
+        "controller/bias": np.concatenate([i, f + _FORGET_BIAS, candidate, o]),
+    }
+
+
+def _reorder_gates(columns):
+    i, candidate, f, o = np.split(columns, 4, axis=-1)
+    return np.concatenate([i, f, candidate, o], axis=-1)
+
+
+def _interface_values(cell, source):
+    """Stand their linear maps beside each other, as the one dense layer has them."""
+    units = cell_output_size(cell.controller)
+    kernels, biases = [], []
+    for name, columns in cell.access.interface.columns.items():
+        size = columns.stop - columns.start
+        key = f"memory_access/{name}"
+        kernels.append(source.read_shape(f"{key}/w", (units, size)))
+        biases.append(source.read_shape(f"{key}/b", (size,)))
+    return {
+        "interface/kernel": np.concatenate(kernels, axis=1),
+        "interface/bias": np.concatenate(biases),
+    }
+
+
+def _output_values(cell, source):
+    rows = cell.controller_input_size(cell_output_size(cell.controller))
+    shape = (rows, cell.output_size)
+    return {
+        "output/kernel": source.read_shape("output_linear/w", shape),
+        "output/bias": source.read_shape("output_linear/b", shape[1:]),
+    }
+
+
+def _assign(cell, values, input_size):
+    """Assign every value, once all are known to fit."""
+    dense = cell.access.interface.dense
+    rows = cell.controller_input_size(input_size)
+    check_shape("cell.controller.kernel", cell.controller.kernel.shape, (rows, "units"))
+    cell.controller.kernel.assign(values["controller/kernel"])
+    cell.controller.recurrent_kernel.assign(values["controller/recurrent_kernel"])
+    cell.controller.bias.assign(values["controller/bias"])
+    dense.kernel.assign(values["interface/kernel"])
+    dense.bias.assign(values["interface/bias"])
+    cell.output_linear.kernel.assign(values["output/kernel"])
+    cell.output_linear.bias.assign(values["output/bias"])
+
+
+class _Source:
+    """Arrays by deepmind/dnc's names, with or without a scope before them."""
+
+    def names(self):
+        raise NotImplementedError
+
+    def value(self, name):
+        raise NotImplementedError
+
+    def read(self, *keys):
+        """Give the one array whose name is, or ends in, one of `keys`."""
+        found = [
+            name
+            for name in self.names()
+            if any(name == key or name.endswith(f"/{key}") for key in keys)
+        ]
+        if len(found) != 1:
+            raise ValueError(
+                f"Argument `weights` must hold exactly one array named {keys[0]!r}, "
+                f"with or without a scope before it. Received: {found or 'none'} "
+                f"among {sorted(self.names())}"
+            )
+        return np.asarray(self.value(found[0]))
+
+    def read_shape(self, key, shape):
+        """Give the array named `key`, which must have `shape`."""
+        value = self.read(key)
+        check_shape(f"weights[{key!r}]", value.shape, shape)
+        return value
+
+
+class _DictSource(_Source):
+    def __init__(self, weights):
+        self.weights = weights
+
+    def names(self):
+        return list(self.weights)
+
+    def value(self, name):
+        return self.weights[name]
+
+
+class _CheckpointSource(_Source):
+    def __init__(self, path):
+        self.reader = _open_checkpoint(path)
+
+    def names(self):
+        return list(self.reader.get_variable_to_shape_map())
+
+    def value(self, name):
+        return self.reader.get_tensor(name)
+
+
+def _open_checkpoint(path):
+    import tensorflow as tf
+
+    try:
+        return tf.train.load_checkpoint(str(path))
+    except (ValueError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        raise FileNotFoundError(
+            "Argument `weights` must be a dict or the path of a TensorFlow checkpoint. "
+            f"Received: weights={path!r}, where none is found ({error})"
+        ) from error
