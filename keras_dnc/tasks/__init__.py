@@ -1,0 +1,4 @@
+"""Data for memory networks: generators and datasets in numpy, no model code.
+
+Reading order: `task` (what every generated task shares), `copy`, `babi`.
+"""

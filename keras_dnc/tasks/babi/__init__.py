@@ -1,0 +1,26 @@
+"""The bAbI question-answering tasks (Weston et al. 2015), one story as one sequence.
+
+Reading order: `source` (the official files), `babi_dataset_builder` (the same as a
+TensorFlow dataset, imported only where it is used), `stories` (loading them),
+`encoding` (words to numbers), `batches` (numbers to batches of like length).
+"""
+
+from keras_dnc.tasks.babi.batches import StoryBatches
+from keras_dnc.tasks.babi.encoding import EncodedStory
+from keras_dnc.tasks.babi.encoding import Vocabulary
+from keras_dnc.tasks.babi.encoding import encode_story
+from keras_dnc.tasks.babi.source import TASK_NAMES
+from keras_dnc.tasks.babi.source import Line
+from keras_dnc.tasks.babi.source import Story
+from keras_dnc.tasks.babi.stories import load_stories
+
+__all__ = [
+    "TASK_NAMES",
+    "EncodedStory",
+    "Line",
+    "Story",
+    "StoryBatches",
+    "Vocabulary",
+    "encode_story",
+    "load_stories",
+]

@@ -1,0 +1,51 @@
+"""Stories from the TensorFlow dataset `babi`."""
+
+import pathlib
+
+from keras_dnc.tasks.babi.source import Line
+from keras_dnc.tasks.babi.source import Story
+from keras_dnc.tasks.babi.source import find_source
+
+
+def load_stories(config, split, data=None, data_dir=None):
+    """Load stories, prepared once by tensorflow-datasets and read from disk afterwards.
+
+    Args:
+        config: Subset and task, such as `"en-10k-qa1"` or `"en-10k-all"`.
+        split: `"train"`, `"test"`, or `"valid"` where the subset has one; slices such
+            as `"train[:90%]"` work as everywhere in tensorflow-datasets.
+        data: For those without network: path of the official archive, of a folder that
+            holds it, or of the extracted folder. `None` downloads it.
+        data_dir: Where prepared data is kept; `None` for tensorflow-datasets' own
+            place.
+
+    Returns:
+        List of `Story`.
+
+    Raises:
+        FileNotFoundError: `data` does not hold the files.
+        ValueError: There is no such config or split.
+    """
+    # The import registers the dataset, and needs tensorflow-datasets.
+    from keras_dnc.tasks.babi import babi_dataset_builder as module
+
+    builder = module.Builder(config=config, data_dir=data_dir)
+    manual_dir = find_source(pathlib.Path(data)) if data is not None else None
+    builder.download_and_prepare(download_config=module.download_config(manual_dir))
+    return [_to_story(example) for example in module.examples(builder, split)]
+
+
+def _to_story(example):
+    lines = example["lines"]
+    return Story(
+        task=int(example["task"]),
+        lines=tuple(
+            Line(text.decode(), answer.decode(), tuple(facts))
+            for text, answer, facts in zip(
+                lines["text"],
+                lines["answer"],
+                lines["supporting_facts"].to_list(),
+                strict=True,
+            )
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Losses and metrics for training memory networks."""

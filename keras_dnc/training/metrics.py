@@ -1,0 +1,57 @@
+"""Metrics of the papers, as Keras metrics."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class QuestionError(keras.metrics.Metric):
+    """Fraction of questions answered wrong; every word of an answer must be right.
+
+    Pass it as a weighted metric: a question is a run of steps whose weight is above 0,
+    as `keras_dnc.tasks.babi` encodes them.
+
+    Call arguments of `update_state`:
+        y_true: `(batch, time)`, the right words' numbers.
+        y_pred: `(batch, time, words)`, scores.
+        sample_weight: `(batch, time)`, above 0 where an answer is asked for.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.eye(3)[[[0, 1, 0, 2]]]  # says 0 1 0 2
+        >>> weights = np.array([[1, 1, 0, 1]])  # asks for two words, then for one
+        >>> metric = QuestionError()
+        >>> metric.update_state(np.array([[0, 2, 0, 2]]), scores, weights)
+        >>> float(metric.result())
+        0.5
+    """
+
+    def __init__(self, name="question_error", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.wrong = self.add_variable((), initializer="zeros", name="wrong")
+        self.total = self.add_variable((), initializer="zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count questions, and those with a wrong word."""
+        if sample_weight is None:
+            raise ValueError(
+                "Argument `sample_weight` must mark the answers. Pass this metric to "
+                "`compile(weighted_metrics=...)`. Received: sample_weight=None"
+            )
+        asked = ops.convert_to_tensor(sample_weight) > 0
+        said = ops.argmax(y_pred, axis=-1)
+        is_wrong = asked & (ops.cast(y_true, said.dtype) != said)
+        before = ops.pad(asked, [(0, 0), (1, 0)])[:, :-1]
+        starts = ops.reshape(asked & ~before, (-1,))
+        question = ops.cumsum(ops.cast(starts, "int32"))
+        wrong = ops.segment_sum(
+            ops.cast(ops.reshape(is_wrong, (-1,)), "float32"),
+            question,
+            num_segments=ops.shape(question)[0] + 1,  # 0 is what precedes any question
+        )
+        self.wrong.assign_add(ops.sum(ops.cast(wrong > 0, self.dtype)))
+        self.total.assign_add(ops.sum(ops.cast(starts, self.dtype)))
+
+    def result(self):
+        """Give wrong / total, 0 before any question."""
+        return self.wrong / ops.maximum(self.total, 1.0)
