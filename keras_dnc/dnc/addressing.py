@@ -93,6 +93,7 @@ class Freeness(keras.layers.Layer):
         Returns:
             `(batch, num_writes, memory_size)`, rows sum to at most 1.
         """
+        usage, write_gates = map(ops.convert_to_tensor, (usage, write_gates))
         weights = []
         for write_gate in ops.unstack(write_gates, axis=1):
             weights.append(allocation(usage))

@@ -1,0 +1,1 @@
+"""What Keras users may expect of every cell, tested on every cell in `cases`."""

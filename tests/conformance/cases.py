@@ -1,0 +1,41 @@
+"""Every cell of the package joins the suite with one line.
+
+A case is a function that makes a fresh cell with outputs of size 3; it takes what a
+test has to fix, such as `memory_size`, `controller` or `dtype`. All sizes differ from
+each other and from the batch, so that a swapped axis fails.
+"""
+
+import keras
+import pytest
+
+import keras_dnc
+from keras_dnc import DNCCell
+
+SMALL = {"memory_size": 7, "word_size": 4, "num_reads": 2}
+
+
+def _dnc(**arguments):
+    return DNCCell(3, **{"controller": 8, **SMALL, **arguments})
+
+
+def _gru():
+    return keras.layers.GRUCell(6)
+
+
+def _stack():
+    cells = [keras.layers.LSTMCell(6), keras.layers.GRUCell(5)]
+    return keras.layers.StackedRNNCells(cells)
+
+
+CASES = {
+    "dnc": _dnc,
+    "dnc-two-writes-gru": lambda **kw: _dnc(
+        **{"num_writes": 2, "controller": _gru(), "strength": "oneplus", **kw}
+    ),
+    "dnc-stacked": lambda **kw: _dnc(**{"controller": _stack(), **kw}),
+    "dnc-feed-forward": lambda **kw: _dnc(
+        **{"controller": keras_dnc.FeedForwardController(8), **kw}
+    ),
+}
+
+every_cell = pytest.mark.parametrize("make", CASES.values(), ids=CASES)

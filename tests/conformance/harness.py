@@ -1,0 +1,58 @@
+"""Small pieces that the conformance tests share."""
+
+import keras
+import numpy as np
+
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+BATCH, TIME, FEATURES, OUTPUTS = 3, 6, 5, 3
+LENGTHS = (6, 4, 1)
+
+
+def random_inputs(rng, batch=BATCH, time=TIME):
+    return rng.normal(size=(batch, time, FEATURES)).astype("float32")
+
+
+def random_targets(rng, batch=BATCH, time=TIME):
+    return rng.normal(size=(batch, time, OUTPUTS)).astype("float32")
+
+
+def length_mask(lengths=LENGTHS, time=TIME):
+    return np.arange(time)[None] < np.array(lengths)[:, None]
+
+
+def full_rnn(cell, **arguments):
+    """The layer that gives everything: all outputs, and the states."""
+    return keras.layers.RNN(
+        cell, return_sequences=True, return_state=True, **arguments
+    )
+
+
+def functional_model(cell, time=None, batch=None, **arguments):
+    inputs = keras.Input(batch_shape=(batch, time, FEATURES))
+    outputs = keras.layers.RNN(cell, return_sequences=True, **arguments)(inputs)
+    return keras.Model(inputs, outputs)
+
+
+def compile_model(model, jit_compile=False, learning_rate=1e-2, loss="mse"):
+    optimizer = keras.optimizers.Adam(learning_rate)
+    model.compile(optimizer, loss, jit_compile=jit_compile)
+    return model
+
+
+def check_learns(model, inputs, targets, epochs=8):
+    """Fit a few epochs; the loss must fall and stay finite. Give the losses."""
+    fitted = model.fit(
+        inputs, targets, epochs=epochs, batch_size=len(inputs), verbose=0
+    )
+    losses = fitted.history["loss"]
+    assert np.all(np.isfinite(losses)), losses
+    assert losses[-1] < losses[0], losses
+    return losses
+
+
+def check_same(actual, expected, tolerance=1e-5):
+    """Compare two lists of tensors."""
+    for a, b in zip(to_numpy(actual), to_numpy(expected), strict=True):
+        assert_close(a, b, tolerance)

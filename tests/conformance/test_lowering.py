@@ -1,0 +1,53 @@
+"""Every cell lowers for accelerators, forward and gradient."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import every_cell
+from tests.conformance.harness import length_mask
+from tests.conformance.harness import random_inputs
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+
+@every_cell
+@pytest.mark.only("jax")
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
+    import jax
+
+    layer, inputs = keras.layers.RNN(make(), return_sequences=True), random_inputs(rng)
+    layer.build(inputs.shape)
+    variables = layer.trainable_variables
+
+    def loss(values, inputs):
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
+            return ops.mean(ops.square(layer(inputs, mask=length_mask())))
+
+    values = [v.value for v in variables]
+    for function in (loss, jax.grad(loss)):
+        exported = jax.export.export(jax.jit(function), platforms=[platform])
+        assert platform in exported(values, inputs).platforms
+
+
+@every_cell
+@pytest.mark.only("tensorflow")
+def test_a_compiled_tf_function_gives_the_same_outputs_and_gradients(make, rng):
+    import tensorflow as tf
+
+    layer, inputs = keras.layers.RNN(make(), return_sequences=True), random_inputs(rng)
+    layer.build(inputs.shape)
+    variables = [v.value for v in layer.trainable_variables]
+
+    def compute(inputs):
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, mask=tf.constant(length_mask()))
+            loss = tf.reduce_mean(tf.square(outputs))
+        return [outputs, *tape.gradient(loss, variables)]
+
+    compiled = tf.function(compute, jit_compile=True)(tf.constant(inputs))
+    for actual, expected in zip(compiled, compute(tf.constant(inputs)), strict=True):
+        assert_close(to_numpy(actual), to_numpy(expected), 1e-4)
+    assert np.all(np.isfinite(to_numpy(compiled[0])))

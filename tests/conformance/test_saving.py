@@ -1,0 +1,54 @@
+"""A model with any cell can be saved, loaded and cloned."""
+
+import keras
+import pytest
+
+from tests.conformance.cases import every_cell
+from tests.conformance.harness import check_learns
+from tests.conformance.harness import compile_model
+from tests.conformance.harness import functional_model
+from tests.conformance.harness import random_inputs
+from tests.conformance.harness import random_targets
+from tests.numbers import assert_close
+
+pytestmark = pytest.mark.only("tensorflow", "jax")
+
+
+@every_cell
+def test_a_keras_file_gives_the_model_back_and_it_trains_on(make, rng, tmp_path):
+    model = compile_model(functional_model(make()))
+    inputs, targets = random_inputs(rng), random_targets(rng)
+    check_learns(model, inputs, targets, epochs=3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert_close(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    check_learns(loaded, inputs, targets, epochs=3)
+
+
+@every_cell
+def test_a_mixed_precision_model_keeps_its_policy_in_a_file(make, tmp_path):
+    model = functional_model(make(dtype="mixed_bfloat16"))
+    model.save(tmp_path / "model.keras")
+    cell = keras.models.load_model(tmp_path / "model.keras").layers[-1].cell
+    assert cell.controller_dtype_policy.name == "mixed_bfloat16"
+    assert cell.compute_dtype == "float32"
+    assert cell.controller.dtype_policy == model.layers[-1].cell.controller.dtype_policy
+
+
+@every_cell
+def test_a_clone_has_the_same_shape_and_weights_of_its_own(make, rng):
+    model = functional_model(make())
+    clone = keras.models.clone_model(model)
+    inputs = random_inputs(rng)
+    clone.set_weights(model.get_weights())
+    assert_close(clone.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    assert not {id(v) for v in clone.variables} & {id(v) for v in model.variables}
+
+
+@every_cell
+def test_weights_alone_can_be_saved_and_loaded(make, rng, tmp_path):
+    model, other = functional_model(make()), functional_model(make())
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    inputs = random_inputs(rng)
+    assert_close(other.predict(inputs, verbose=0), model.predict(inputs, verbose=0))

@@ -1,0 +1,198 @@
+"""Every way Keras users train a recurrent layer works."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.conformance.cases import every_cell
+from tests.conformance.harness import BATCH
+from tests.conformance.harness import OUTPUTS
+from tests.conformance.harness import TIME
+from tests.conformance.harness import check_learns
+from tests.conformance.harness import compile_model
+from tests.conformance.harness import functional_model
+from tests.conformance.harness import length_mask
+from tests.conformance.harness import random_inputs
+from tests.conformance.harness import random_targets
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+graph_backends = pytest.mark.only("tensorflow", "jax")
+
+
+class Wrapper(keras.Model):
+    """A subclassed model around a cell."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.rnn = keras.layers.RNN(cell, return_sequences=True)
+        self.head = keras.layers.Dense(OUTPUTS)
+
+    def call(self, inputs):
+        return self.head(self.rnn(inputs))
+
+
+@every_cell
+def test_fit_evaluate_predict_of_a_functional_model(make, rng):
+    model = compile_model(functional_model(make()))
+    inputs, targets = random_inputs(rng), random_targets(rng)
+    check_learns(model, inputs, targets)
+    loss = model.evaluate(inputs, targets, verbose=0)
+    predicted = model.predict(inputs, verbose=0)
+    assert loss == pytest.approx(np.mean(np.square(predicted - targets)), rel=1e-4)
+
+
+@every_cell
+def test_fit_of_a_subclassed_model(make, rng):
+    model = compile_model(Wrapper(make()))
+    check_learns(model, random_inputs(rng), random_targets(rng))
+
+
+@every_cell
+def test_fit_with_masks(make, rng):
+    inputs = random_inputs(rng)
+    inputs[~length_mask()] = 0.0
+    sequences = keras.Input((None, inputs.shape[-1]))
+    masked = keras.layers.Masking()(sequences)
+    outputs = keras.layers.RNN(make(), return_sequences=True)(masked)
+    model = compile_model(keras.Model(sequences, outputs))
+    check_learns(model, inputs, random_targets(rng))
+
+
+@every_cell
+@graph_backends
+def test_fit_with_xla_gives_the_same_losses(make, rng):
+    inputs, targets = random_inputs(rng), random_targets(rng)
+    histories = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(4)
+        model = compile_model(functional_model(make()), jit_compile)
+        histories.append(check_learns(model, inputs, targets, epochs=4))
+    np.testing.assert_allclose(*histories, rtol=1e-3)
+
+
+@every_cell
+@graph_backends
+def test_the_same_seed_gives_the_same_run(make, rng):
+    inputs, targets = random_inputs(rng), random_targets(rng)
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(4)
+        dropping = make(controller=keras.layers.LSTMCell(8, dropout=0.3))
+        model = compile_model(functional_model(dropping))
+        check_learns(model, inputs, targets, epochs=6)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every_cell
+@graph_backends
+def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
+    model = compile_model(functional_model(make()), jit_compile=True)
+    for time in (3, 7, 4, 3):
+        inputs, targets = random_inputs(rng, time=time), random_targets(rng, time=time)
+        assert np.isfinite(model.train_on_batch(inputs, targets))
+        assert model.predict_on_batch(inputs).shape == (BATCH, time, OUTPUTS)
+
+
+@every_cell
+@graph_backends
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        cell = make()
+        model = compile_model(functional_model(cell))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {s.dtype for s in cell.get_initial_state(batch_size=2)} <= {
+        ops.zeros(1, "float32").dtype
+    }
+    assert cell.compute_dtype == "float32"
+    assert cell.controller.compute_dtype == policy.removeprefix("mixed_")
+    check_learns(model, random_inputs(rng), random_targets(rng))
+
+
+@every_cell
+@graph_backends
+def test_mixed_precision_is_near_full_precision(make, rng):
+    inputs = random_inputs(rng)
+    full = functional_model(make())
+    mixed = functional_model(make(dtype="mixed_bfloat16"))
+    mixed.set_weights(full.get_weights())
+    expected = full.predict(inputs, verbose=0)
+    assert_close(mixed.predict(inputs, verbose=0), expected, 0.05)
+
+
+@every_cell
+@graph_backends
+def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
+    dropping = make(controller=keras.layers.LSTMCell(8, dropout=0.5))
+    layer = keras.layers.RNN(dropping, return_sequences=True)
+    inputs = random_inputs(rng)
+    quiet = [to_numpy(layer(inputs)) for _ in range(2)]
+    noisy = [to_numpy(layer(inputs, training=True)) for _ in range(2)]
+    np.testing.assert_array_equal(*quiet)
+    assert np.max(np.abs(noisy[0] - noisy[1])) > 1e-4
+    assert np.max(np.abs(noisy[0] - quiet[0])) > 1e-4
+
+
+@every_cell
+@graph_backends
+def test_fit_with_recurrent_dropout_in_a_stacked_controller(make, rng):
+    cells = [
+        keras.layers.LSTMCell(6, dropout=0.2, recurrent_dropout=0.2),
+        keras.layers.GRUCell(5, dropout=0.2),
+    ]
+    controller = keras.layers.StackedRNNCells(cells)
+    model = compile_model(functional_model(make(controller=controller)), True)
+    check_learns(model, random_inputs(rng), random_targets(rng), epochs=12)
+
+
+@every_cell
+@graph_backends
+def test_a_stateful_layer_goes_on_and_starts_afresh_after_reset(make, rng):
+    inputs = random_inputs(rng)
+    model = functional_model(make(), batch=BATCH, stateful=True)
+    whole = model.predict(inputs, batch_size=BATCH, verbose=0)
+    model.layers[-1].reset_state()
+    parts = [
+        model.predict(part, batch_size=BATCH, verbose=0)
+        for part in (inputs[:, :2], inputs[:, 2:])
+    ]
+    assert_close(np.concatenate(parts, axis=1), whole)
+    model.layers[-1].reset_state()
+    again = model.predict(inputs, batch_size=BATCH, verbose=0)
+    assert_close(again, whole)
+
+
+@every_cell
+@graph_backends
+def test_fit_of_a_stateful_layer(make, rng):
+    model = functional_model(make(), time=TIME, batch=BATCH, stateful=True)
+    check_learns(compile_model(model), random_inputs(rng), random_targets(rng))
+
+
+@every_cell
+@graph_backends
+def test_fit_of_a_bidirectional_layer(make, rng):
+    inputs = keras.Input((None, 5))
+    layer = keras.layers.RNN(make(), return_sequences=True)
+    outputs = keras.layers.Bidirectional(layer, merge_mode="sum")(inputs)
+    model = compile_model(keras.Model(inputs, outputs))
+    check_learns(model, random_inputs(rng), random_targets(rng))
+
+
+@every_cell
+@graph_backends
+@pytest.mark.parametrize("masked", [False, True])
+def test_fit_of_stacked_cells_and_of_stacked_layers(make, rng, masked):
+    inputs = keras.Input((None, 5))
+    hidden = keras.layers.Masking()(inputs) if masked else inputs
+    hidden = keras.layers.RNN([make(), make()], return_sequences=True)(hidden)
+    outputs = keras.layers.RNN(make(), return_sequences=True)(hidden)
+    model = compile_model(keras.Model(inputs, outputs))
+    check_learns(model, random_inputs(rng), random_targets(rng))

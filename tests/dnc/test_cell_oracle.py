@@ -1,0 +1,108 @@
+"""DNCCell against the float64 oracle: the paper's forms and deepmind/dnc's."""
+
+import copy
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.dnc import oracle
+from tests.dnc.cells import SIZES
+from tests.dnc.cells import oracle_weights
+from tests.dnc.cells import random_cell
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
+
+STRENGTHS = {"softplus": oracle.softplus, "oneplus": oracle.oneplus}
+TIME, INPUT = 9, 5
+
+
+def mean_square(weights, inputs, frozen_writes=None):
+    dnc = oracle.DNC(weights, SIZES, oracle.oneplus, frozen_writes=frozen_writes)
+    return np.mean(np.square(dnc.run(inputs))), dnc.write_history
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_outputs_and_states_equal_the_equations(rng, strength):
+    cell = random_cell(rng, INPUT, strength=strength)
+    inputs = rng.normal(size=(3, TIME, INPUT)).astype("float32")
+    layer = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+    outputs, *states = layer(inputs)
+    state = to_numpy(cell.unflatten(states))
+    for sequence in range(3):
+        dnc = oracle.DNC(oracle_weights(cell), SIZES, STRENGTHS[strength])
+        assert_close(to_numpy(outputs)[sequence], dnc.run(inputs[sequence]))
+        assert_close(state.read_words[sequence], dnc.read_words)
+        access = state.access
+        assert_close(access.memory[sequence], dnc.memory)
+        assert_close(access.usage[sequence], dnc.usage)
+        assert_close(access.link[sequence, 0], dnc.link)
+        assert_close(access.precedence_weights[sequence, 0], dnc.precedence)
+        assert_close(access.read_weights[sequence], dnc.read_weights)
+        assert_close(access.write_weights[sequence, 0], dnc.write_weights)
+
+
+@pytest.mark.parametrize("usage_gradient", [True, False])
+def test_gradients_equal_finite_differences_of_the_equations(rng, usage_gradient):
+    cell = random_cell(rng, INPUT, strength="oneplus", usage_gradient=usage_gradient)
+    inputs = rng.normal(size=(TIME, INPUT))
+    layer = keras.layers.RNN(cell, return_sequences=True)
+    batch = ops.convert_to_tensor(inputs[None].astype("float32"))
+    variables = [cell.controller.bias, cell.output_linear.bias]
+    _, (gradient, _) = value_and_gradients(
+        lambda: ops.mean(ops.square(layer(batch))), variables
+    )
+    weights = oracle_weights(cell)
+    _, writes = mean_square(weights, inputs)
+    frozen = None if usage_gradient else writes
+    expected = np.zeros_like(weights["bias"])
+    for index in range(len(expected)):
+        values = []
+        for step in (1e-5, -1e-5):
+            moved = copy.deepcopy(weights)
+            moved["bias"][index] += step
+            values.append(mean_square(moved, inputs, frozen)[0])
+        expected[index] = (values[0] - values[1]) / 2e-5
+    assert_close(gradient, expected, 1e-4)
+
+
+def test_usage_gradient_changes_gradients_but_no_value(rng):
+    inputs = ops.convert_to_tensor(rng.normal(size=(2, TIME, INPUT)).astype("float32"))
+    results = []
+    for usage_gradient in (True, False):
+        cell = random_cell(
+            np.random.default_rng(3), INPUT, usage_gradient=usage_gradient
+        )
+        layer = keras.layers.RNN(cell, return_sequences=True)
+        results.append(
+            value_and_gradients(
+                lambda layer=layer: ops.mean(ops.square(layer(inputs))),
+                cell.trainable_variables,
+            )
+        )
+    (value, gradients), (same_value, other_gradients) = results
+    assert value == pytest.approx(same_value, rel=1e-6)
+    differences = [
+        np.max(np.abs(a - b)) for a, b in zip(gradients, other_gradients, strict=True)
+    ]
+    assert max(differences) > 1e-5
+
+
+def test_clip_value_bounds_output_and_controller(rng):
+    cell = random_cell(rng, INPUT, clip_value=0.1)
+    inputs = 10.0 * rng.normal(size=(2, TIME, INPUT)).astype("float32")
+    outputs, *states = keras.layers.RNN(
+        cell, return_sequences=True, return_state=True
+    )(inputs)
+    state = cell.unflatten(states)
+    for tensor in (outputs, *state.controller):
+        assert np.max(np.abs(to_numpy(tensor))) == pytest.approx(0.1)
+
+
+def test_clip_value_none_leaves_large_outputs_alone(rng):
+    cell = random_cell(rng, INPUT, clip_value=None)
+    cell.output_linear.bias.assign([100.0, -100.0, 0.0])
+    outputs = keras.layers.RNN(cell)(np.zeros((2, TIME, INPUT), "float32"))
+    assert np.max(np.abs(to_numpy(outputs))) > 50.0
