@@ -23,6 +23,16 @@ def _same_numbers_every_time():
     keras.utils.set_random_seed(1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_compiled_code():
+    """Let go of what JAX has compiled: thousands of loops exhaust its address space."""
+    yield
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)

@@ -107,7 +107,23 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
     @property
     def state_size(self):
         """Features of each rank-2 state, in the order of `flatten`."""
-        return tree.flatten(tree.map_shape_structure(math.prod, self.state_shapes))
+        return [math.prod(shape) for shape in self.flat_state_shapes]
+
+    @property
+    def flat_state_shapes(self):
+        """Shape of one sample of each state, in the order of `flatten`."""
+        shapes = []
+        tree.map_shape_structure(shapes.append, self.state_shapes)
+        return shapes
+
+    @property
+    def state_names(self):
+        """Name of each state, in the order of `flatten`: field by field, list by list.
+
+        Such as `"memory"` for `state.access.memory` and `"controller_1"` for
+        `state.controller[1]`.
+        """
+        return _leaf_names(self.state_shapes, "")
 
     def flatten(self, state):
         """Turn named state into the flat list that `keras.layers.RNN` carries."""
@@ -190,6 +206,19 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """Give the constructor's arguments, the policy as it was given."""
         policy = keras.dtype_policies.serialize(self.controller_dtype_policy)
         return {**super().get_config(), "dtype": policy}
+
+
+def _leaf_names(shapes, name):
+    """List the names of the leaves of nested NamedTuples and lists of shapes."""
+    if hasattr(shapes, "_asdict"):
+        fields = shapes._asdict().items()
+        return [leaf for key, child in fields for leaf in _leaf_names(child, key)]
+    if isinstance(shapes, list):
+        children = enumerate(shapes)
+        return [
+            leaf for n, child in children for leaf in _leaf_names(child, f"{name}_{n}")
+        ]
+    return [name]
 
 
 def _prime_dropout(cell, batch_size, input_size):

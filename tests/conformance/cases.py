@@ -27,15 +27,22 @@ def _stack():
     return keras.layers.StackedRNNCells(cells)
 
 
-CASES = {
+CELLS = {
     "dnc": _dnc,
     "dnc-two-writes-gru": lambda **kw: _dnc(
         **{"num_writes": 2, "controller": _gru(), "strength": "oneplus", **kw}
     ),
+}
+
+# The same cells around controllers of every kind: what depends on states alone.
+CONTROLLERS = {
     "dnc-stacked": lambda **kw: _dnc(**{"controller": _stack(), **kw}),
     "dnc-feed-forward": lambda **kw: _dnc(
         **{"controller": keras_dnc.FeedForwardController(8), **kw}
     ),
 }
 
-every_cell = pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
+every_controller = pytest.mark.parametrize(
+    "make", [*CELLS.values(), *CONTROLLERS.values()], ids=[*CELLS, *CONTROLLERS]
+)

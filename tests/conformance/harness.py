@@ -35,9 +35,9 @@ def functional_model(cell, time=None, batch=None, **arguments):
     return keras.Model(inputs, outputs)
 
 
-def compile_model(model, jit_compile=False, learning_rate=1e-2, loss="mse"):
-    optimizer = keras.optimizers.Adam(learning_rate)
-    model.compile(optimizer, loss, jit_compile=jit_compile)
+def compile_model(model, jit_compile="auto"):
+    """Compile for training; "auto" is XLA on JAX and a plain graph on TensorFlow."""
+    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
     return model
 
 

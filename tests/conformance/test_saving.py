@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from tests.conformance.cases import every_cell
+from tests.conformance.cases import every_controller
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import compile_model
 from tests.conformance.harness import functional_model
@@ -14,7 +15,7 @@ from tests.numbers import assert_close
 pytestmark = pytest.mark.only("tensorflow", "jax")
 
 
-@every_cell
+@every_controller
 def test_a_keras_file_gives_the_model_back_and_it_trains_on(make, rng, tmp_path):
     model = compile_model(functional_model(make()))
     inputs, targets = random_inputs(rng), random_targets(rng)

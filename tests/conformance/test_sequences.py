@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from tests.conformance.cases import every_cell
+from tests.conformance.cases import every_controller
 from tests.conformance.harness import LENGTHS
 from tests.conformance.harness import TIME
 from tests.conformance.harness import check_same
@@ -27,7 +28,7 @@ def test_the_last_output_is_the_end_of_the_sequence(make, rng):
     assert_close(to_numpy(last), to_numpy(outputs)[:, -1])
 
 
-@every_cell
+@every_controller
 def test_the_symbolic_shapes_are_the_real_ones(make, rng):
     layer = full_rnn(make())
     symbolic = layer(keras.Input((None, 5)))
@@ -43,7 +44,7 @@ def test_the_first_state_is_the_last_output(make, rng):
     assert_close(to_numpy(states[0]), to_numpy(outputs)[:, -1])
 
 
-@every_cell
+@every_controller
 def test_the_zero_state_is_a_fresh_state(make, rng):
     layer, inputs = full_rnn(make()), random_inputs(rng)
     fresh = layer(inputs)
@@ -51,7 +52,7 @@ def test_the_zero_state_is_a_fresh_state(make, rng):
     check_same(layer(inputs, initial_state=zeros), fresh)
 
 
-@every_cell
+@every_controller
 def test_a_sequence_cut_in_two_equals_the_whole(make, rng):
     layer, inputs = full_rnn(make()), random_inputs(rng)
     whole, *states = layer(inputs)
@@ -72,7 +73,7 @@ def test_a_masked_sequence_cut_in_two_equals_the_whole(make, rng):
     check_same(end, states)
 
 
-@every_cell
+@every_controller
 @pytest.mark.parametrize("memory_size", [7, 3])  # 3 equals the batch
 def test_padding_never_changes_outputs_or_states(make, rng, memory_size):
     layer = full_rnn(make(memory_size=memory_size))
@@ -93,7 +94,7 @@ def test_masked_steps_repeat_the_last_output(make, rng):
         np.testing.assert_array_equal(outputs[row, length:], repeats)
 
 
-@every_cell
+@every_controller
 def test_padding_never_changes_a_gradient(make, rng):
     layer, inputs = keras.layers.RNN(make(), return_sequences=True), random_inputs(rng)
     mask = length_mask()

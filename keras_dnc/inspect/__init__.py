@@ -1,0 +1,1 @@
+"""Look inside a memory: `trace` keeps every named state, `plots` draws it."""
