@@ -170,12 +170,13 @@ def _step_endpoint(model):
             signature[name] = tf.TensorSpec((None, *shape), stepper.dtype, name)
 
     def step(request):
-        hidden, response = ops.expand_dims(request[_INPUTS], 1), {}
+        hidden, mask, response = ops.expand_dims(request[_INPUTS], 1), None, {}
         for layer in chain:
             if layer.name in steppers:
-                hidden, states = steppers[layer.name](hidden, request)
+                hidden, states = steppers[layer.name](hidden, mask, request)
                 response |= states
             else:
+                mask = layer.compute_mask(hidden, mask)
                 hidden = layer(hidden)
         return response | {_OUTPUTS: hidden[:, 0] if keeps_time else hidden}
 
@@ -199,11 +200,12 @@ def _chain(model):
 
 
 def _takes(layer, tensor):
-    """Whether `layer` is called once, on `tensor` alone."""
+    """Whether `layer` is called once, on `tensor` and at most its mask."""
     try:
-        return layer.input is tensor
+        first, *others = tree.flatten(layer.input)
     except (AttributeError, ValueError):  # called several times, or never
         return False
+    return first is tensor and all(str(other.dtype) == "bool" for other in others)
 
 
 def _check_per_step(layer):
@@ -212,9 +214,9 @@ def _check_per_step(layer):
         if layer.go_backwards:
             raise _NotStepwiseError(f"layer {layer.name!r} goes backwards")
         return
-    axis = getattr(layer, "axis", -1)
-    is_last = axis in (-1, len(layer.output.shape) - 1) or list(axis) == [2]
-    if not isinstance(layer, _PER_STEP_LAYERS) or not is_last:
+    rank = len(layer.output.shape)
+    axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
+    if not isinstance(layer, _PER_STEP_LAYERS) or axes != {rank - 1}:
         raise _NotStepwiseError(f"layer {layer.name!r} does not treat each step alike")
 
 
@@ -236,15 +238,18 @@ class _Stepper:
         self.shapes = {prefix + n: s for n, s in zip(names, shapes, strict=True)}
         self.dtype = layer.cell.compute_dtype
         self.state_size = layer.state_size
+        self.layer_dtype = layer.compute_dtype
+        # A layer casts the states it gives to its own precision. Between steps they
+        # have to keep the cell's, as they do inside the layer.
         self.rnn = keras.layers.RNN(
             layer.cell,
             return_sequences=layer.return_sequences,
             return_state=True,
             unroll=True,
-            dtype=layer.dtype_policy,
+            dtype=layer.cell.dtype_policy,
         )
 
-    def __call__(self, inputs, request):
+    def __call__(self, inputs, mask, request):
         flat = [
             ops.reshape(request[name], (-1, size))
             for name, size in zip(
@@ -252,9 +257,10 @@ class _Stepper:
             )
         ]
         initial_state = tree.pack_sequence_as(self.state_size, flat)
-        outputs, *states = self.rnn(inputs, initial_state=initial_state)
-        return outputs, {
-            name: ops.cast(ops.reshape(state, (-1, *shape)), self.dtype)
+        inputs = ops.cast(inputs, self.layer_dtype)
+        outputs, *states = self.rnn(inputs, initial_state=initial_state, mask=mask)
+        return ops.cast(outputs, self.layer_dtype), {
+            name: ops.reshape(state, (-1, *shape))
             for (name, shape), state in zip(
                 self.shapes.items(), tree.flatten(states), strict=True
             )

@@ -1,0 +1,56 @@
+"""trace: every named state and control of a cell, step by step."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dnc.inspect.trace import trace
+from tests.dnc.cells import random_cell
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+
+def test_a_trace_ends_in_the_state_of_the_layer(rng):
+    cell = random_cell(rng, num_writes=2)
+    inputs = rng.normal(size=(3, 6, 5)).astype("float32")
+    seen = trace(cell, inputs)
+    outputs, *states = keras.layers.RNN(
+        cell, return_sequences=True, return_state=True
+    )(inputs)
+    final = to_numpy(cell.unflatten(states))
+    assert_close(seen.output, to_numpy(outputs))
+    assert_close(seen.inputs, inputs)
+    assert_close(seen.memory[:, -1], final.access.memory)
+    assert_close(seen.link[:, -1], final.access.link)
+    assert_close(seen.controller_1[:, -1], final.controller[1])
+
+
+def test_a_trace_holds_every_control(rng):
+    seen = trace(random_cell(rng), rng.normal(size=(3, 6, 5)))
+    assert seen.free_gate.shape == (3, 6, 2)
+    assert seen.read_mode.shape == (3, 6, 2, 3)
+    assert seen.write_vectors.shape == (3, 6, 1, 4)
+    assert_close(np.sum(seen.read_mode, axis=-1), np.ones((3, 6, 2)))
+
+
+def test_a_model_is_traced_through_the_layers_before_its_cell(rng):
+    cell = random_cell(rng)
+    tokens = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(9, 5)(tokens)
+    hidden = keras.layers.RNN(cell, return_sequences=True)(embedded)
+    model = keras.Model(tokens, keras.layers.Dense(2)(hidden))
+    numbers = rng.integers(0, 9, (2, 4))
+    expected = keras.Model(tokens, hidden).predict(numbers, verbose=0)
+    assert_close(trace(model, numbers).output, expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 0, 5)])
+def test_sequences_of_another_shape_are_refused(rng, shape):
+    with pytest.raises(ValueError, match=r"shape \(batch, time, features\).*Received"):
+        trace(random_cell(rng), np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("what", [None, keras.layers.Dense(3)])
+def test_what_has_no_memory_cell_is_refused(what):
+    with pytest.raises(ValueError, match="`model_or_cell` must be a memory cell"):
+        trace(what, np.zeros((2, 3, 5), "float32"))

@@ -1,0 +1,127 @@
+"""Parsing, encoding and batching of stories."""
+
+import numpy as np
+import pytest
+
+from keras_dnc.tasks import babi
+from keras_dnc.tasks.babi.encoding import UNKNOWN
+from keras_dnc.tasks.babi.source import parse_stories
+
+TEXT = """1 Mary went to the kitchen.
+2 Where is Mary?\tkitchen\t1
+1 John got the apple.
+2 John got the milk.
+3 What is John carrying?\tapple,milk\t1 2
+4 Is John in Paris?\tno\t1
+"""
+
+
+@pytest.fixture
+def stories():
+    return list(parse_stories(8, TEXT))
+
+
+@pytest.fixture
+def vocabulary(stories):
+    return babi.Vocabulary.from_stories(stories)
+
+
+def test_a_file_is_cut_into_stories(stories):
+    assert [len(story.lines) for story in stories] == [2, 4]
+    assert stories[1].lines[2] == babi.Line(
+        "What is John carrying?", "apple,milk", (1, 2)
+    )
+
+
+@pytest.mark.parametrize("line", ["no number", "1 Where?\tkitchen", "x Mary went."])
+def test_a_line_of_another_form_is_shown(line):
+    with pytest.raises(ValueError, match="A line of bAbI must be"):
+        list(parse_stories(1, line))
+
+
+def test_a_story_is_one_sequence_with_a_dash_for_each_answer_word(stories, vocabulary):
+    story = babi.encode_story(stories[1], vocabulary)
+    words = vocabulary.decode(story.tokens)
+    assert " ".join(words) == (
+        "john got the apple . john got the milk . what is john carrying ? - - "
+        "is john in paris ? -"
+    )
+    asked = np.flatnonzero(story.weights)
+    assert [words[t] for t in asked] == ["-", "-", "-"]
+    assert vocabulary.decode(story.targets[asked]) == ["apple", "milk", "no"]
+    assert np.all(story.targets[story.weights == 0] == 0)
+
+
+def test_unknown_words_become_one_token(vocabulary):
+    story = babi.Story(1, (babi.Line("Zork went to the kitchen."), babi.Line("Frob.")))
+    tokens = babi.encode_story(story, vocabulary).tokens
+    assert tokens[0] == tokens[6] == UNKNOWN
+    assert np.sum(tokens == UNKNOWN) == 2
+
+
+def test_a_story_without_lines_is_refused(vocabulary):
+    with pytest.raises(ValueError, match="`story` must have at least one line"):
+        babi.encode_story(babi.Story(1, ()), vocabulary)
+
+
+def test_a_word_twice_is_refused():
+    with pytest.raises(ValueError, match="`words` must hold each word once"):
+        babi.Vocabulary(["mary", "mary"])
+
+
+def encoded(*lengths):
+    return [
+        babi.EncodedStory(
+            task=1,
+            tokens=np.full(length, number + 1, "int32"),
+            targets=np.full(length, number + 1, "int32"),
+            weights=np.ones(length, "float32"),
+        )
+        for number, length in enumerate(lengths)
+    ]
+
+
+def test_each_story_goes_to_the_shortest_bucket_that_holds_it():
+    batches = babi.StoryBatches(encoded(3, 9, 4, 5, 10), 2, buckets=(4, 10))
+    shapes = [batches[index][0].shape for index in range(len(batches))]
+    assert shapes == [(2, 4), (2, 10), (2, 10)]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_story_is_in_exactly_one_batch(shuffle):
+    stories = encoded(*range(1, 24))
+    batches = babi.StoryBatches(stories, 4, shuffle=shuffle)
+    for _ in range(2):
+        seen = [batches[index] for index in range(len(batches))]
+        numbers = sorted(int(t) for tokens, _, _ in seen for t in tokens[:, 0] if t)
+        assert numbers == list(range(1, 24))
+        weights = sum(np.sum(weights) for _, _, weights in seen)
+        assert weights == sum(range(1, 24))
+        batches.on_epoch_end()
+
+
+def test_the_same_seed_draws_the_same_batches():
+    first, second, other = (
+        babi.StoryBatches(encoded(*range(1, 24)), 4, shuffle=True, seed=seed)
+        for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(first[0][0], second[0][0])
+    first_order = [first[index][0][0, 0] for index in range(len(first))]
+    other_order = [other[index][0][0, 0] for index in range(len(other))]
+    assert first_order != other_order
+
+
+def test_default_buckets_end_above_the_longest_story():
+    batches = babi.StoryBatches(encoded(5, 49, 300), 1)
+    assert batches.buckets == (32, 48, 64, 96, 128, 192, 256, 384)
+
+
+def test_a_story_longer_than_the_buckets_is_refused():
+    with pytest.raises(ValueError, match="`buckets` must end at or above.*of 9 tokens"):
+        babi.StoryBatches(encoded(9), 1, buckets=(8,))
+
+
+@pytest.mark.parametrize(("stories", "batch_size"), [([], 2), (encoded(3), 0)])
+def test_no_stories_and_no_batch_are_refused(stories, batch_size):
+    with pytest.raises(ValueError, match="`stories` and `batch_size` must be"):
+        babi.StoryBatches(stories, batch_size)

@@ -1,0 +1,95 @@
+"""The TFDS builder, by TFDS's own test case, and loading with and without an archive."""
+
+import pathlib
+import tarfile
+
+import pytest
+import tensorflow_datasets as tfds
+
+from keras_dnc.tasks import babi
+from keras_dnc.tasks.babi import babi_dataset_builder
+
+pytestmark = pytest.mark.only("tensorflow")
+DUMMY = pathlib.Path(babi_dataset_builder.__file__).parent / "dummy_data"
+ONE_STORY = {"train": 1, "test": 1}
+
+
+class BabiTask1Test(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = babi_dataset_builder.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["en-10k-qa1", "en-10k-qa19"]
+    SPLITS = ONE_STORY
+
+
+class BabiAllTasksTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = babi_dataset_builder.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["en-10k-all"]
+    SPLITS = {"train": 20, "test": 20}
+
+
+class BabiWithValidationTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = babi_dataset_builder.Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["en-valid-qa1"]
+    SPLITS = {**ONE_STORY, "valid": 1}
+
+
+def test_every_subset_has_each_task_and_all():
+    names = list(babi_dataset_builder.Builder.builder_configs)
+    assert len(names) == 8 * 21
+    assert {"en-10k-qa1", "en-10k-all", "hn-qa20", "shuffled-10k-qa7"} <= set(names)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "archive" / "tasks_1-20_v1-2.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as members:
+        for file in DUMMY.glob("*/*.txt"):
+            members.add(file, f"tasks_1-20_v1-2/{file.parent.name}/{file.name}")
+    return path
+
+
+@pytest.mark.parametrize("place", ["archive", "folder of the archive", "extracted"])
+def test_stories_load_from_any_form_of_the_data(archive, tmp_path, place):
+    data = {
+        "archive": archive,
+        "folder of the archive": archive.parent,
+        "extracted": DUMMY,
+    }[place]
+    stories = babi.load_stories("en-10k-qa1", "test", data, tmp_path / "prepared")
+    lines = stories[0].lines
+    assert lines[0] == babi.Line("John travelled to the hallway.")
+    assert lines[2] == babi.Line("Where is John?", "hallway", (1,))
+    assert stories[0].task == 1
+
+
+def test_tfds_itself_takes_the_archive_as_manual_dir(archive, tmp_path):
+    builder = tfds.builder("babi/en-10k-qa2", data_dir=tmp_path / "prepared")
+    config = tfds.download.DownloadConfig(manual_dir=archive)
+    builder.download_and_prepare(download_config=config)
+    assert builder.info.splits["train"].num_examples == 1
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty"])
+def test_a_path_without_babi_is_refused(tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="archive tasks_1-20_v1-2.tar.gz"):
+        babi.load_stories("en-10k-qa1", "test", tmp_path / place, tmp_path)
+
+
+def test_a_manual_dir_without_babi_is_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "note.txt").write_text("no stories")
+    builder = tfds.builder("babi/en-10k-qa1", data_dir=tmp_path / "prepared")
+    config = tfds.download.DownloadConfig(manual_dir=tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match="archive tasks_1-20_v1-2.tar.gz"):
+        builder.download_and_prepare(download_config=config)
+
+
+def test_a_missing_subset_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="files of 'hn' for tasks"):
+        babi.load_stories("hn-qa1", "test", DUMMY, tmp_path)
+
+
+def test_an_unknown_config_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="en-10k-qa21"):
+        babi.load_stories("en-10k-qa21", "test", DUMMY, tmp_path)

@@ -1,0 +1,99 @@
+"""RepeatCopyTask: deepmind/dnc's format, masks, determinism."""
+
+import numpy as np
+import pytest
+
+from keras_dnc.tasks.copy import RepeatCopyTask
+
+PATTERN = np.array([[1, 1, 0], [0, 1, 1]], "float32")
+
+
+def picture(channels):
+    return ["".join(".#"[int(v > 0)] for v in channel) for channel in channels.T]
+
+
+def test_an_episode_looks_like_the_picture_in_the_docstring():
+    task = RepeatCopyTask(num_bits=3, max_length=2, max_repeats=3)
+    inputs, targets, mask = task.episode(PATTERN, repeats=3)
+    assert picture(inputs) == [
+        ".#.........",
+        ".##........",
+        "..#........",
+        "#..........",
+        "...#.......",
+    ]
+    assert inputs[3, 4] == pytest.approx(0.3)
+    assert picture(targets) == [
+        "....#.#.#..",
+        "....######.",
+        ".....#.#.#.",
+        "..........#",
+    ]
+    assert picture(mask[:, None]) == ["....#######"]
+
+
+def test_batches_have_one_shape_and_padding_is_not_asked_for():
+    task = RepeatCopyTask(num_bits=4, min_length=1, max_length=3, max_repeats=4)
+    batch = task.batch(40, np.random.default_rng(0))
+    assert batch.inputs.shape == (40, task.max_time, 6)
+    assert batch.targets.shape == (40, task.max_time, 5)
+    ends = np.argmax(batch.targets[:, :, 4], axis=1)
+    assert np.max(ends) == task.max_time - 1
+    assert np.min(ends) == 4  # one step, one repeat
+    for row, end in enumerate(ends):
+        assert batch.mask[row, end] == 1
+        assert np.all(batch.mask[row, end + 1 :] == 0)
+
+
+def test_the_same_seed_gives_the_same_batch():
+    task = RepeatCopyTask()
+    first, second = (task.batch(9, np.random.default_rng(3)) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_dataset_is_fresh_each_epoch_and_repeats_with_its_seed():
+    task = RepeatCopyTask(num_bits=8)
+    dataset, twin = (task.dataset(5, steps=3, seed=2) for _ in range(2))
+    before = dataset[1][0]
+    np.testing.assert_array_equal(before, twin[1][0])
+    assert np.any(dataset[0][0] != before)
+    dataset.on_epoch_end()
+    assert np.any(dataset[1][0] != before)
+    assert len(dataset) == 3
+
+
+def test_bit_errors_count_answers_alone():
+    task = RepeatCopyTask()
+    batch = task.batch(3, np.random.default_rng(0))
+    right = 20.0 * batch.targets - 10.0
+    assert task.bit_errors(batch, right).tolist() == [0, 0, 0]
+    wrong = right.copy()
+    wrong[1, -1 - np.argmax(batch.mask[1, ::-1])] *= -1.0  # every channel of one step
+    wrong[:, 0] *= -1.0  # nothing is asked for at the first step
+    assert task.bit_errors(batch, wrong).tolist() == [0, task.target_size, 0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_bits": 0},
+        {"max_length": -1},
+        {"min_repeats": 1.5},
+        {"norm_max": None},
+    ],
+)
+def test_sizes_must_be_positive_integers(arguments):
+    with pytest.raises(ValueError, match="must be a positive integer. Received"):
+        RepeatCopyTask(**arguments)
+
+
+def test_a_minimum_above_its_maximum_is_refused():
+    with pytest.raises(ValueError, match="`min_length` must be at most `max_length`"):
+        RepeatCopyTask(min_length=3, max_length=2)
+
+
+@pytest.mark.parametrize("batch_size", [0, 2.0])
+def test_a_batch_needs_a_size(batch_size):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        RepeatCopyTask().batch(batch_size, np.random.default_rng(0))

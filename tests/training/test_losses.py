@@ -1,0 +1,35 @@
+"""SequenceCrossentropy: the cost of deepmind/dnc."""
+
+import keras
+import numpy as np
+
+from keras_dnc.training.losses import SequenceCrossentropy
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+
+def test_it_sums_over_channels_and_answers_and_averages_over_the_batch(rng):
+    targets = (rng.uniform(size=(3, 7, 4)) > 0.5).astype("float32")
+    logits = rng.normal(size=(3, 7, 4)).astype("float32")
+    mask = (rng.uniform(size=(3, 7)) > 0.4).astype("float32")
+    cost = SequenceCrossentropy()(targets, logits, sample_weight=mask)
+    probability = 1.0 / (1.0 + np.exp(-logits.astype("float64")))
+    right = np.where(targets > 0.5, probability, 1.0 - probability)
+    expected = np.mean(np.sum(-np.log(right) * mask[:, :, None], axis=(1, 2)))
+    assert_close(to_numpy(cost), expected)
+
+
+def test_padding_does_not_change_it(rng):
+    logits = rng.normal(size=(3, 7, 4)).astype("float32")
+    targets, mask = np.ones_like(logits), np.ones((3, 7), "float32")
+    cost = SequenceCrossentropy()(targets, logits, sample_weight=mask)
+    pad = [(0, 0), (0, 5), (0, 0)]
+    padded = SequenceCrossentropy()(
+        np.pad(targets, pad), np.pad(logits, pad), sample_weight=np.pad(mask, pad[:2])
+    )
+    assert_close(to_numpy(padded), to_numpy(cost))
+
+
+def test_it_can_be_saved():
+    config = keras.losses.serialize(SequenceCrossentropy())
+    assert isinstance(keras.losses.deserialize(config), SequenceCrossentropy)
