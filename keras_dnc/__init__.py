@@ -6,6 +6,7 @@ Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backen
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.controllers import FeedForwardController
 from keras_dnc.core.interface import Interface
+from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.access import MemoryAccessState
@@ -26,6 +27,7 @@ __all__ = [
     "MemoryAccess",
     "MemoryAccessState",
     "MemoryCell",
+    "MemoryRNN",
     "TemporalLinkage",
     "TemporalLinkageState",
     "load_deepmind_weights",

@@ -10,8 +10,6 @@ def to_numpy(structure):
     return tree.map_structure(ops.convert_to_numpy, structure)
 
 
-
-
 def assert_close(actual, expected, tolerance=1e-5, name=""):
     """|a - b| <= tolerance * max|b| + 1e-8, for the whole array."""
     actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")

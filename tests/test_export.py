@@ -61,7 +61,9 @@ def step_through(step, inputs):
 
     specs = dict(step.structured_input_signature[1])
     specs.pop("inputs")
-    states = {n: tf.zeros((len(inputs), *s.shape[1:]), s.dtype) for n, s in specs.items()}
+    states = {
+        n: tf.zeros((len(inputs), *s.shape[1:]), s.dtype) for n, s in specs.items()
+    }
     outputs = []
     for time in range(inputs.shape[1]):
         answer = step(inputs=tf.constant(inputs[:, time]), **states)
@@ -90,7 +92,9 @@ def test_step_by_step_equals_the_whole_sequence(model, rng, tmp_path):
 
 def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
     step = signatures(export_for_serving(model, tmp_path))["step"]
-    shapes = {n: tuple(s.shape[1:]) for n, s in step.structured_input_signature[1].items()}
+    shapes = {
+        n: tuple(s.shape[1:]) for n, s in step.structured_input_signature[1].items()
+    }
     assert shapes == {
         "inputs": (5,),
         "output": (3,),
@@ -136,7 +140,9 @@ def test_any_chain_runs_step_by_step(layers, rng, tmp_path):
 
 
 def test_several_recurrent_layers_keep_their_states_apart(tmp_path):
-    model = chain(keras.layers.LSTM(4, return_sequences=True, name="first"), dnc_layer())
+    model = chain(
+        keras.layers.LSTM(4, return_sequences=True, name="first"), dnc_layer()
+    )
     step = signatures(export_for_serving(model, tmp_path))["step"]
     names = set(step.structured_input_signature[1])
     assert {"first_state_0", "first_state_1", "dnc_memory", "dnc_output"} <= names
@@ -171,7 +177,9 @@ def test_the_export_runs_where_the_package_was_never_imported(model, rng, tmp_pa
     np.save(tmp_path / "inputs.npy", inputs)
     np.save(tmp_path / "expected.npy", model.predict(inputs, verbose=0))
     files = [str(tmp_path / name) for name in ("inputs.npy", "expected.npy")]
-    subprocess.run([sys.executable, "-c", WITHOUT_OUR_CODE, str(path), *files], check=True)
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_OUR_CODE, str(path), *files], check=True
+    )
 
 
 class Subclassed(keras.Model):

@@ -45,8 +45,8 @@ class Interface(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> interface = Interface({"key": ((2, 3), "linear"), "gate": ((2,), "sigmoid")})
-        >>> controls = interface(np.ones((5, 4), "float32"))
+        >>> shapes = {"key": ((2, 3), "linear"), "gate": ((2,), "sigmoid")}
+        >>> controls = Interface(shapes)(np.ones((5, 4), "float32"))
         >>> tuple(controls["key"].shape), tuple(controls["gate"].shape)
         ((5, 2, 3), (5, 2))
 

@@ -1,4 +1,4 @@
-"""Graves et al. 2016, Hybrid computing using a neural network with dynamic external memory.
+"""Graves et al. 2016: the Differentiable Neural Computer (Nature 538, 471-476).
 
 What the Differentiable Neural Computer adds to memory: a usage for every slot, so that
 free slots are found and old ones let go, and links that remember the order of writing,

@@ -86,7 +86,7 @@ def _input_size(cell, kernel):
 
 
 def _lstm_values(controller, kernel, bias, input_size):
-    """Reorder gates from theirs (i, candidate, f, o) to Keras's (i, f, candidate, o)."""
+    """Reorder gates: theirs are i, candidate, f, o; Keras's i, f, candidate, o."""
     units = controller.units
     check_shape("weights['lstm/b']", bias.shape, (4 * units,))
     kernel = _reorder_gates(kernel)

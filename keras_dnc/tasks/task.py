@@ -64,7 +64,10 @@ class Task:
         self._check_positive(batch_size=batch_size)
         episodes = [self.sample(rng) for _ in range(batch_size)]
         return EpisodeBatch(
-            *(np.stack([self._pad(field) for field in fields]) for fields in zip(*episodes, strict=True))
+            *(
+                np.stack([self._pad(field) for field in fields])
+                for fields in zip(*episodes, strict=True)
+            )
         )
 
     def dataset(self, batch_size, steps, seed=0):

@@ -24,9 +24,7 @@ def length_mask(lengths=LENGTHS, time=TIME):
 
 def full_rnn(cell, **arguments):
     """The layer that gives everything: all outputs, and the states."""
-    return keras.layers.RNN(
-        cell, return_sequences=True, return_state=True, **arguments
-    )
+    return keras.layers.RNN(cell, return_sequences=True, return_state=True, **arguments)
 
 
 def functional_model(cell, time=None, batch=None, **arguments):

@@ -158,16 +158,12 @@ def test_fit_with_recurrent_dropout_in_a_stacked_controller(make, rng):
 def test_a_stateful_layer_goes_on_and_starts_afresh_after_reset(make, rng):
     inputs = random_inputs(rng)
     model = functional_model(make(), batch=BATCH, stateful=True)
-    whole = model.predict(inputs, batch_size=BATCH, verbose=0)
+    whole = to_numpy(model(inputs))
     model.layers[-1].reset_state()
-    parts = [
-        model.predict(part, batch_size=BATCH, verbose=0)
-        for part in (inputs[:, :2], inputs[:, 2:])
-    ]
+    parts = [to_numpy(model(part)) for part in (inputs[:, :2], inputs[:, 2:])]
     assert_close(np.concatenate(parts, axis=1), whole)
     model.layers[-1].reset_state()
-    again = model.predict(inputs, batch_size=BATCH, verbose=0)
-    assert_close(again, whole)
+    assert_close(to_numpy(model(inputs)), whole)
 
 
 @every_cell

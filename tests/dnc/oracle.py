@@ -1,8 +1,8 @@
 """The DNC in float64 NumPy, one sequence, one write head, written from the paper.
 
 Graves et al. 2016, Methods. Only the guards of deepmind/dnc are added: usage kept above
-1e-6 before the free list is sorted, by freeness in float32, and 1e-6 in norms and in the
-cosine. Nothing here is shared with the package.
+1e-6 before the free list is sorted, by freeness in float32, and 1e-6 in norms and in
+the cosine. Nothing here is shared with the package.
 """
 
 import numpy as np
@@ -105,7 +105,10 @@ class DNC:
         self.hidden, self.carry = np.zeros(units), np.zeros(units)
         self.memory, self.usage = np.zeros((slots, word)), np.zeros(slots)
         self.link, self.precedence = np.zeros((slots, slots)), np.zeros(slots)
-        self.read_weights, self.write_weights = np.zeros((reads, slots)), np.zeros(slots)
+        self.read_weights, self.write_weights = (
+            np.zeros((reads, slots)),
+            np.zeros(slots),
+        )
         self.read_words = np.zeros((reads, word))
         self.write_history = []
 

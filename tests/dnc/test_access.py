@@ -131,7 +131,9 @@ def test_a_state_of_the_wrong_shape_is_named():
         access(np.zeros((2, 9), "float32"), state)
 
 
-@pytest.mark.parametrize("name", ["memory_size", "word_size", "num_reads", "num_writes"])
+@pytest.mark.parametrize(
+    "name", ["memory_size", "word_size", "num_reads", "num_writes"]
+)
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "3", None])
 def test_sizes_must_be_positive_integers(name, value):
     rule = f"`{name}` must be a positive integer. Received: {name}={value!r}"

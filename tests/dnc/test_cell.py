@@ -82,7 +82,9 @@ def test_two_thousand_steps_stay_finite_and_in_range(rng):
         return ops.mean(ops.square(output)) + sum(sizes)
 
     layer.build(inputs.shape)
-    value, gradients = value_and_gradients(loss, cell.trainable_variables, compiled=True)
+    value, gradients = value_and_gradients(
+        loss, cell.trainable_variables, compiled=True
+    )
     assert np.isfinite(value)
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
     access = to_numpy(cell.unflatten(list(layer(inputs))[1:]).access)
@@ -100,7 +102,8 @@ def test_sizes_must_be_positive_integers(name, value):
 
 
 @pytest.mark.parametrize(
-    "controller", [0, -1, 2.5, None, "lstm", keras.layers.LSTMCell, keras.layers.Dense(3)]
+    "controller",
+    [0, -1, 2.5, None, "lstm", keras.layers.LSTMCell, keras.layers.Dense(3)],
 )
 def test_a_controller_must_be_a_cell(controller):
     with pytest.raises(ValueError, match="`controller` must be a positive integer"):
@@ -109,25 +112,33 @@ def test_a_controller_must_be_a_cell(controller):
 
 @pytest.mark.parametrize("value", [0, -1.0, "20", False])
 def test_clip_value_must_be_positive_or_none(value):
-    with pytest.raises(ValueError, match="`clip_value` must be a positive number or None"):
+    with pytest.raises(
+        ValueError, match="`clip_value` must be a positive number or None"
+    ):
         keras_dnc.DNCCell(3, clip_value=value)
 
 
 def test_strength_must_be_known():
-    with pytest.raises(ValueError, match=r"`strength` must be one of \['oneplus', 'soft"):
+    with pytest.raises(
+        ValueError, match=r"`strength` must be one of \['oneplus', 'soft"
+    ):
         keras_dnc.DNCCell(3, strength="relu")
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 3, 5, 1)])
 def test_inputs_of_the_wrong_rank_are_refused(shape):
     layer = keras.layers.RNN(keras_dnc.DNCCell(3, controller=8))
-    with pytest.raises(ValueError, match=r"`inputs` must have shape \(batch, features\)"):
+    with pytest.raises(
+        ValueError, match=r"`inputs` must have shape \(batch, features\)"
+    ):
         layer(np.zeros(shape, "float32"))
 
 
 def test_a_step_of_the_wrong_rank_is_refused_after_building(rng):
     cell = random_cell(rng)
-    with pytest.raises(ValueError, match=r"`inputs` must have shape \(batch, features\)"):
+    with pytest.raises(
+        ValueError, match=r"`inputs` must have shape \(batch, features\)"
+    ):
         cell(np.zeros((2, 5, 1), "float32"), cell.get_initial_state(batch_size=2))
 
 
@@ -141,7 +152,9 @@ def test_a_state_of_the_wrong_size_is_named(rng):
     cell = random_cell(rng)
     states = cell.get_initial_state(batch_size=2)
     states[2] = ops.zeros((2, 5))
-    with pytest.raises(ValueError, match=r"`states\[2\]` must have shape \(batch, 28\)"):
+    with pytest.raises(
+        ValueError, match=r"`states\[2\]` must have shape \(batch, 28\)"
+    ):
         cell.unflatten(states)
 
 

@@ -93,9 +93,9 @@ def test_usage_gradient_changes_gradients_but_no_value(rng):
 def test_clip_value_bounds_output_and_controller(rng):
     cell = random_cell(rng, INPUT, clip_value=0.1)
     inputs = 10.0 * rng.normal(size=(2, TIME, INPUT)).astype("float32")
-    outputs, *states = keras.layers.RNN(
-        cell, return_sequences=True, return_state=True
-    )(inputs)
+    outputs, *states = keras.layers.RNN(cell, return_sequences=True, return_state=True)(
+        inputs
+    )
     state = cell.unflatten(states)
     for tensor in (outputs, *state.controller):
         assert np.max(np.abs(to_numpy(tensor))) == pytest.approx(0.1)

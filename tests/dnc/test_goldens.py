@@ -25,7 +25,9 @@ def golden(request):
 
 @pytest.fixture
 def cell(golden):
-    config = {k.removeprefix("config/"): int(v) for k, v in golden.items() if "config" in k}
+    config = {
+        k.removeprefix("config/"): int(v) for k, v in golden.items() if "config" in k
+    }
     cell = keras_dnc.DNCCell(
         config["output_size"],
         controller=config["controller_units"],
@@ -40,7 +42,9 @@ def cell(golden):
 
 
 def section(golden, prefix):
-    return {k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)}
+    return {
+        k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)
+    }
 
 
 def test_cosine_weights(golden):
@@ -130,7 +134,9 @@ def test_loss_and_the_gradient_of_every_weight(golden, cell):
     assert_close(loss, golden["core/loss"])
     # The map from their weights to ours moves columns and adds a constant, so that it
     # maps their gradients to ours as well, but for the constant.
-    by_path = {v.path: g for v, g in zip(cell.trainable_variables, gradients, strict=True)}
+    by_path = {
+        v.path: g for v, g in zip(cell.trainable_variables, gradients, strict=True)
+    }
     theirs = section(golden, "core/gradients/")
     keras_dnc.load_deepmind_weights(cell, theirs)
     for variable in cell.trainable_variables:

@@ -1,4 +1,4 @@
-"""The TFDS builder, by TFDS's own test case, and loading with and without an archive."""
+"""The TFDS builder, by TFDS's own test case, and loading from archive and folder."""
 
 import pathlib
 import tarfile

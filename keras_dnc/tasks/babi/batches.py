@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 
-from keras_dnc.tasks.babi.encoding import EncodedStory
-
 
 class StoryBatches(keras.utils.PyDataset):
     """Batches `(tokens, targets, weights)` for `model.fit`, bucketed by length.
@@ -97,7 +95,7 @@ class StoryBatches(keras.utils.PyDataset):
 
 
 def _default_buckets(longest):
-    """Powers of two from 32 and 1.5 times each, up to the first that holds `longest`."""
+    """Powers of two from 32, and 1.5 times each, until one holds `longest`."""
     buckets, length = [], 32
     while not buckets or buckets[-1] < longest:
         buckets += [length, length * 3 // 2]

@@ -1,0 +1,47 @@
+# Each target sets up all it needs in .venv, from a bare Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := setup.cfg pyproject.toml
+# PyTorch's plain builds carry gigabytes for GPUs; this version has one for CPUs.
+TORCH := torch==2.13.0
+QUIET := TF_CPP_MIN_LOG_LEVEL=3
+
+.PHONY: demo test test-tensorflow test-jax test-torch lint clean
+
+demo: $(VENV)/.demo
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
+
+test: test-tensorflow test-jax test-torch
+
+test-tensorflow: $(VENV)/.test
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2
+
+# JAX and PyTorch share the tests of layers and cells; the rest is TensorFlow's alone.
+test-jax test-torch: test-%: $(VENV)/.test
+	$(QUIET) KERAS_BACKEND=$* $(BIN)/pytest -n 2 tests/core tests/dnc tests/conformance \
+	    tests/inspect tests/training
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python $(SETUP)
+	$(BIN)/python -m pip install --quiet --editable '.[plot]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python $(SETUP)
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[test,jax,torch]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet ruff mypy numpy
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

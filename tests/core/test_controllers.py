@@ -1,0 +1,42 @@
+"""FeedForwardController is an RNN cell, and remembers nothing."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dnc
+from tests.conformance.harness import length_mask
+from tests.conformance.harness import random_inputs
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+
+def test_each_output_depends_on_its_own_input_alone(rng):
+    inputs = random_inputs(rng)
+    layer = keras.layers.RNN(keras_dnc.FeedForwardController(4), return_sequences=True)
+    outputs = to_numpy(layer(inputs))
+    changed = inputs.copy()
+    changed[:, 2] += 1.0
+    moved = np.any(to_numpy(layer(changed)) != outputs, axis=(0, 2))
+    assert moved.tolist() == [False, False, True, False, False, False]
+
+
+def test_it_runs_under_a_mask(rng):
+    inputs, mask = random_inputs(rng), length_mask()
+    layer = keras.layers.RNN(keras_dnc.FeedForwardController(4), return_sequences=True)
+    masked, plain = to_numpy([layer(inputs, mask=mask), layer(inputs)])
+    assert_close(masked[mask], plain[mask])
+    assert_close(masked[1, 4:], np.stack([plain[1, 3]] * 2))
+
+
+def test_its_config_gives_it_back():
+    cell = keras_dnc.FeedForwardController(4, activation="relu")
+    twin = keras_dnc.FeedForwardController.from_config(cell.get_config())
+    assert twin.get_config() == cell.get_config()
+    assert twin.activation is keras.activations.relu
+
+
+@pytest.mark.parametrize("units", [0, -2, 1.5, None])
+def test_units_must_be_a_positive_integer(units):
+    with pytest.raises(ValueError, match="`units` must be a positive integer"):
+        keras_dnc.FeedForwardController(units)

@@ -1,0 +1,53 @@
+"""Interface: one dense layer, split and squashed."""
+
+import numpy as np
+import pytest
+
+import keras_dnc
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+
+CONTROLS = {
+    "key": ((2, 3), "linear"),
+    "gate": ((4,), "sigmoid"),
+    "mode": ((2, 5), "softmax"),
+}
+
+
+@pytest.fixture
+def interface():
+    interface = keras_dnc.Interface(CONTROLS)
+    interface.build((None, 6))
+    return interface
+
+
+def test_each_control_is_its_own_linear_map(interface, rng):
+    inputs = rng.normal(size=(7, 6)).astype("float32")
+    controls = to_numpy(interface(inputs))
+    kernel, bias = interface.dense.get_weights()
+    raw = {n: inputs @ kernel[:, c] + bias[c] for n, c in interface.columns.items()}
+    assert_close(controls["key"], raw["key"].reshape(7, 2, 3))
+    assert_close(controls["gate"], 1.0 / (1.0 + np.exp(-raw["gate"])))
+    mode = np.exp(raw["mode"].reshape(7, 2, 5))
+    assert_close(controls["mode"], mode / mode.sum(-1, keepdims=True))
+
+
+def test_columns_follow_the_order_of_controls(interface):
+    assert interface.columns == {
+        "key": slice(0, 6),
+        "gate": slice(6, 10),
+        "mode": slice(10, 20),
+    }
+
+
+def test_the_config_gives_the_controls_back(interface):
+    twin = keras_dnc.Interface.from_config(interface.get_config())
+    assert dict(twin.controls) == dict(interface.controls)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_sizes_must_be_positive_integers(size):
+    with pytest.raises(
+        ValueError, match=r"`controls\['key'\].shape` must be a positive"
+    ):
+        keras_dnc.Interface({"key": ((2, size), "linear")})

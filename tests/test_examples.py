@@ -1,0 +1,59 @@
+"""Every example runs, with few steps."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from keras_dnc.tasks import babi
+
+pytestmark = pytest.mark.only("tensorflow")
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+DUMMY = pathlib.Path(babi.__file__).parent / "dummy_data"
+
+
+def run(name, *arguments, cwd):
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_every_example_is_tested_here_and_short():
+    text = pathlib.Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f'"{path.name}"' in text, path.name
+        assert len(path.read_text().splitlines()) < 150, path.name
+
+
+def test_train_repeat_copy(tmp_path):
+    said = run(
+        "train_repeat_copy.py",
+        *("--epochs", 1, "--steps", 3, "--test-size", 8, "--output", "out"),
+        cwd=tmp_path,
+    )
+    assert "Wrong bits in 8 fresh sequences:" in said
+    assert "largest difference to the model" in said
+    assert (tmp_path / "out" / "memory.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "serving" / "1" / "saved_model.pb").exists()
+
+
+def train_babi(cwd, epochs):
+    return run(
+        "train_babi.py",
+        *("--tasks", "1,8", "--data", DUMMY, "--epochs", epochs, "--output", "out"),
+        *("--controller-units", 8, "--memory-size", 4, "--word-size", 4),
+        cwd=cwd,
+    )
+
+
+def test_train_babi(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "datasets"))
+    said = train_babi(tmp_path, epochs=1)
+    for line in ("single supporting fact", "lists/sets", "mean"):
+        assert line in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics["test_error_percent"]) == {"1", "8"}
+    assert (tmp_path / "out" / "model.keras").exists()

@@ -1,0 +1,92 @@
+"""The house stays in order: imports go one way, and TensorFlow stays in its rooms."""
+
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_dnc
+
+ROOT = pathlib.Path(keras_dnc.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+PAPERS = {"dnc"}
+MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
+    "core": set(),
+    **{paper: {"core"} for paper in PAPERS},
+    "tasks": set(),
+    "training": {"core"},
+    "inspect": {"core"},
+    "export": {"core"},
+    "__init__": {"core", *PAPERS},
+}
+TENSORFLOW_AT_THE_TOP = {"tasks/babi/babi_dataset_builder.py"}
+TENSORFLOW_IN_FUNCTIONS = {"core/backend.py", "dnc/checkpoint.py", "export.py"}
+
+
+def imports(path):
+    """Yield `(module, is it at the top of the file)`."""
+    tree = ast.parse(path.read_text())
+    at_top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module, id(node) in at_top
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in at_top
+
+
+def room(path):
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_import_one_way(path):
+    ours = {m.split(".")[1] for m, _ in imports(path) if m.startswith("keras_dnc.")}
+    assert ours - {room(path)} <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_tensorflow_stays_in_its_rooms(path):
+    name = path.relative_to(ROOT).as_posix()
+    for module, at_top in imports(path):
+        if module.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            inside = name in TENSORFLOW_IN_FUNCTIONS or name.startswith("tasks/")
+            assert name in TENSORFLOW_AT_THE_TOP or (inside and not at_top)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_package_trains_without_tensorflow(backend):
+    pytest.importorskip(backend)
+    program = """
+import sys
+sys.modules["tensorflow"] = None  # importing it raises
+import keras, keras_dnc, numpy as np
+import keras_dnc.tasks.babi, keras_dnc.tasks.copy, keras_dnc.training.losses
+import keras_dnc.inspect.trace, keras_dnc.inspect.plots, keras_dnc.export
+inputs = keras.Input((None, 5))
+model = keras.Model(inputs, keras.layers.RNN(keras_dnc.DNCCell(3, 8, 7, 4))(inputs))
+model.compile("adam", "mse")
+model.fit(np.ones((2, 4, 5)), np.ones((2, 3)), verbose=0)
+"""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in keras_dnc.__all__:
+        assert getattr(keras_dnc, name).__doc__
+    assert keras_dnc.__all__ == sorted(keras_dnc.__all__)
+
+
+def test_importing_the_package_imports_little():
+    program = """
+import sys, keras
+before = set(sys.modules)
+import keras_dnc
+new = {name.split(".")[0] for name in set(sys.modules) - before}
+assert new <= {"keras_dnc", "keras"}, new
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
