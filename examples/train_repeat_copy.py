@@ -42,17 +42,20 @@ def parse_arguments():
 
 
 class StopWhenSolved(keras.callbacks.Callback):
-    """Count wrong bits on held-out sequences after each epoch; stop at none."""
+    """Count wrong bits in new sequences after each epoch; stop at twice none."""
 
-    def __init__(self, task, batch):
+    def __init__(self, task, settings):
         super().__init__()
         self.task = task
-        self.batch = batch
+        self.size = 4 * settings.test_size
+        self.rng = np.random.default_rng([settings.seed, 1])
+        self.last_errors = None
 
     def on_epoch_end(self, epoch, logs=None):
-        errors = count_bit_errors(self.model, self.task, self.batch)
-        logs["bit_errors"] = errors
-        self.model.stop_training = errors == 0
+        batch = self.task.batch(self.size, self.rng)
+        errors = logs["bit_errors"] = count_bit_errors(self.model, self.task, batch)
+        self.model.stop_training = errors == self.last_errors == 0
+        self.last_errors = errors
 
 
 def count_bit_errors(model, task, batch):
@@ -79,7 +82,7 @@ def check_export(model, batch, path):
 
     loaded = tf.saved_model.load(str(path))
     served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
-    # The SavedModel is a plain graph; XLA rounds otherwise, and so do single operations.
+    # The SavedModel is a plain graph; XLA, and operations one by one, round otherwise.
     model.compile(jit_compile=False)
     expected = model.predict(batch.inputs, verbose=0)
     difference = np.max(np.abs(served["outputs"].numpy() - expected))
@@ -97,11 +100,6 @@ def main():
         max_length=settings.max_length,
         max_repeats=settings.max_repeats,
     )
-    held_out, fresh = (
-        task.batch(settings.test_size, np.random.default_rng([settings.seed, number]))
-        for number in (1, 2)
-    )
-
     model = build_model(task, settings)
     model.compile(
         keras.optimizers.Adam(settings.learning_rate, global_clipnorm=10.0),
@@ -112,9 +110,10 @@ def main():
     model.fit(
         task.dataset(settings.batch_size, settings.steps, settings.seed),
         epochs=settings.epochs,
-        callbacks=[StopWhenSolved(task, held_out)],
+        callbacks=[StopWhenSolved(task, settings)],
     )
     seconds = time.perf_counter() - started
+    fresh = task.batch(settings.test_size, np.random.default_rng([settings.seed, 2]))
     errors = count_bit_errors(model, task, fresh)
     print(f"\nTrained in {seconds:.0f} s.")
     print(f"Wrong bits in {settings.test_size} fresh sequences: {errors}")

@@ -25,6 +25,7 @@ class StoryBatches(keras.utils.PyDataset):
             longer than the last bucket.
 
     Example:
+        >>> from keras_dnc.tasks.babi import EncodedStory
         >>> story = EncodedStory(1, *np.ones((3, 5), "int32"))
         >>> batches = StoryBatches([story] * 3, batch_size=2, buckets=(8,))
         >>> len(batches), batches[0][0].shape
