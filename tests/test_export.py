@@ -243,7 +243,8 @@ def test_what_is_no_chain_is_exported_without_step_and_named(build, named, tmp_p
     assert set(signatures(path)) == {"serving_default", "keep"}
 
 
-def test_versions_count_up(model, tmp_path):
+def test_versions_count_up(tmp_path):
+    model = chain(keras.layers.Dense(2))
     paths = [export_for_serving(model, tmp_path) for _ in range(2)]
     paths.append(export_for_serving(model, tmp_path, version=9))
     paths.append(export_for_serving(model, tmp_path))

@@ -94,7 +94,7 @@ def test_masked_steps_repeat_the_last_output(make, rng):
         np.testing.assert_array_equal(outputs[row, length:], repeats)
 
 
-@every_controller
+@every_cell
 def test_padding_never_changes_a_gradient(make, rng):
     layer, inputs = keras.layers.RNN(make(), return_sequences=True), random_inputs(rng)
     mask = length_mask()

@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_run(make, rng):
 @graph_backends
 def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
     model = compile_model(functional_model(make()), jit_compile=True)
-    for time in (3, 7, 4, 3):
+    for time in (3, 5, 3):
         inputs, targets = random_inputs(rng, time=time), random_targets(rng, time=time)
         assert np.isfinite(model.train_on_batch(inputs, targets))
         assert model.predict_on_batch(inputs).shape == (BATCH, time, OUTPUTS)
