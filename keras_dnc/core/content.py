@@ -105,10 +105,6 @@ class CosineWeights(keras.layers.Layer):
         sharpness = STRENGTHS[self.strength](strengths)
         return weighted_softmax(cosine_similarity(memory, keys), sharpness)
 
-    def compute_output_shape(self, memory_shape, keys_shape, strengths_shape):
-        """Give the shape of the weights."""
-        return (memory_shape[0], keys_shape[1], memory_shape[1])
-
     def get_config(self):
         """Give the constructor's arguments."""
         return {**super().get_config(), "strength": self.strength}

@@ -93,13 +93,6 @@ class Interface(keras.layers.Layer):
         shaped = ops.reshape(columns, (-1, *control.shape))
         return keras.activations.get(control.activation)(shaped)
 
-    def compute_output_shape(self, input_shape):
-        """Give each control's shape."""
-        return {
-            name: (input_shape[0], *control.shape)
-            for name, control in self.controls.items()
-        }
-
     def get_config(self):
         """Give the constructor's arguments."""
         controls = {

@@ -186,13 +186,14 @@ class MemoryAccess(keras.layers.Layer):
             )
         )
 
-    def build(self, input_shape, **state_shapes):
+    def build(self, inputs_shape, state_shape=None):
         """Create the interface; it alone has weights."""
-        check_shape("inputs", input_shape, ("batch", "features"))
-        self.interface.build(input_shape)
+        check_shape("inputs", inputs_shape, ("batch", "features"))
+        self.interface.build(inputs_shape)
 
     def call(self, inputs, state):
         """Write and read as `inputs` ask."""
+        state = MemoryAccessState(*state)  # a loaded model gives a list
         for name, tensor in state._asdict().items():
             shape = getattr(self.state_shapes, name)
             check_shape(f"state.{name}", tensor.shape, ("batch", *shape))
@@ -256,12 +257,6 @@ class MemoryAccess(keras.layers.Layer):
         by_backward = ops.sum(mode[:, :, :writes] * backward, axis=2)
         by_forward = ops.sum(mode[:, :, writes : 2 * writes] * forward, axis=2)
         return by_backward + by_forward + mode[:, :, 2 * writes] * content
-
-    def compute_output_shape(self, input_shape, **state_shapes):
-        """Give the shapes of the read words and of the state."""
-        batch = input_shape[0]
-        state = MemoryAccessState(*((batch, *shape) for shape in self.state_shapes))
-        return (batch, self.num_reads, self.word_size), state
 
     def get_config(self):
         """Give the constructor's arguments."""

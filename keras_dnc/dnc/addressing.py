@@ -101,10 +101,6 @@ class Freeness(keras.layers.Layer):
             usage = usage + (1.0 - usage) * gate * weights[-1]
         return ops.stack(weights, axis=1)
 
-    def compute_output_shape(self, write_weights_shape, **shapes):
-        """Give the shape of the usage."""
-        return (write_weights_shape[0], write_weights_shape[2])
-
     def get_config(self):
         """Give the constructor's arguments."""
         return {**super().get_config(), "usage_gradient": self.usage_gradient}
@@ -225,7 +221,3 @@ class TemporalLinkage(keras.layers.Layer):
         backward = ops.matmul(heads, link)
         swap = (0, 2, 1, 3)
         return ops.transpose(forward, swap), ops.transpose(backward, swap)
-
-    def compute_output_shape(self, write_weights_shape, state_shape):
-        """Give the shapes of the state."""
-        return TemporalLinkageState(*state_shape)

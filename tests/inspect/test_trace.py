@@ -14,9 +14,9 @@ def test_a_trace_ends_in_the_state_of_the_layer(rng):
     cell = random_cell(rng, num_writes=2)
     inputs = rng.normal(size=(3, 6, 5)).astype("float32")
     seen = trace(cell, inputs)
-    outputs, *states = keras.layers.RNN(
-        cell, return_sequences=True, return_state=True
-    )(inputs)
+    outputs, *states = keras.layers.RNN(cell, return_sequences=True, return_state=True)(
+        inputs
+    )
     final = to_numpy(cell.unflatten(states))
     assert_close(seen.output, to_numpy(outputs))
     assert_close(seen.inputs, inputs)
