@@ -14,7 +14,6 @@ import keras
 
 import keras_dnc
 from keras_dnc.tasks import babi
-from keras_dnc.training.metrics import QuestionError
 
 
 def parse_arguments():
@@ -24,15 +23,14 @@ def parse_arguments():
     add("--subset", default="en-10k", help="en, en-10k, en-valid, ...")
     add("--data", help="bAbI archive or folder; downloaded where not given")
     add("--output", default="runs/babi", type=pathlib.Path)
-    add("--epochs", default=30, type=int)
+    add("--epochs", default=60, type=int)
     add("--batch-size", default=4, type=int, help="stories in an update")
     add("--learning-rate", default=3e-3, type=float)
-    add("--embedding-size", default=64, type=int)
+    add("--embedding-size", default=32, type=int)
     add("--controller-units", default=64, type=int)
     add("--memory-size", default=16, type=int)
     add("--word-size", default=32, type=int)
     add("--num-reads", default=4, type=int)
-    add("--dropout", default=0.2, type=float, help="of embeddings and of DNC outputs")
     add("--limit", type=int, help="stories of each task and split, for a quick look")
     add("--seed", default=0, type=int)
     return parser.parse_args()
@@ -64,9 +62,7 @@ def build_model(vocabulary_size, settings):
         [
             keras.Input((None,), dtype="int32", name="tokens"),
             keras.layers.Embedding(vocabulary_size, settings.embedding_size),
-            keras.layers.Dropout(settings.dropout),
             keras.layers.RNN(cell, return_sequences=True, name="dnc"),
-            keras.layers.Dropout(settings.dropout),
             keras.layers.Dense(vocabulary_size, name="logits"),
         ]
     )
@@ -78,7 +74,7 @@ def train(model, train_batches, validation_batches, settings):
         keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
-        weighted_metrics=[QuestionError()],
+        weighted_metrics=[keras_dnc.QuestionError()],
         jit_compile=True,
     )
     callbacks = [

@@ -7,6 +7,7 @@ used, exports a SavedModel, and reloads that with TensorFlow alone.
 """
 
 import argparse
+import json
 import pathlib
 import time
 
@@ -18,7 +19,6 @@ from keras_dnc.export import export_for_serving
 from keras_dnc.inspect.plots import plot_memory_use
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks.copy import RepeatCopyTask
-from keras_dnc.training.losses import SequenceCrossentropy
 
 
 def parse_arguments():
@@ -76,6 +76,10 @@ def build_model(task, settings):
     return keras.Model(inputs, outputs)
 
 
+def write_json(path, content):
+    path.write_text(json.dumps(content, indent=1, default=str) + "\n")
+
+
 def check_export(model, batch, path):
     """Ask the SavedModel and the model the same; TensorFlow alone runs the first."""
     import tensorflow as tf
@@ -103,11 +107,11 @@ def main():
     model = build_model(task, settings)
     model.compile(
         keras.optimizers.Adam(settings.learning_rate, global_clipnorm=10.0),
-        SequenceCrossentropy(),
+        keras_dnc.SequenceCrossentropy(),
         jit_compile=True,
     )
     started = time.perf_counter()
-    model.fit(
+    fitted = model.fit(
         task.dataset(settings.batch_size, settings.steps, settings.seed),
         epochs=settings.epochs,
         callbacks=[StopWhenSolved(task, settings)],
@@ -119,6 +123,10 @@ def main():
     print(f"Wrong bits in {settings.test_size} fresh sequences: {errors}")
 
     model.save(settings.output / "model.keras")
+    write_json(settings.output / "config.json", vars(settings))
+    metrics = {"wrong_bits": errors, "sequences": settings.test_size}
+    metrics |= {"epochs": len(fitted.epoch), "seconds": round(seconds)}
+    write_json(settings.output / "metrics.json", metrics)
     look = task.batch(1, np.random.default_rng(settings.seed))
     figure = plot_memory_use(trace(model, look.inputs), look.targets)
     figure.savefig(settings.output / "memory.png", dpi=120)

@@ -1,6 +1,7 @@
 """Memory-augmented neural networks for Keras 3.
 
 Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backends.
+After `import keras_dnc`, `keras.models.load_model` finds all that a model can hold.
 """
 
 from keras_dnc.core.content import CosineWeights
@@ -16,6 +17,8 @@ from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
+from keras_dnc.training.losses import SequenceCrossentropy
+from keras_dnc.training.metrics import QuestionError
 
 __all__ = [
     "CosineWeights",
@@ -28,6 +31,8 @@ __all__ = [
     "MemoryAccessState",
     "MemoryCell",
     "MemoryRNN",
+    "QuestionError",
+    "SequenceCrossentropy",
     "TemporalLinkage",
     "TemporalLinkageState",
     "load_deepmind_weights",
