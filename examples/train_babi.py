@@ -3,7 +3,8 @@
     python examples/train_babi.py --tasks 1 --data path/to/babi
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Killed and
-started again with the same --output, a run goes on after its last finished epoch.
+started again with the same --output, a run goes on after its last finished epoch (the
+order of stories is drawn anew).
 """
 
 import argparse
@@ -74,7 +75,7 @@ def train(model, train_batches, validation_batches, settings):
         keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
-        weighted_metrics=[keras_dnc.QuestionError()],
+        weighted_metrics=[keras_dnc.QuestionError(babi.UNKNOWN)],
         jit_compile=True,
     )
     callbacks = [

@@ -9,10 +9,12 @@ import pathlib
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 from keras import tree
 
 from keras_dnc.core.arguments import check_positive_integer
+from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.state import MemoryCell
 
 _INPUTS, _OUTPUTS = "inputs", "outputs"
@@ -48,9 +50,9 @@ def export_for_serving(model, base_path, version=None, warmup=None):
       another cell are `state_0`, `state_1`, ... Where a model has several recurrent
       layers, `<layer name>_` comes before each name. All zeros are a fresh state.
 
-    Only a chain of recurrent layers that go forward and of layers that treat each step
-    alike can be run step by step. Of another model, `step` is left out, with a warning
-    that names the layer.
+    Only a chain of recurrent layers that go forward, from zeros, and of layers that
+    treat each step alike can be run step by step. Of another model, `step` is left out,
+    with a warning that names the layer.
 
     Args:
         model: A built Keras model, none of whose layers is stateful.
@@ -66,7 +68,9 @@ def export_for_serving(model, base_path, version=None, warmup=None):
     Raises:
         ValueError: A model that was never built, that takes several inputs, or that
             has a stateful layer; a version that is no positive integer or that exists;
-            a backend other than TensorFlow.
+            a warm-up that does not fit the model's input; a backend other than
+            TensorFlow.
+        ImportError: `warmup` without TensorFlow Serving's protocol.
 
     Example:
         ```python
@@ -77,6 +81,7 @@ def export_for_serving(model, base_path, version=None, warmup=None):
     """
     _check_model(model)
     folder = _version_folder(pathlib.Path(base_path), version)
+    request = None if warmup is None else _warmup_request(model, base_path, warmup)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", *_sequence_endpoint(model))
@@ -85,8 +90,8 @@ def export_for_serving(model, base_path, version=None, warmup=None):
     except _NotStepwiseError as reason:
         warnings.warn(f"Exported without the `step` signature: {reason}", stacklevel=2)
     archive.write_out(str(folder), verbose=False)
-    if warmup is not None:
-        _write_warmup(folder, base_path, warmup)
+    if request is not None:
+        _write_warmup(folder, request)
     return folder
 
 
@@ -101,13 +106,21 @@ def _check_model(model):
             "Argument `model` must be a Keras model that has been built, by an Input "
             f"or by a call. Received: model={model!r}"
         )
-    stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", 0)]
+    stateful = [x.name for x in _all_layers(model) if getattr(x, "stateful", False)]
     if stateful:
         raise ValueError(
             "Argument `model` must have no stateful layer: a server keeps no state "
             "between requests, and the `step` signature takes and gives it instead. "
             f"Received: stateful layers {stateful}"
         )
+
+
+def _all_layers(model):
+    """Yield the layers of a model, and those of the models inside it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
 
 
 def _version_folder(base_path, version):
@@ -194,8 +207,10 @@ def _chain(model):
             raise _NotStepwiseError(f"layer {layer.name!r} is not part of a chain")
         _check_per_step(layer)
         tensor = layer.output
-    if tensor is not model.outputs[0]:
+    if len(model.outputs) > 1 or tensor is not model.outputs[0]:
         raise _NotStepwiseError(f"layer {layers[-1].name!r} is not the model's output")
+    if not any(isinstance(layer, keras.layers.RNN) for layer in layers):
+        raise _NotStepwiseError(f"model {model.name!r} has no recurrent layer")
     return layers
 
 
@@ -213,11 +228,17 @@ def _check_per_step(layer):
     if isinstance(layer, keras.layers.RNN):
         if layer.go_backwards:
             raise _NotStepwiseError(f"layer {layer.name!r} goes backwards")
+        if any(ops.any(state != 0) for state in tree.flatten(_first_state(layer))):
+            raise _NotStepwiseError(f"layer {layer.name!r} does not start from zeros")
         return
     rank = len(layer.output.shape)
     axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
     if not isinstance(layer, _PER_STEP_LAYERS) or axes != {rank - 1}:
         raise _NotStepwiseError(f"layer {layer.name!r} does not treat each step alike")
+
+
+def _first_state(layer):
+    return layer.get_initial_state(batch_size=1)
 
 
 def _steppers(chain):
@@ -282,8 +303,8 @@ def _named_shapes(cell):
     return [f"state_{n}" for n in range(len(sizes))], [(size,) for size in sizes]
 
 
-def _write_warmup(folder, base_path, inputs):
-    """Write one request to `assets.extra`, where the server looks for it."""
+def _warmup_request(model, base_path, inputs):
+    """Give the log of one request, as the server reads it at loading."""
     import tensorflow as tf
 
     try:
@@ -293,11 +314,27 @@ def _write_warmup(folder, base_path, inputs):
             "Argument `warmup` needs TensorFlow Serving's protocol: "
             "`pip install keras_dnc[serving]`."
         ) from error
+    shape, dtype = _input_shape_and_dtype(model)
+    inputs = np.asarray(inputs)
+    legend = [f"axis {n}" if size is None else size for n, size in enumerate(shape)]
+    check_shape("warmup", inputs.shape, legend)
+    if not np.can_cast(inputs.dtype, dtype, casting="same_kind"):
+        raise ValueError(
+            f"Argument `warmup` must be of a kind that fits {dtype}. "
+            f"Received: warmup of dtype {inputs.dtype}"
+        )
     log = prediction_log_pb2.PredictionLog()
     request = log.predict_log.request
     request.model_spec.name = pathlib.Path(base_path).name
     request.model_spec.signature_name = "serving_default"
-    request.inputs[_INPUTS].CopyFrom(tf.make_tensor_proto(inputs))
+    request.inputs[_INPUTS].CopyFrom(tf.make_tensor_proto(inputs.astype(dtype)))
+    return log
+
+
+def _write_warmup(folder, log):
+    """Write one request to `assets.extra`, where the server looks for it."""
+    import tensorflow as tf
+
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -226,9 +226,33 @@ def time_norm_model():
     )
 
 
+def two_output_model():
+    inputs = keras.Input((None, 5))
+    hidden = keras.layers.LSTM(4, return_sequences=True)(inputs)
+    last = keras.layers.Dense(2, name="last")(hidden)
+    return keras.Model(inputs, [last, hidden])
+
+
+class LearnedStart(keras.layers.GRUCell):
+    def get_initial_state(self, batch_size=None):
+        return [keras.ops.full((batch_size, self.units), 0.25)]
+
+
+def learned_start_model():
+    cell = dnc_cell(controller=LearnedStart(6))
+    return chain(keras.layers.RNN(cell, return_sequences=True, name="learned"))
+
+
+def stateless_model():
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)], name="flat")
+
+
 @pytest.mark.parametrize(
     ("build", "named"),
     [
+        (two_output_model, "last"),
+        (learned_start_model, "learned"),
+        (stateless_model, "flat"),
         (residual_model, "residual"),
         (bidirectional_model, "both"),
         (pooling_model, "pool"),
@@ -270,6 +294,14 @@ def test_a_stateful_layer_is_refused_and_named(tmp_path):
         export_for_serving(model, tmp_path)
 
 
+def test_a_stateful_layer_inside_an_inner_model_is_refused(tmp_path):
+    inputs = keras.Input(batch_shape=(2, 4, 5))
+    inner = keras.Sequential([keras.layers.LSTM(4, stateful=True, name="deep")])
+    model = keras.Model(inputs, inner(inputs))
+    with pytest.raises(ValueError, match=r"no stateful layer.*'deep'"):
+        export_for_serving(model, tmp_path)
+
+
 @pytest.mark.parametrize("model", [None, "model", keras.Sequential([dnc_layer()])])
 def test_what_is_no_built_model_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="`model` must be a Keras model that has been"):
@@ -287,13 +319,24 @@ def test_warmup_requests_run_against_the_export(model, rng, tmp_path):
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
-    inputs = rng.normal(size=(2, 3, 5)).astype("float32")
+    inputs = rng.normal(size=(2, 3, 5))  # float64, as NumPy makes it
     path = export_for_serving(model, tmp_path, warmup=inputs)
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     (record,) = tf.data.TFRecordDataset(str(file))
     log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
     request = log.predict_log.request
     sent = tf.make_ndarray(request.inputs["inputs"])
-    np.testing.assert_array_equal(sent, inputs)
+    np.testing.assert_array_equal(sent, inputs.astype("float32"))
     outputs = signatures(path)[request.model_spec.signature_name](inputs=sent)
     assert outputs["outputs"].shape == (2, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "warmup", [np.zeros((2, 5)), np.zeros((2, 3, 6)), np.full((2, 3, 5), "word")]
+)
+def test_a_warmup_that_does_not_fit_is_refused_before_anything_is_written(
+    model, tmp_path, warmup
+):
+    with pytest.raises(ValueError, match="`warmup` must"):
+        export_for_serving(model, tmp_path, warmup=warmup)
+    assert not list(tmp_path.iterdir())

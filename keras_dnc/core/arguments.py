@@ -26,7 +26,7 @@ def check_positive_or_none(name, value):
 
 def check_choice(name, value, choices):
     """Raise a `ValueError` unless `value` is one of `choices`."""
-    if value not in choices:
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(
             f"Argument `{name}` must be one of {sorted(choices)}. "
             f"Received: {name}={value!r}"

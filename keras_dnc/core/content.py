@@ -8,11 +8,11 @@ from keras import ops
 
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.precision import full_precision
 
 _EPSILON = 1e-6  # keeps norm and quotient, and their gradients, finite at zero memory
 
 
-@keras.saving.register_keras_serializable(package="keras_dnc")
 def oneplus(x):
     """Squash to above 1: `oneplus(x) = 1 + log(1 + exp(x))` (Graves et al. 2016)."""
     return 1.0 + ops.softplus(x)
@@ -65,7 +65,8 @@ class CosineWeights(keras.layers.Layer):
 
     Args:
         strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
 
     Call arguments:
         memory: `(batch, memory_size, word_size)`.
@@ -92,8 +93,8 @@ class CosineWeights(keras.layers.Layer):
           external memory, Methods, "Content-based addressing".
     """
 
-    def __init__(self, strength="softplus", **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, strength="softplus", dtype=None, **kwargs):
+        super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
 

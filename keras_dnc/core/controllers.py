@@ -1,5 +1,7 @@
 """Controllers: the networks that drive a memory. Any Keras RNN cell is one."""
 
+import numbers
+
 import keras
 from keras import ops
 from keras import tree
@@ -44,7 +46,7 @@ class FeedForwardController(keras.layers.Layer):
     def __init__(self, units, activation="tanh", **kwargs):
         super().__init__(**kwargs)
         check_positive_integer("units", units)
-        self.units = units
+        self.units = units = int(units)
         self.activation = keras.activations.get(activation)
         self.state_size = [units]
         self.output_size = units
@@ -87,18 +89,28 @@ def as_controller(controller, dtype):
     Raises:
         ValueError: `controller` is neither.
     """
-    if isinstance(controller, int) and not isinstance(controller, bool):
+    if isinstance(controller, numbers.Integral) and not isinstance(controller, bool):
         check_positive_integer("controller", controller)
-        return keras.layers.LSTMCell(controller, dtype=dtype, name="controller")
-    sizes = tree.flatten(getattr(controller, "state_size", None))
-    is_cell = callable(controller) and all(isinstance(size, int) for size in sizes)
-    if not is_cell or not sizes:
+        return keras.layers.LSTMCell(int(controller), dtype=dtype, name="controller")
+    if not _is_cell(controller):
         raise ValueError(
             "Argument `controller` must be a positive integer (LSTM units) or a Keras "
             "RNN cell (a layer with `call(inputs, states)` and an integer `state_size` "
             f"for each state). Received: controller={controller!r}"
         )
     return controller
+
+
+def _is_cell(controller):
+    """Whether Keras could run `controller` in an RNN layer, with rank-2 states."""
+    is_layer = isinstance(controller, keras.layers.Layer)
+    sizes = tree.flatten(getattr(controller, "state_size", None))
+    return (
+        is_layer
+        and not isinstance(controller, keras.layers.RNN)
+        and bool(sizes)
+        and all(isinstance(size, int) and size > 0 for size in sizes)
+    )
 
 
 def controller_state_shapes(controller):

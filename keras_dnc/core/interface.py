@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_dnc.core.arguments import check_positive_integer
+from keras_dnc.core.arguments import check_shape
 
 
 class Control(NamedTuple):
@@ -41,7 +42,8 @@ class Interface(keras.layers.Layer):
         Dict from each name to a tensor `(batch, *shape)`.
 
     Raises:
-        ValueError: A size that is no positive integer.
+        ValueError: No control, a size that is no positive integer, an activation that
+            Keras does not know, or inputs of the wrong rank.
 
     Example:
         >>> import numpy as np
@@ -57,12 +59,14 @@ class Interface(keras.layers.Layer):
     def __init__(self, controls, **kwargs):
         super().__init__(**kwargs)
         self.controls = {
-            name: Control(tuple(shape), activation)
+            name: _control(name, shape, activation)
             for name, (shape, activation) in controls.items()
         }
-        for name, control in self.controls.items():
-            for size in control.shape:
-                check_positive_integer(f"controls[{name!r}].shape", size)
+        if not self.controls:
+            raise ValueError(
+                "Argument `controls` must name at least one control. "
+                f"Received: controls={controls!r}"
+            )
 
     @property
     def columns(self):
@@ -82,6 +86,7 @@ class Interface(keras.layers.Layer):
 
     def call(self, inputs):
         """Project, split, squash."""
+        check_shape("inputs", inputs.shape, ("batch", "features"))
         projected = self.dense(inputs)
         return {
             name: self._squash(projected[:, columns], self.controls[name])
@@ -100,3 +105,16 @@ class Interface(keras.layers.Layer):
             for name, control in self.controls.items()
         }
         return {**super().get_config(), "controls": controls}
+
+
+def _control(name, shape, activation):
+    """Give a `Control`, each part of which has been checked."""
+    if not isinstance(shape, list | tuple):
+        raise ValueError(
+            f"Argument `controls[{name!r}].shape` must be a tuple of positive "
+            f"integers. Received: {shape!r}"
+        )
+    for size in shape:
+        check_positive_integer(f"controls[{name!r}].shape", size)
+    keras.activations.get(activation)  # refuses a name that it does not know
+    return Control(tuple(shape), activation)

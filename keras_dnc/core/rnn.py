@@ -2,17 +2,21 @@
 
 import keras
 
+from keras_dnc.core.state import MemoryCell
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class MemoryRNN(keras.layers.RNN):
-    """`keras.layers.RNN`, with clear errors for sequences no loop can run over.
+    """`keras.layers.RNN`, without what Keras's own stumbles over.
 
-    A drop-in: the same arguments, numbers and weights. Given a sequence of length 0,
-    `keras.layers.RNN` itself fails with an `IndexError` of the backend before any cell
-    is asked; this layer says what is wrong.
+    A drop-in: the same arguments, numbers and weights. Two things differ. Given a
+    sequence of length 0, `keras.layers.RNN` fails with an `IndexError` of the backend
+    before any cell is asked; this layer says what is wrong. Given a list of memory
+    cells under a mixed policy, `keras.layers.RNN` casts their states to half
+    precision between the steps and fails; this layer leaves them in float32.
 
     Args:
-        cell: A cell of this package, or any Keras RNN cell.
+        cell: A cell of this package, any Keras RNN cell, or a list of cells.
         **kwargs: As in `keras.layers.RNN`.
 
     Call arguments:
@@ -31,6 +35,12 @@ class MemoryRNN(keras.layers.RNN):
         (None, None, 5)
     """
 
+    def __init__(self, cell, **kwargs):
+        if isinstance(cell, list | tuple) and any(_is_memory(child) for child in cell):
+            policy = next(child.dtype_policy for child in cell if _is_memory(child))
+            cell = keras.layers.StackedRNNCells(cell, dtype=policy)
+        super().__init__(cell, **kwargs)
+
     def call(self, sequences, initial_state=None, mask=None, training=False):
         """Run the cell over the sequences."""
         shape = tuple(sequences.shape)
@@ -42,3 +52,7 @@ class MemoryRNN(keras.layers.RNN):
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
+
+
+def _is_memory(cell):
+    return isinstance(cell, MemoryCell)

@@ -19,8 +19,7 @@ from keras import tree
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 from keras_dnc.core.arguments import check_shape
-
-_HALF_PRECISION = ("float16", "bfloat16")
+from keras_dnc.core.precision import full_precision
 
 
 class StepRecord(NamedTuple):
@@ -44,24 +43,23 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
     and the controller's dropout masks.
 
     Precision: under a mixed or half-precision policy only the controller computes in
-    half precision; the memory and its addressing stay in float32, because weights over
-    many slots and products over time lose their meaning in 11 bits.
+    half precision; the memory and its addressing stay in float32.
 
     Args:
-        dtype: Policy of the controller; the cell's own is float32 where this one
-            computes in half precision, and the same otherwise.
+        dtype: Policy of a controller that the cell makes itself (one that is passed
+            has its own); the cell's is float32 where this one computes in half
+            precision, and the same otherwise.
         **kwargs: `name` and `trainable`, as in `keras.layers.Layer`.
 
     Attributes:
         controller: The recurrent cell that drives the memory.
         controller_dtype_policy: The policy given as `dtype`.
+        input_size: Features of the input, known once the cell is built.
     """
 
     def __init__(self, dtype=None, **kwargs):
-        policy = keras.dtype_policies.get(dtype)
-        halves = policy.compute_dtype in _HALF_PRECISION
-        super().__init__(dtype="float32" if halves else policy, **kwargs)
-        self.controller_dtype_policy = policy
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        self.controller_dtype_policy = keras.dtype_policies.get(dtype)
 
     @property
     def state_shapes(self):
@@ -99,8 +97,11 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
 
         Returns:
             `(output, states)`: `(batch, output_size)` and the new list.
+
+        Raises:
+            ValueError: Inputs or states of the wrong shape.
         """
-        check_shape("inputs", inputs.shape, ("batch", "features"))
+        check_shape("inputs", inputs.shape, ("batch", self.input_size))
         state = self.step(inputs, self.unflatten(states)).state
         return tree.flatten(state)[0], self.flatten(state)
 

@@ -15,6 +15,7 @@ from keras_dnc.core.arguments import check_positive_integer
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
+from keras_dnc.core.precision import full_precision
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
@@ -92,7 +93,8 @@ class MemoryAccess(keras.layers.Layer):
         strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
         usage_gradient: Whether the gradient of usage flows into the write weights
             (the paper) or not (deepmind/dnc).
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
@@ -126,9 +128,10 @@ class MemoryAccess(keras.layers.Layer):
         num_writes=1,
         strength="softplus",
         usage_gradient=False,
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=full_precision(dtype), **kwargs)
         check_positive_integer("memory_size", memory_size)
         check_positive_integer("word_size", word_size)
         check_positive_integer("num_reads", num_reads)
@@ -193,6 +196,7 @@ class MemoryAccess(keras.layers.Layer):
 
     def call(self, inputs, state):
         """Write and read as `inputs` ask."""
+        check_shape("inputs", inputs.shape, ("batch", "features"))
         state = MemoryAccessState(*state)  # a loaded model gives a list
         for name, tensor in state._asdict().items():
             shape = getattr(self.state_shapes, name)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.precision import full_precision
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
 
@@ -33,7 +35,8 @@ class Freeness(keras.layers.Layer):
 
     Args:
         usage_gradient: Whether the gradient of usage flows into the write weights.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
 
     Call arguments:
         write_weights: `(batch, num_writes, memory_size)` of the previous step, rows
@@ -61,14 +64,15 @@ class Freeness(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Dynamic memory allocation".
     """
 
-    def __init__(self, usage_gradient=False, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, usage_gradient=False, dtype=None, **kwargs):
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        check_choice("usage_gradient", usage_gradient, (False, True))
         self.usage_gradient = usage_gradient
 
     def call(self, write_weights, free_gate, read_weights, usage):
         """Add what was written, take away what was read and freed."""
-        slots = usage.shape[1]
         check_shape("usage", usage.shape, ("batch", "memory_size"))
+        slots = usage.shape[1]
         check_shape("write_weights", write_weights.shape, ("batch", "writes", slots))
         check_shape("read_weights", read_weights.shape, ("batch", "reads", slots))
         check_shape("free_gate", free_gate.shape, ("batch", read_weights.shape[1]))
@@ -161,7 +165,8 @@ class TemporalLinkage(keras.layers.Layer):
     Departures: one link matrix per write head, as in deepmind/dnc.
 
     Args:
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
 
     Call arguments:
         write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
@@ -187,11 +192,15 @@ class TemporalLinkage(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Temporal memory linkage".
     """
 
+    def __init__(self, dtype=None, **kwargs):
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+
     def call(self, write_weights, state):
         """Decay the links of what is written over, add the newest one."""
         link, precedence_weights = state
-        shape = ("batch", "num_writes", write_weights.shape[2])
-        check_shape("write_weights", write_weights.shape, shape[:2] + ("memory_size",))
+        legend = ("batch", "num_writes", "memory_size")
+        check_shape("write_weights", write_weights.shape, legend)
+        shape = ("batch", *write_weights.shape[1:])
         check_shape("precedence_weights", precedence_weights.shape, shape)
         check_shape("link", link.shape, shape + shape[-1:])
         to = ops.expand_dims(write_weights, 3)

@@ -63,8 +63,9 @@ class DNCCell(MemoryCell):
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
         usage_gradient: Whether the gradient of usage flows into the write weights.
-        **kwargs: `name`, and `dtype`: under a mixed or half-precision policy the
-            controller follows it and the memory stays in float32.
+        **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
+            made from units follows it and the memory stays in float32; a controller
+            that is passed has a policy of its own.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -109,7 +110,7 @@ class DNCCell(MemoryCell):
         super().__init__(**kwargs)
         check_positive_integer("output_size", output_size)
         check_positive_or_none("clip_value", clip_value)
-        self.output_size = output_size
+        self.output_size = int(output_size)  # Keras asks for an int of its own
         self.controller = as_controller(controller, self.controller_dtype_policy)
         self.memory_size = memory_size
         self.word_size = word_size
@@ -150,6 +151,7 @@ class DNCCell(MemoryCell):
         """Create the weights of controller, interface and output."""
         check_shape("inputs", input_shape, ("batch", "features"))
         batch, input_size = input_shape
+        self.input_size = input_size
         if not self.controller.built:
             self.controller.build((batch, self.controller_input_size(input_size)))
         units = cell_output_size(self.controller)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.state import cell_output_size
+from keras_dnc.dnc.cell import DNCCell
 
 _LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # a dict's name, a checkpoint's name
 _LSTM_BIAS = ("lstm/b", "lstm/b_gates")
@@ -27,8 +28,8 @@ def load_deepmind_weights(cell, weights):
             variables of other parts of the checkpoint are passed over.
 
     Raises:
-        ValueError: A controller of another kind, a missing or ambiguous name, or an
-            array of the wrong shape. The cell is then as it was.
+        ValueError: No `DNCCell`, a controller of another kind, a missing or ambiguous
+            name, or an array of the wrong shape. The cell is then as it was.
         FileNotFoundError: There is no checkpoint at the path.
 
     Example:
@@ -41,9 +42,9 @@ def load_deepmind_weights(cell, weights):
     References:
         - https://github.com/google-deepmind/dnc
     """
-    _check_controller(cell.controller)
-    source = _DictSource(weights) if isinstance(weights, Mapping) else None
-    source = source or _CheckpointSource(weights)
+    _check_cell(cell)
+    is_dict = isinstance(weights, Mapping)
+    source = _DictSource(weights) if is_dict else _CheckpointSource(weights)
     kernel = source.read(*_LSTM_KERNEL)
     input_size = _input_size(cell, kernel)
     values = {
@@ -53,12 +54,16 @@ def load_deepmind_weights(cell, weights):
     }
     if not cell.built:
         cell.build((None, input_size))
-        cell.built = True
     _assign(cell, values, input_size)
 
 
-def _check_controller(controller):
-    """Refuse whatever computes other than Sonnet's LSTM."""
+def _check_cell(cell):
+    """Refuse what is no `DNCCell`, and a controller that is not Sonnet's LSTM."""
+    if not isinstance(cell, DNCCell):
+        raise ValueError(
+            f"Argument `cell` must be a `DNCCell`. Received: cell={cell!r}"
+        )
+    controller = cell.controller
     is_lstm = (
         isinstance(controller, keras.layers.LSTMCell)
         and controller.use_bias

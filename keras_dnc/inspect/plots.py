@@ -3,6 +3,8 @@
 The `matplotlib` package is needed: `pip install keras_dnc[plot]`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -20,36 +22,66 @@ def plot_memory_use(trace, targets=None, sequence=0, title="Memory over time"):
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> figure = plot_memory_use(trace(cell, np.zeros((2, 7, 5), "float32")))
+        >>> figure.axes[2].get_title(loc="left")
+        'where head 1 of 1 writes'
     """
     panels = [*_signal_panels(trace, targets, sequence)]
     panels += _weight_panels("writes", trace.write_weights[sequence])
     panels += _weight_panels("reads", trace.read_weights[sequence])
-    panels.append(("usage of each slot", "slot", trace.usage[sequence]))
+    panels.append(Panel("usage of each slot", "slot", "usage", trace.usage[sequence]))
     figure, axes = _figure(len(panels) + 1, title)
-    for axis, (name, rows, values) in zip(axes, panels, strict=False):
-        _draw_heatmap(figure, axis, name, rows, values)
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_heatmap(figure, axis, panel)
     _draw_gates(axes[-1], trace, sequence)
-    axes[-1].set_xlabel("time (steps)")
+    for axis in axes:
+        axis.set_xlabel("time (steps)", fontsize=8)
     return figure
 
 
+class Panel(NamedTuple):
+    """One heat map.
+
+    Attributes:
+        title: What it shows.
+        rows: What a row is.
+        color: What a colour stands for.
+        values: `(time, rows)`.
+    """
+
+    title: str
+    rows: str
+    color: str
+    values: np.ndarray
+
+
 def _signal_panels(trace, targets, sequence):
-    """What goes in and comes out: `(name, row name, (time, rows))`."""
-    yield "input", "channel", trace.inputs[sequence]
+    """What goes in and comes out."""
+    yield Panel("input", "channel", "value", trace.inputs[sequence])
     if targets is None:
-        yield "output", "channel", trace.output[sequence]
+        yield Panel("output", "channel", "value", trace.output[sequence])
         return
-    time = trace.inputs.shape[1]
-    yield "target", "channel", np.asarray(targets)[sequence, :time]
+    yield Panel("target", "channel", "value", np.asarray(targets)[sequence])
     probability = 1.0 / (1.0 + np.exp(-trace.output[sequence]))
-    yield "output (probability)", "channel", probability
+    yield Panel("output", "channel", "probability", probability)
 
 
 def _weight_panels(verb, weights):
     """One panel for each head, from weights `(time, heads, slots)`."""
     heads = weights.shape[1]
     return [
-        (f"where head {head + 1} of {heads} {verb}", "slot", weights[:, head])
+        Panel(
+            f"where head {head + 1} of {heads} {verb}",
+            "slot",
+            "weight",
+            weights[:, head],
+        )
         for head in range(heads)
     ]
 
@@ -58,21 +90,22 @@ def _figure(panels, title):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.6 * panels), layout="constrained")
+    figure = Figure(figsize=(8, 1.8 * panels), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     return figure, figure.subplots(panels, 1, sharex=True)
 
 
-def _draw_heatmap(figure, axis, name, rows, values):
-    """Draw `(time, rows)`, time to the right; the colour bar gives the scale."""
+def _draw_heatmap(figure, axis, panel):
+    """Draw time to the right; the colour bar gives the scale."""
+    _, rows, color, values = panel
     low, high = min(0.0, np.min(values)), max(1.0, np.max(values))
     image = axis.imshow(
         values.T, aspect="auto", cmap="viridis", vmin=low, vmax=high, origin="lower"
     )
-    axis.set_title(name, fontsize=9, loc="left")
+    axis.set_title(panel.title, fontsize=9, loc="left")
     axis.set_ylabel(rows)
-    figure.colorbar(image, ax=axis, label="value", pad=0.01)
+    figure.colorbar(image, ax=axis, label=color, pad=0.01)
 
 
 def _draw_gates(axis, trace, sequence):
@@ -85,4 +118,4 @@ def _draw_gates(axis, trace, sequence):
     axis.set_ylim(-0.05, 1.05)
     axis.set_title("gates", fontsize=9, loc="left")
     axis.set_ylabel("openness (0 to 1)")
-    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4), ncols=4)
+    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=4)

@@ -13,9 +13,12 @@ from keras_dnc.core.state import MemoryCell
 class Trace(types.SimpleNamespace):
     """Every named state and control of a cell, step by step.
 
-    Each attribute is an array `(batch, time, ...)` named as in the cell's NamedTuples:
-    for a `DNCCell` `trace.inputs`, `trace.output`, `trace.memory`, `trace.usage`,
-    `trace.read_weights`, `trace.write_weights`, `trace.free_gate`, ...
+    Attributes:
+        inputs: `(batch, time, features)`, what the cell was given.
+
+    Every other attribute is an array `(batch, time, ...)` named as in the cell's
+    NamedTuples: for a `DNCCell` `output`, `memory`, `usage`, `read_weights`,
+    `write_weights`, `free_gate`, ... At a masked step states stay as they were.
     """
 
 
@@ -32,7 +35,8 @@ def trace(model_or_cell, inputs):
         `Trace`.
 
     Raises:
-        ValueError: No such cell, or sequences of the wrong rank or of length 0.
+        ValueError: No such cell, one that has not been built, a layer that goes
+            backwards, or sequences of the wrong rank or of length 0.
 
     Example:
         >>> import keras_dnc
@@ -41,7 +45,7 @@ def trace(model_or_cell, inputs):
         >>> trace(cell, np.zeros((2, 7, 5), "float32")).write_weights.shape
         (2, 7, 1, 16)
     """
-    cell, sequences = _cell_and_its_inputs(model_or_cell, inputs)
+    cell, sequences, mask = _what_the_cell_is_given(model_or_cell, inputs)
     if len(sequences.shape) != 3 or sequences.shape[1] == 0:
         raise ValueError(
             "Argument `inputs` must have shape (batch, time, features), time at least "
@@ -49,8 +53,11 @@ def trace(model_or_cell, inputs):
         )
     state = cell.unflatten(cell.get_initial_state(batch_size=sequences.shape[0]))
     moments = []
-    for step_inputs in ops.unstack(sequences, axis=1):
+    for time, step_inputs in enumerate(ops.unstack(sequences, axis=1)):
+        before = state
         state, controls = cell.step(step_inputs, state)
+        if mask is not None:
+            state = _keep_where_masked(cell, mask[:, time], state, before)
         names = ("inputs", *cell.state_names, *controls._fields)
         values = (step_inputs, *tree.flatten(state), *controls)
         moments.append([ops.convert_to_numpy(value) for value in values])
@@ -58,21 +65,48 @@ def trace(model_or_cell, inputs):
     return Trace(**dict(zip(names, stacked, strict=True)))
 
 
-def _cell_and_its_inputs(model_or_cell, inputs):
-    """Find the memory cell, and compute what its layer is given."""
+def _keep_where_masked(cell, mask, state, before):
+    """Give the new state where `mask` is true, `(batch,)`, and the old one elsewhere."""
+    pairs = zip(cell.flatten(state), cell.flatten(before), strict=True)
+    return cell.unflatten([ops.where(mask[:, None], new, old) for new, old in pairs])
+
+
+def _what_the_cell_is_given(model_or_cell, inputs):
+    """Find the memory cell, and the sequences and mask that its layer is given."""
     inputs = ops.convert_to_tensor(inputs)
     if isinstance(model_or_cell, MemoryCell):
-        return model_or_cell, ops.cast(inputs, model_or_cell.compute_dtype)
+        if not model_or_cell.built:
+            raise ValueError(
+                "Argument `model_or_cell` must be built: a new cell has no weights. "
+                f"Received: {model_or_cell!r}"
+            )
+        return model_or_cell, ops.cast(inputs, model_or_cell.compute_dtype), None
+    layer = _memory_layer(model_or_cell)
+    tensors = tree.flatten(layer.input)
+    given = keras.Model(model_or_cell.inputs, tensors)(inputs)
+    sequences, *mask = tree.flatten(given)
+    # A layer casts what it is given to its own precision before the cell sees it.
+    sequences = ops.cast(sequences, layer.compute_dtype)
+    sequences = ops.cast(sequences, layer.cell.compute_dtype)
+    return layer.cell, sequences, mask[0] if mask else None
+
+
+def _memory_layer(model):
+    """Find the one recurrent layer around a memory cell."""
     layers = [
         layer
-        for layer in getattr(model_or_cell, "layers", [])
+        for layer in getattr(model, "layers", [])
         if isinstance(getattr(layer, "cell", None), MemoryCell)
     ]
-    if len(layers) != 1:
+    if len(layers) != 1 or not getattr(model, "inputs", None):
         raise ValueError(
-            "Argument `model_or_cell` must be a memory cell, or a model with exactly "
-            "one recurrent layer around one. "
-            f"Received: {model_or_cell!r} with {len(layers)} such layers"
+            "Argument `model_or_cell` must be a memory cell, or a functional or "
+            "sequential model with exactly one recurrent layer around one. "
+            f"Received: {model!r} with {len(layers)} such layers"
         )
-    before = keras.Model(model_or_cell.inputs, layers[0].input)
-    return layers[0].cell, ops.cast(before(inputs), layers[0].cell.compute_dtype)
+    if layers[0].go_backwards:
+        raise ValueError(
+            "Argument `model_or_cell` must hold a layer that goes forward in time. "
+            f"Received: layer {layers[0].name!r} with go_backwards=True"
+        )
+    return layers[0]

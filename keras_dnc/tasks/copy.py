@@ -86,7 +86,17 @@ class RepeatCopyTask(Task):
         Args:
             pattern: `(length, num_bits)`, of zeros and ones.
             repeats: How often to give it back.
+
+        Raises:
+            ValueError: A pattern of another shape, or no repeats.
         """
+        pattern = np.asarray(pattern, "float32")
+        if pattern.ndim != 2 or not len(pattern) or pattern.shape[1] != self.num_bits:
+            raise ValueError(
+                f"Argument `pattern` must have shape (length, {self.num_bits}), length "
+                f"at least 1. Received: pattern of shape {pattern.shape}"
+            )
+        self._check_positive(repeats=repeats)
         length = len(pattern)
         answer = length + 2
         time = answer + length * repeats + 1

@@ -57,9 +57,19 @@ class Task:
         raise NotImplementedError
 
     def batch(self, batch_size, rng):
-        """Draw an `EpisodeBatch` of `batch_size` episodes.
+        """Draw several episodes.
 
         Every batch has the same shape, so that a compiled model is compiled once.
+
+        Args:
+            batch_size: Number of episodes.
+            rng: `numpy.random.Generator`.
+
+        Returns:
+            `EpisodeBatch`.
+
+        Raises:
+            ValueError: `batch_size` is no positive integer.
         """
         self._check_positive(batch_size=batch_size)
         episodes = [self.sample(rng) for _ in range(batch_size)]
@@ -102,7 +112,8 @@ class Task:
     @staticmethod
     def _check_positive(**sizes):
         for name, size in sizes.items():
-            if not isinstance(size, numbers.Integral) or size < 1:
+            is_integer = isinstance(size, numbers.Integral) and size is not True
+            if not is_integer or size < 1:
                 raise ValueError(
                     f"Argument `{name}` must be a positive integer. "
                     f"Received: {name}={size!r}"

@@ -27,13 +27,20 @@ class SequenceCrossentropy(keras.losses.Loss):
         2.7726
     """
 
-    def __init__(self, name="sequence_crossentropy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, name="sequence_crossentropy", dtype=None):
+        # Of Keras's reductions, "sum" alone does not scale a mask by its length.
+        super().__init__(name=name, reduction="sum", dtype=dtype)
 
     def call(self, y_true, y_pred):
-        """Give `(batch, time)`; Keras weighs it and takes the mean over both axes."""
+        """Give `(batch, time)`; Keras weighs it and sums."""
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(y_true, y_pred.dtype)
         nats = ops.binary_crossentropy(y_true, y_pred, from_logits=True)
-        steps = ops.cast(ops.shape(y_pred)[1], y_pred.dtype)
-        return ops.sum(nats, axis=-1) * steps
+        batch_size = ops.cast(ops.shape(y_pred)[0], y_pred.dtype)
+        return ops.sum(nats, axis=-1) / batch_size
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        config = super().get_config()
+        config.pop("reduction")
+        return config

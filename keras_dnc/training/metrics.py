@@ -11,10 +11,19 @@ class QuestionError(keras.metrics.Metric):
     Pass it as a weighted metric: a question is a run of steps whose weight is above 0,
     as `keras_dnc.tasks.babi` encodes them.
 
+    Args:
+        unknown: Number that stands for every unknown word; an answer that has it is
+            never right. `None` for none.
+        name: Name of the metric.
+        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+
     Call arguments of `update_state`:
         y_true: `(batch, time)`, the right words' numbers.
         y_pred: `(batch, time, words)`, scores.
         sample_weight: `(batch, time)`, above 0 where an answer is asked for.
+
+    Raises:
+        ValueError: No sample weight.
 
     Example:
         >>> import numpy as np
@@ -26,8 +35,9 @@ class QuestionError(keras.metrics.Metric):
         0.5
     """
 
-    def __init__(self, name="question_error", **kwargs):
+    def __init__(self, unknown=None, name="question_error", **kwargs):
         super().__init__(name=name, **kwargs)
+        self.unknown = unknown
         self.wrong = self.add_variable((), initializer="zeros", name="wrong")
         self.total = self.add_variable((), initializer="zeros", name="total")
 
@@ -40,7 +50,10 @@ class QuestionError(keras.metrics.Metric):
             )
         asked = ops.convert_to_tensor(sample_weight) > 0
         said = ops.argmax(y_pred, axis=-1)
-        is_wrong = asked & (ops.cast(y_true, said.dtype) != said)
+        y_true = ops.cast(y_true, said.dtype)
+        is_wrong = asked & (y_true != said)
+        if self.unknown is not None:
+            is_wrong = is_wrong | (asked & (y_true == self.unknown))
         before = ops.pad(asked, [(0, 0), (1, 0)])[:, :-1]
         starts = ops.reshape(asked & ~before, (-1,))
         question = ops.cumsum(ops.cast(starts, "int32"))
@@ -55,3 +68,7 @@ class QuestionError(keras.metrics.Metric):
     def result(self):
         """Give wrong / total, 0 before any question."""
         return self.wrong / ops.maximum(self.total, 1.0)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "unknown": self.unknown}

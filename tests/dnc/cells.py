@@ -11,7 +11,6 @@ def random_cell(rng, input_size=5, **arguments):
     """A built `DNCCell` whose weights are drawn from `rng`, N(0, 0.5)."""
     cell = keras_dnc.DNCCell(3, controller=8, **{**SIZES, **arguments})
     cell.build((None, input_size))
-    cell.built = True
     for variable in cell.trainable_variables:
         variable.assign(rng.normal(0.0, 0.5, variable.shape))
     return cell

@@ -103,7 +103,16 @@ def test_sizes_must_be_positive_integers(name, value):
 
 @pytest.mark.parametrize(
     "controller",
-    [0, -1, 2.5, None, "lstm", keras.layers.LSTMCell, keras.layers.Dense(3)],
+    [
+        keras.layers.LSTM(8),
+        0,
+        -1,
+        2.5,
+        None,
+        "lstm",
+        keras.layers.LSTMCell,
+        keras.layers.Dense(3),
+    ],
 )
 def test_a_controller_must_be_a_cell(controller):
     with pytest.raises(ValueError, match="`controller` must be a positive integer"):
@@ -116,6 +125,17 @@ def test_clip_value_must_be_positive_or_none(value):
         ValueError, match="`clip_value` must be a positive number or None"
     ):
         keras_dnc.DNCCell(3, clip_value=value)
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_usage_gradient_must_be_a_bool(value):
+    with pytest.raises(ValueError, match="`usage_gradient` must be one of"):
+        keras_dnc.DNCCell(3, usage_gradient=value)
+
+
+def test_numpy_integers_are_sizes():
+    cell = keras_dnc.DNCCell(np.int64(3), np.int64(8), memory_size=np.int64(7))
+    assert keras.layers.RNN(cell)(np.zeros((2, 4, 5), "float32")).shape == (2, 3)
 
 
 def test_strength_must_be_known():
@@ -134,12 +154,11 @@ def test_inputs_of_the_wrong_rank_are_refused(shape):
         layer(np.zeros(shape, "float32"))
 
 
-def test_a_step_of_the_wrong_rank_is_refused_after_building(rng):
+@pytest.mark.parametrize("shape", [(2, 5, 1), (2, 6)])
+def test_a_step_of_another_shape_is_refused_after_building(rng, shape):
     cell = random_cell(rng)
-    with pytest.raises(
-        ValueError, match=r"`inputs` must have shape \(batch, features\)"
-    ):
-        cell(np.zeros((2, 5, 1), "float32"), cell.get_initial_state(batch_size=2))
+    with pytest.raises(ValueError, match=r"`inputs` must have shape \(batch, 5\)"):
+        cell(np.zeros(shape, "float32"), cell.get_initial_state(batch_size=2))
 
 
 def test_a_wrong_number_of_states_is_refused(rng):

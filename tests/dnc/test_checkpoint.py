@@ -123,7 +123,6 @@ def test_a_wrong_shape_is_refused(cell, weights, name):
 
 def test_weights_for_another_input_size_are_refused(cell, weights):
     cell.build((None, 6))
-    cell.built = True
     with pytest.raises(ValueError, match="cell.controller.kernel"):
         keras_dnc.load_deepmind_weights(cell, weights)
 
@@ -140,3 +139,9 @@ def test_a_controller_that_computes_otherwise_is_refused(weights, controller):
     cell = keras_dnc.DNCCell(3, **{**CELL, "controller": controller})
     with pytest.raises(ValueError, match="`cell` must have an `LSTMCell` with bias"):
         keras_dnc.load_deepmind_weights(cell, weights)
+
+
+@pytest.mark.parametrize("what", [None, keras.layers.LSTMCell(8)])
+def test_what_is_no_dnc_cell_is_refused(weights, what):
+    with pytest.raises(ValueError, match="`cell` must be a `DNCCell`"):
+        keras_dnc.load_deepmind_weights(what, weights)

@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_dnc
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
 
 
 def cosine_model():
@@ -60,3 +62,30 @@ def test_a_layer_alone_can_be_saved_and_loaded(build, rng, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_close(to_numpy(loaded(values)), expected)
     assert np.ptp(expected) > 0
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_a_zero_memory_has_finite_gradients_under_half_precision(rng, dtype):
+    access = keras_dnc.MemoryAccess(7, 4, num_reads=3, dtype=dtype)
+    inputs = ops.convert_to_tensor(rng.normal(size=(2, 6)).astype("float32"))
+    state = access.get_initial_state(batch_size=2)
+    access.build((None, 6))
+
+    def loss():
+        read_words, after = access(inputs, state)
+        read_words, after = access(inputs, after)
+        return ops.sum(ops.square(read_words)) + ops.sum(ops.square(after.usage))
+
+    _, gradients = value_and_gradients(loss, access.trainable_variables)
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+    assert any(np.any(gradient != 0) for gradient in gradients)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_every_part_computes_in_float32_in_place_of_half_precision(dtype):
+    for part in (
+        keras_dnc.CosineWeights(dtype=dtype),
+        keras_dnc.Freeness(dtype=dtype),
+        keras_dnc.TemporalLinkage(dtype=dtype),
+    ):
+        assert part.compute_dtype == "float32"

@@ -23,9 +23,10 @@ def test_every_axis_is_labelled_and_every_panel_titled(seen):
     for axis in panels(figure):
         assert axis.get_ylabel()
         assert axis.get_title(loc="left")
-    assert panels(figure)[-1].get_xlabel() == "time (steps)"
+        assert axis.get_xlabel() == "time (steps)"
     bars = [axis for axis in figure.axes if axis.get_label() == "<colorbar>"]
-    assert {bar.get_ylabel() for bar in bars} == {"value"}
+    named = {bar.get_ylabel() for bar in bars}
+    assert named == {"value", "probability", "weight", "usage"}
 
 
 def test_there_is_a_panel_for_each_head(seen):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_dnc
 from keras_dnc.inspect.trace import trace
 from tests.dnc.cells import random_cell
 from tests.numbers import assert_close
@@ -46,6 +47,30 @@ def test_a_model_is_traced_through_the_layers_before_its_cell(rng):
     numbers = rng.integers(0, 9, (2, 4))
     expected = keras.Model(tokens, hidden).predict(numbers, verbose=0)
     assert_close(trace(model, numbers).output, expected)
+
+
+def test_a_masked_model_is_traced_as_it_runs(rng):
+    inputs = keras.Input((None, 5))
+    masked = keras.layers.Masking()(inputs)
+    layer = keras.layers.RNN(random_cell(rng), return_sequences=True)
+    model = keras.Model(inputs, layer(masked))
+    sequences = rng.normal(size=(3, 6, 5)).astype("float32")
+    sequences[1, 2:] = 0.0
+    sequences[2, 4:] = 0.0
+    expected = model.predict(sequences, verbose=0)
+    assert_close(trace(model, sequences).output, expected)
+
+
+def test_a_layer_that_goes_backwards_is_refused(rng):
+    inputs = keras.Input((None, 5))
+    layer = keras.layers.RNN(random_cell(rng), go_backwards=True, name="back")
+    with pytest.raises(ValueError, match="goes forward in time.*'back'"):
+        trace(keras.Model(inputs, layer(inputs)), np.zeros((2, 3, 5), "float32"))
+
+
+def test_a_cell_that_was_never_built_is_refused():
+    with pytest.raises(ValueError, match="`model_or_cell` must be built"):
+        trace(keras_dnc.DNCCell(3, 8), np.zeros((2, 3, 5), "float32"))
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 0, 5)])

@@ -117,11 +117,22 @@ def test_default_buckets_end_above_the_longest_story():
 
 
 def test_a_story_longer_than_the_buckets_is_refused():
-    with pytest.raises(ValueError, match="`buckets` must end at or above.*of 9 tokens"):
+    with pytest.raises(ValueError, match="at or above the longest story.*of 9 tokens"):
         babi.StoryBatches(encoded(9), 1, buckets=(8,))
 
 
-@pytest.mark.parametrize(("stories", "batch_size"), [([], 2), (encoded(3), 0)])
-def test_no_stories_and_no_batch_are_refused(stories, batch_size):
-    with pytest.raises(ValueError, match="`stories` and `batch_size` must be"):
-        babi.StoryBatches(stories, batch_size)
+@pytest.mark.parametrize("buckets", [(), (10, 4), (4, 4, 10)])
+def test_buckets_that_do_not_ascend_are_refused(buckets):
+    with pytest.raises(ValueError, match="`buckets` must be lengths that ascend"):
+        babi.StoryBatches(encoded(3), 1, buckets=buckets)
+
+
+@pytest.mark.parametrize("batch_size", [0, 2.5, "2", True])
+def test_a_batch_size_must_be_a_positive_integer(batch_size):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        babi.StoryBatches(encoded(3), batch_size)
+
+
+def test_no_stories_are_refused():
+    with pytest.raises(ValueError, match="`stories` must hold a story"):
+        babi.StoryBatches([], 2)

@@ -76,13 +76,33 @@ def test_a_path_without_babi_is_refused(tmp_path, place):
         babi.load_stories("en-10k-qa1", "test", tmp_path / place, tmp_path)
 
 
-def test_a_manual_dir_without_babi_is_refused(tmp_path):
+@pytest.mark.parametrize("place", ["nowhere", "empty", "other"])
+def test_a_manual_dir_without_babi_is_refused(tmp_path, place):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "note.txt").write_text("no stories")
     builder = tfds.builder("babi/en-10k-qa1", data_dir=tmp_path / "prepared")
-    config = tfds.download.DownloadConfig(manual_dir=tmp_path / "other")
+    config = tfds.download.DownloadConfig(manual_dir=tmp_path / place)
     with pytest.raises(FileNotFoundError, match="archive tasks_1-20_v1-2.tar.gz"):
         builder.download_and_prepare(download_config=config)
+
+
+def test_a_broken_archive_is_refused(tmp_path):
+    broken = tmp_path / "tasks_1-20_v1-2.tar.gz"
+    broken.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="must be a whole tar.gz archive"):
+        babi.load_stories("en-10k-qa1", "test", broken, tmp_path)
+
+
+def test_stories_prepared_from_other_files_are_refused(archive, tmp_path):
+    babi.load_stories("en-10k-qa1", "test", archive, tmp_path)
+    assert babi.load_stories("en-10k-qa1", "test", DUMMY, tmp_path)  # the same files
+    other = tmp_path / "other" / "en-10k"
+    other.mkdir(parents=True)
+    for file in DUMMY.glob("en-10k/qa1_*"):
+        (other / file.name).write_text(file.read_text().replace("Mary", "Emily"))
+    with pytest.raises(ValueError, match="which holds others"):
+        babi.load_stories("en-10k-qa1", "test", other.parent, tmp_path)
 
 
 def test_a_missing_subset_is_named(tmp_path):

@@ -97,3 +97,14 @@ def test_a_minimum_above_its_maximum_is_refused():
 def test_a_batch_needs_a_size(batch_size):
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
         RepeatCopyTask().batch(batch_size, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2,), (0, 3)])
+def test_a_pattern_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"`pattern` must have shape \(length, 3\)"):
+        RepeatCopyTask(num_bits=3).episode(np.zeros(shape), repeats=1)
+
+
+def test_an_episode_without_repeats_is_refused():
+    with pytest.raises(ValueError, match="`repeats` must be a positive integer"):
+        RepeatCopyTask(num_bits=3).episode(PATTERN, repeats=0)

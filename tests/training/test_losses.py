@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_dnc.training.losses import SequenceCrossentropy
 from tests.numbers import assert_close
@@ -28,6 +29,19 @@ def test_padding_does_not_change_it(rng):
         np.pad(targets, pad), np.pad(logits, pad), sample_weight=np.pad(mask, pad[:2])
     )
     assert_close(to_numpy(padded), to_numpy(cost))
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+def test_a_mask_of_the_model_does_not_change_it(padding):
+    inputs = keras.Input((None, 5))
+    masked = keras.layers.Masking()(inputs)
+    model = keras.Model(
+        inputs, keras.layers.Dense(2, kernel_initializer="zeros")(masked)
+    )
+    model.compile(loss=SequenceCrossentropy())
+    sequences = np.pad(np.ones((3, 4, 5)), [(0, 0), (0, padding), (0, 0)])
+    cost = model.evaluate(sequences, sequences[:, :, :2], verbose=0)
+    assert cost == pytest.approx(4 * 2 * np.log(2))
 
 
 def test_it_can_be_saved():

@@ -47,6 +47,13 @@ def test_it_accumulates_over_batches_and_resets():
     assert float(metric.result()) == 0.0
 
 
+def test_an_unknown_word_is_never_a_right_answer():
+    metric = QuestionError(unknown=5)
+    metric.update_state(RIGHT, np.eye(6, dtype="float32")[RIGHT], WEIGHTS)
+    assert float(metric.result()) == pytest.approx(1 / 4)
+    assert QuestionError.from_config(metric.get_config()).unknown == 5
+
+
 def test_it_asks_for_weights():
     with pytest.raises(ValueError, match="weighted_metrics"):
         QuestionError().update_state(RIGHT, np.eye(6, dtype="float32")[RIGHT])

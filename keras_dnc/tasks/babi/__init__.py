@@ -6,6 +6,7 @@ TensorFlow dataset, imported only where it is used), `stories` (loading them),
 """
 
 from keras_dnc.tasks.babi.batches import StoryBatches
+from keras_dnc.tasks.babi.encoding import UNKNOWN
 from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import Vocabulary
 from keras_dnc.tasks.babi.encoding import encode_story
@@ -16,6 +17,7 @@ from keras_dnc.tasks.babi.stories import load_stories
 
 __all__ = [
     "TASK_NAMES",
+    "UNKNOWN",
     "EncodedStory",
     "Line",
     "Story",

@@ -80,12 +80,11 @@ def _manual_source(dl_manager):
     """Find bAbI in `manual_dir`; `None` where the user named no place."""
     try:
         manual_dir = dl_manager.manual_dir
-    except AssertionError:  # it does not exist, or is empty
-        return None
-    except NotADirectoryError as error:  # it is the archive itself
-        manual_dir = epath.Path(error.filename)
+    except (AssertionError, NotADirectoryError):
+        # It does not exist, is empty, or is the archive itself; which, it does not say.
+        manual_dir = dl_manager._manual_dir
     try:
-        return find_source(manual_dir)
+        return find_source(epath.Path(manual_dir))
     except FileNotFoundError:
         # tensorflow-datasets' own place for manual downloads holds other datasets too.
         if manual_dir == epath.Path(dl_manager.download_dir) / "manual":

@@ -1,5 +1,7 @@
 """Batches of stories of like length."""
 
+import numbers
+
 import keras
 import numpy as np
 
@@ -21,8 +23,8 @@ class StoryBatches(keras.utils.PyDataset):
         **kwargs: As in `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: No stories, a batch size that is no positive integer, or a story
-            longer than the last bucket.
+        ValueError: No stories, a batch size that is no positive integer, or buckets
+            that do not ascend to one that holds the longest story.
 
     Example:
         >>> from keras_dnc.tasks.babi import EncodedStory
@@ -36,21 +38,18 @@ class StoryBatches(keras.utils.PyDataset):
         self, stories, batch_size, buckets=None, shuffle=False, seed=0, **kwargs
     ):
         super().__init__(**kwargs)
-        stories = list(stories)
-        longest = max((len(story.tokens) for story in stories), default=0)
-        if not stories or batch_size < 1:
+        self.stories = list(stories)
+        if not self.stories:
+            raise ValueError("Argument `stories` must hold a story. Received: none")
+        is_integer = isinstance(batch_size, numbers.Integral) and batch_size is not True
+        if not is_integer or batch_size < 1:
             raise ValueError(
-                "Arguments `stories` and `batch_size` must be a list of at least one "
-                "story and a positive integer. "
-                f"Received: {len(stories)} stories, batch_size={batch_size!r}"
+                "Argument `batch_size` must be a positive integer. "
+                f"Received: batch_size={batch_size!r}"
             )
-        self.buckets = tuple(buckets or _default_buckets(longest))
-        if longest > self.buckets[-1]:
-            raise ValueError(
-                "Argument `buckets` must end at or above the longest story. "
-                f"Received: buckets={self.buckets}, a story of {longest} tokens"
-            )
-        self.stories = stories
+        longest = max(len(story.tokens) for story in self.stories)
+        self.buckets = _default_buckets(longest) if buckets is None else tuple(buckets)
+        _check_buckets(self.buckets, longest)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -95,10 +94,18 @@ class StoryBatches(keras.utils.PyDataset):
         return batches
 
 
+def _check_buckets(buckets, longest):
+    if not buckets or list(buckets) != sorted(set(buckets)) or longest > buckets[-1]:
+        raise ValueError(
+            "Argument `buckets` must be lengths that ascend, the last at or above the "
+            f"longest story. Received: buckets={buckets}, a story of {longest} tokens"
+        )
+
+
 def _default_buckets(longest):
     """Powers of two from 32, and 1.5 times each, until one holds `longest`."""
     buckets, length = [], 32
     while not buckets or buckets[-1] < longest:
         buckets += [length, length * 3 // 2]
         length *= 2
-    return buckets if buckets[-2] < longest else buckets[:-1]
+    return tuple(buckets if buckets[-2] < longest else buckets[:-1])

@@ -65,6 +65,9 @@ class Vocabulary:
     Args:
         words: The words, each once.
 
+    Raises:
+        ValueError: A word that comes twice.
+
     Example:
         >>> vocabulary = Vocabulary(["mary", "went"])
         >>> vocabulary.encode(["mary", "flew"]), len(vocabulary)

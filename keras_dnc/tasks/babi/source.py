@@ -8,6 +8,7 @@ its answer (several words between commas) and the numbers of the lines that supp
     2 Where is Mary? <TAB>kitchen<TAB>1
 """
 
+import hashlib
 import re
 import tarfile
 from typing import NamedTuple
@@ -103,8 +104,8 @@ def find_source(path):
         if found:
             return found[0]
     raise FileNotFoundError(
-        f"The bAbI path must be the archive {_FOLDER}.tar.gz, a folder that holds it, "
-        f"or the extracted folder. Received: {path}"
+        f"Argument `data` (or `manual_dir`) must be the archive {_FOLDER}.tar.gz, a "
+        f"folder that holds it, or the extracted folder. Received: {path}"
     )
 
 
@@ -131,8 +132,9 @@ def read_stories(source, subset, split, tasks):
     missing = sorted(set(tasks) - set(texts))
     if missing:
         raise FileNotFoundError(
-            f"The bAbI source must hold the {split} files of {subset!r} for tasks "
-            f"{sorted(tasks)}. Received: {source}, which lacks those of {missing}"
+            f"Argument `data` (or `manual_dir`) must hold the {split} files of "
+            f"{subset!r} for tasks {sorted(tasks)}. "
+            f"Received: {source}, which lacks those of {missing}"
         )
     for task in sorted(texts):
         yield from parse_stories(task, texts[task])
@@ -153,10 +155,25 @@ def _folder_files(folder):
 
 
 def _archive_files(archive):
-    with archive.open("rb") as file, tarfile.open(fileobj=file) as members:
-        for member in members:
-            if member.isfile():
-                yield member.name, members.extractfile(member).read
+    try:
+        with archive.open("rb") as file, tarfile.open(fileobj=file) as members:
+            for member in members:
+                if member.isfile():
+                    yield member.name, members.extractfile(member).read
+    except (tarfile.ReadError, EOFError) as error:
+        raise ValueError(
+            "Argument `data` (or `manual_dir`) must be a whole tar.gz archive. "
+            f"Received: {archive}, which cannot be read ({error})"
+        ) from error
+
+
+def fingerprint(source, subset, splits, tasks):
+    """Give a short text that differs where the files' contents differ."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for task, text in sorted(_read_texts(source, subset, split, tasks)):
+            digest.update(f"{split} {task} {text}".encode())
+    return digest.hexdigest()
 
 
 def parse_stories(task, text):

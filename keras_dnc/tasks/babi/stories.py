@@ -5,6 +5,8 @@ import pathlib
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
 from keras_dnc.tasks.babi.source import find_source
+from keras_dnc.tasks.babi.source import fingerprint
+from keras_dnc.tasks.babi.source import splits_of
 
 
 def load_stories(config, split, data=None, data_dir=None):
@@ -24,15 +26,38 @@ def load_stories(config, split, data=None, data_dir=None):
 
     Raises:
         FileNotFoundError: `data` does not hold the files.
-        ValueError: There is no such config or split.
+        ValueError: There is no such config or split, or the stories were prepared
+            before from other files.
+
+    Example:
+        ```python
+        stories = load_stories("en-10k-qa1", "train", data="tasks_1-20_v1-2.tar.gz")
+        ```
     """
     # The import registers the dataset, and needs tensorflow-datasets.
     from keras_dnc.tasks.babi import babi_dataset_builder as module
 
     builder = module.Builder(config=config, data_dir=data_dir)
-    manual_dir = find_source(pathlib.Path(data)) if data is not None else None
-    builder.download_and_prepare(download_config=module.download_config(manual_dir))
+    source = None if data is None else find_source(pathlib.Path(data))
+    builder.download_and_prepare(download_config=module.download_config(source))
+    if source is not None:
+        _check_prepared_from(builder, source)
     return [_to_story(example) for example in module.examples(builder, split)]
+
+
+def _check_prepared_from(builder, source):
+    """Refuse stories that were prepared, some time before, from other files."""
+    subset, tasks = builder.builder_config.subset, builder.builder_config.tasks
+    seen = fingerprint(source, subset, splits_of(subset), tasks)
+    file = pathlib.Path(builder.data_path) / "source.sha256"
+    if not file.exists():
+        file.write_text(seen)
+    if file.read_text() != seen:
+        raise ValueError(
+            "Argument `data` must hold the files that the prepared stories in "
+            f"{builder.data_path} come from. Received: {source}, which holds others. "
+            "Remove that folder, or name another `data_dir`."
+        )
 
 
 def _to_story(example):
