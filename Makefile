@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml
-# PyTorch's plain builds carry gigabytes for GPUs; this version has one for CPUs.
+# The version the tests are known to pass with; where pip finds a CPU build of it, that is
+# taken, elsewhere the plain build, which carries gigabytes for GPUs.
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 

@@ -133,6 +133,8 @@ def main():
     print(f"Memory use: {settings.output / 'memory.png'}")
     path = export_for_serving(model, settings.output / "serving")
     check_export(model, fresh, path)
+    if errors:
+        raise SystemExit("Not solved: train on, with more --epochs.")
 
 
 if __name__ == "__main__":

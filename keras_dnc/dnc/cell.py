@@ -130,7 +130,7 @@ class DNCCell(MemoryCell):
             name="memory_access",
         )
         self.output_linear = keras.layers.Dense(
-            output_size, dtype=self.dtype_policy, name="output_linear"
+            self.output_size, dtype=self.dtype_policy, name="output_linear"
         )
 
     @property

@@ -66,7 +66,7 @@ def trace(model_or_cell, inputs):
 
 
 def _keep_where_masked(cell, mask, state, before):
-    """Give the new state where `mask` is true, `(batch,)`, and the old one elsewhere."""
+    """Give the new state where `mask`, `(batch,)`, is true, the old one elsewhere."""
     pairs = zip(cell.flatten(state), cell.flatten(before), strict=True)
     return cell.unflatten([ops.where(mask[:, None], new, old) for new, old in pairs])
 

@@ -1,6 +1,6 @@
 """Every cell of the package joins the suite with one line.
 
-A case is a function that makes a fresh cell with outputs of size 3; it takes what a
+A case is a function that makes a fresh cell with outputs of size 10; it takes what a
 test has to fix, such as `memory_size`, `controller` or `dtype`. All sizes differ from
 each other and from the batch, so that a swapped axis fails.
 """
@@ -15,15 +15,15 @@ SMALL = {"memory_size": 7, "word_size": 4, "num_reads": 2}
 
 
 def _dnc(**arguments):
-    return DNCCell(3, **{"controller": 8, **SMALL, **arguments})
+    return DNCCell(10, **{"controller": 8, **SMALL, **arguments})
 
 
 def _gru():
-    return keras.layers.GRUCell(6)
+    return keras.layers.GRUCell(9)
 
 
 def _stack():
-    cells = [keras.layers.LSTMCell(6), keras.layers.GRUCell(5)]
+    cells = [keras.layers.LSTMCell(11), keras.layers.GRUCell(12)]
     return keras.layers.StackedRNNCells(cells)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
-BATCH, TIME, FEATURES, OUTPUTS = 3, 6, 5, 3
+BATCH, TIME, FEATURES, OUTPUTS = 3, 6, 5, 10
 LENGTHS = (6, 4, 1)
 
 

@@ -1,13 +1,17 @@
 """Every way Keras users train a recurrent layer works."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import keras_dnc
 from tests.conformance.cases import every_cell
 from tests.conformance.cases import every_controller
 from tests.conformance.harness import BATCH
+from tests.conformance.harness import LENGTHS
 from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import TIME
 from tests.conformance.harness import check_learns
@@ -16,10 +20,22 @@ from tests.conformance.harness import functional_model
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.conformance.harness import random_targets
+from tests.dnc.cells import random_cell
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
 graph_backends = pytest.mark.only("tensorflow", "jax")
+
+
+@contextlib.contextmanager
+def half_precision(policy):
+    """Make layers under a mixed policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class Wrapper(keras.Model):
@@ -102,13 +118,9 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
 @graph_backends
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+    with half_precision(policy):
         cell = make()
         model = compile_model(functional_model(cell))
-    finally:
-        keras.config.set_dtype_policy(before)
     assert {s.dtype for s in cell.get_initial_state(batch_size=2)} <= {
         ops.zeros(1, "float32").dtype
     }
@@ -122,10 +134,23 @@ def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, polic
 def test_mixed_precision_is_near_full_precision(make, rng):
     inputs = random_inputs(rng)
     full = functional_model(make())
-    mixed = functional_model(make(dtype="mixed_bfloat16"))
+    with half_precision("mixed_bfloat16"):
+        mixed = functional_model(make())
     mixed.set_weights(full.get_weights())
-    expected = full.predict(inputs, verbose=0)
-    assert_close(mixed.predict(inputs, verbose=0), expected, 0.05)
+    expected, actual = (m.predict(inputs, verbose=0) for m in (full, mixed))
+    assert_close(actual, expected, 0.05)
+    assert np.max(np.abs(actual - expected)) > 0.0
+
+
+@graph_backends
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_memory_rnn_stacks_cells_under_mixed_precision(rng, policy):
+    with half_precision(policy):
+        inputs = keras.Input((None, 5))
+        cells = [random_cell(rng), random_cell(rng, input_size=3)]
+        outputs = keras_dnc.MemoryRNN(cells, return_sequences=True)(inputs)
+        model = compile_model(keras.Model(inputs, outputs))
+    check_learns(model, random_inputs(rng), random_targets(rng)[:, :, :3])
 
 
 @every_cell
@@ -181,6 +206,18 @@ def test_fit_of_a_bidirectional_layer(make, rng):
     outputs = keras.layers.Bidirectional(layer, merge_mode="sum")(inputs)
     model = compile_model(keras.Model(inputs, outputs))
     check_learns(model, random_inputs(rng), random_targets(rng))
+
+
+@every_cell
+@graph_backends
+def test_a_bidirectional_layer_never_sees_padding(make, rng):
+    inputs, mask = random_inputs(rng), length_mask()
+    layer = keras.layers.RNN(make(), return_sequences=True)
+    both = keras.layers.Bidirectional(layer)
+    outputs = to_numpy(both(inputs, mask=mask))
+    for row, length in enumerate(LENGTHS):
+        alone = to_numpy(both(inputs[row : row + 1, :length]))
+        assert_close(outputs[row, :length], alone[0])
 
 
 @every_cell

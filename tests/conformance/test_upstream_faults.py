@@ -55,6 +55,14 @@ def test_a_stateful_bidirectional_layer_gives_its_states_under_a_mask(rng):
     keras.Model(inputs, outputs).predict(random_inputs(rng), verbose=0)
 
 
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.xfail(reason="the stack casts its cells' states to its own precision")
+def test_a_plain_layer_stacks_cells_under_mixed_precision(rng):
+    cells = [random_cell(rng), random_cell(rng, input_size=3)]
+    stack = keras.layers.StackedRNNCells(cells, dtype="mixed_bfloat16")
+    keras.layers.RNN(stack)(random_inputs(rng))
+
+
 @pytest.mark.xfail(raises=AssertionError, reason="Keras slices step 0 before any cell")
 def test_a_plain_layer_refuses_sequences_of_length_0_with_a_value_error(rng):
     layer = keras.layers.RNN(random_cell(rng))

@@ -50,22 +50,36 @@ def test_gradients_equal_finite_differences_of_the_equations(rng, usage_gradient
     inputs = rng.normal(size=(TIME, INPUT))
     layer = keras.layers.RNN(cell, return_sequences=True)
     batch = ops.convert_to_tensor(inputs[None].astype("float32"))
-    variables = [cell.controller.bias, cell.output_linear.bias]
-    _, (gradient, _) = value_and_gradients(
+    variables = [cell.controller.bias, cell.access.interface.dense.bias]
+    _, gradients = value_and_gradients(
         lambda: ops.mean(ops.square(layer(batch))), variables
     )
     weights = oracle_weights(cell)
     _, writes = mean_square(weights, inputs)
     frozen = None if usage_gradient else writes
-    expected = np.zeros_like(weights["bias"])
-    for index in range(len(expected)):
+    columns = cell.access.interface.columns
+    biases = {"bias": lambda w: w["bias"]} | {
+        name: lambda w, name=name: w["interface"][name][1] for name in columns
+    }
+    expected = {
+        name: finite_difference(weights, bias, inputs, frozen)
+        for name, bias in biases.items()
+    }
+    assert_close(gradients[0], expected.pop("bias"), 1e-4)
+    assert_close(gradients[1], np.concatenate(list(expected.values())), 1e-4)
+
+
+def finite_difference(weights, bias, inputs, frozen_writes):
+    """Gradient of `mean_square` with respect to the vector `bias(weights)`."""
+    gradient = np.zeros_like(bias(weights))
+    for index in range(len(gradient)):
         values = []
         for step in (1e-5, -1e-5):
             moved = copy.deepcopy(weights)
-            moved["bias"][index] += step
-            values.append(mean_square(moved, inputs, frozen)[0])
-        expected[index] = (values[0] - values[1]) / 2e-5
-    assert_close(gradient, expected, 1e-4)
+            bias(moved)[index] += step
+            values.append(mean_square(moved, inputs, frozen_writes)[0])
+        gradient[index] = (values[0] - values[1]) / 2e-5
+    return gradient
 
 
 def test_usage_gradient_changes_gradients_but_no_value(rng):
