@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_positive_integer
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.state import MemoryCell
 
 _INPUTS, _OUTPUTS = "inputs", "outputs"
@@ -127,7 +127,7 @@ def _version_folder(base_path, version):
     existing = [int(p.name) for p in base_path.glob("*") if p.name.isdigit()]
     if version is None:
         version = max(existing, default=0) + 1
-    check_positive_integer("version", version)
+    version = positive_integer("version", version)
     if version in existing:
         raise ValueError(
             "Argument `version` must be one that does not exist yet. "

@@ -3,13 +3,14 @@
 import numbers
 
 
-def check_positive_integer(name, value):
-    """Raise a `ValueError` unless `value` is an integer of at least 1."""
+def positive_integer(name, value):
+    """Give `value` as an `int`, or raise a `ValueError` unless it is one above 0."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < 1:
         raise ValueError(
             f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
         )
+    return int(value)
 
 
 def check_positive_or_none(name, value):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_positive_integer
+from keras_dnc.core.arguments import positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -45,11 +45,10 @@ class FeedForwardController(keras.layers.Layer):
 
     def __init__(self, units, activation="tanh", **kwargs):
         super().__init__(**kwargs)
-        check_positive_integer("units", units)
-        self.units = units = int(units)
+        self.units = positive_integer("units", units)
         self.activation = keras.activations.get(activation)
-        self.state_size = [units]
-        self.output_size = units
+        self.state_size = [self.units]
+        self.output_size = self.units
 
     def build(self, input_shape):
         """Create the dense layer."""
@@ -90,8 +89,8 @@ def as_controller(controller, dtype):
         ValueError: `controller` is neither.
     """
     if isinstance(controller, numbers.Integral) and not isinstance(controller, bool):
-        check_positive_integer("controller", controller)
-        return keras.layers.LSTMCell(int(controller), dtype=dtype, name="controller")
+        units = positive_integer("controller", controller)
+        return keras.layers.LSTMCell(units, dtype=dtype, name="controller")
     if not _is_cell(controller):
         raise ValueError(
             "Argument `controller` must be a positive integer (LSTM units) or a Keras "

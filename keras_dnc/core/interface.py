@@ -6,8 +6,8 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_positive_integer
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
 
 
 class Control(NamedTuple):
@@ -114,7 +114,6 @@ def _control(name, shape, activation):
             f"Argument `controls[{name!r}].shape` must be a tuple of positive "
             f"integers. Received: {shape!r}"
         )
-    for size in shape:
-        check_positive_integer(f"controls[{name!r}].shape", size)
+    shape = tuple(positive_integer(f"controls[{name!r}].shape", n) for n in shape)
     keras.activations.get(activation)  # refuses a name that it does not know
-    return Control(tuple(shape), activation)
+    return Control(shape, activation)

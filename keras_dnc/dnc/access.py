@@ -11,8 +11,8 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_positive_integer
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
@@ -132,14 +132,10 @@ class MemoryAccess(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(dtype=full_precision(dtype), **kwargs)
-        check_positive_integer("memory_size", memory_size)
-        check_positive_integer("word_size", word_size)
-        check_positive_integer("num_reads", num_reads)
-        check_positive_integer("num_writes", num_writes)
-        self.memory_size = memory_size
-        self.word_size = word_size
-        self.num_reads = num_reads
-        self.num_writes = num_writes
+        self.memory_size = positive_integer("memory_size", memory_size)
+        self.word_size = positive_integer("word_size", word_size)
+        self.num_reads = positive_integer("num_reads", num_reads)
+        self.num_writes = positive_integer("num_writes", num_writes)
         self.strength = strength
         self.usage_gradient = usage_gradient
         self._create_parts()

@@ -7,9 +7,9 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_positive_integer
 from keras_dnc.core.arguments import check_positive_or_none
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.controllers import as_controller
 from keras_dnc.core.controllers import controller_state_shapes
 from keras_dnc.core.state import MemoryCell
@@ -108,14 +108,13 @@ class DNCCell(MemoryCell):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("output_size", output_size)
         check_positive_or_none("clip_value", clip_value)
-        self.output_size = int(output_size)  # Keras asks for an int of its own
+        self.output_size = positive_integer("output_size", output_size)
         self.controller = as_controller(controller, self.controller_dtype_policy)
-        self.memory_size = memory_size
-        self.word_size = word_size
-        self.num_reads = num_reads
-        self.num_writes = num_writes
+        self.memory_size = positive_integer("memory_size", memory_size)
+        self.word_size = positive_integer("word_size", word_size)
+        self.num_reads = positive_integer("num_reads", num_reads)
+        self.num_writes = positive_integer("num_writes", num_writes)
         self.clip_value = clip_value
         self.strength = strength
         self.usage_gradient = usage_gradient
