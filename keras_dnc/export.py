@@ -228,17 +228,14 @@ def _check_per_step(layer):
     if isinstance(layer, keras.layers.RNN):
         if layer.go_backwards:
             raise _NotStepwiseError(f"layer {layer.name!r} goes backwards")
-        if any(ops.any(state != 0) for state in tree.flatten(_first_state(layer))):
+        first_state = tree.flatten(layer.get_initial_state(batch_size=1))
+        if any(ops.any(state != 0) for state in first_state):
             raise _NotStepwiseError(f"layer {layer.name!r} does not start from zeros")
         return
     rank = len(layer.output.shape)
     axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
     if not isinstance(layer, _PER_STEP_LAYERS) or axes != {rank - 1}:
         raise _NotStepwiseError(f"layer {layer.name!r} does not treat each step alike")
-
-
-def _first_state(layer):
-    return layer.get_initial_state(batch_size=1)
 
 
 def _steppers(chain):
