@@ -48,7 +48,7 @@ def load_deepmind_weights(cell, weights):
     kernel = source.read(*_LSTM_KERNEL)
     input_size = _input_size(cell, kernel)
     values = {
-        **_lstm_values(cell.controller, kernel, source.read(*_LSTM_BIAS), input_size),
+        **_lstm_values(cell.controller, kernel, source.read(*_LSTM_BIAS)),
         **_interface_values(cell, source),
         **_output_values(cell, source),
     }
@@ -90,7 +90,7 @@ def _input_size(cell, kernel):
     return kernel.shape[0] - known
 
 
-def _lstm_values(controller, kernel, bias, input_size):
+def _lstm_values(controller, kernel, bias):
     """Reorder gates: theirs are i, candidate, f, o; Keras's i, f, candidate, o."""
     units = controller.units
     check_shape("weights['lstm/b']", bias.shape, (4 * units,))

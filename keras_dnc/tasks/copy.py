@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import Task
+from keras_dnc.tasks.task import check_positive_integers
 
 
 class RepeatCopyTask(Task):
@@ -60,7 +61,7 @@ class RepeatCopyTask(Task):
         max_repeats=2,
         norm_max=10,
     ):
-        self._check_positive(num_bits=num_bits, norm_max=norm_max)
+        check_positive_integers(num_bits=num_bits, norm_max=norm_max)
         self._check_range("min_length", min_length, "max_length", max_length)
         self._check_range("min_repeats", min_repeats, "max_repeats", max_repeats)
         self.num_bits = num_bits
@@ -96,7 +97,7 @@ class RepeatCopyTask(Task):
                 f"Argument `pattern` must have shape (length, {self.num_bits}), length "
                 f"at least 1. Received: pattern of shape {pattern.shape}"
             )
-        self._check_positive(repeats=repeats)
+        check_positive_integers(repeats=repeats)
         length = len(pattern)
         answer = length + 2
         time = answer + length * repeats + 1

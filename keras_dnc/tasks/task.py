@@ -7,6 +7,17 @@ import keras
 import numpy as np
 
 
+def check_positive_integers(**sizes):
+    """Raise a `ValueError` unless each argument is an integer of at least 1."""
+    for name, size in sizes.items():
+        is_integer = isinstance(size, numbers.Integral) and size is not True
+        if not is_integer or size < 1:
+            raise ValueError(
+                f"Argument `{name}` must be a positive integer. "
+                f"Received: {name}={size!r}"
+            )
+
+
 class Episode(NamedTuple):
     """One sequence of a task.
 
@@ -71,7 +82,7 @@ class Task:
         Raises:
             ValueError: `batch_size` is no positive integer.
         """
-        self._check_positive(batch_size=batch_size)
+        check_positive_integers(batch_size=batch_size)
         episodes = [self.sample(rng) for _ in range(batch_size)]
         return EpisodeBatch(
             *(
@@ -88,7 +99,7 @@ class Task:
             steps: Batches in an epoch.
             seed: The same seed gives the same batches.
         """
-        self._check_positive(batch_size=batch_size, steps=steps)
+        check_positive_integers(batch_size=batch_size, steps=steps)
         return EpisodeDataset(self, batch_size, steps, seed)
 
     @staticmethod
@@ -110,18 +121,8 @@ class Task:
         return np.pad(field, [(0, missing)] + [(0, 0)] * (field.ndim - 1))
 
     @staticmethod
-    def _check_positive(**sizes):
-        for name, size in sizes.items():
-            is_integer = isinstance(size, numbers.Integral) and size is not True
-            if not is_integer or size < 1:
-                raise ValueError(
-                    f"Argument `{name}` must be a positive integer. "
-                    f"Received: {name}={size!r}"
-                )
-
-    @classmethod
-    def _check_range(cls, low_name, low, high_name, high):
-        cls._check_positive(**{low_name: low, high_name: high})
+    def _check_range(low_name, low, high_name, high):
+        check_positive_integers(**{low_name: low, high_name: high})
         if low > high:
             raise ValueError(
                 f"Argument `{low_name}` must be at most `{high_name}`. "

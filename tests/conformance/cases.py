@@ -9,13 +9,12 @@ import keras
 import pytest
 
 import keras_dnc
-from keras_dnc import DNCCell
 
 SMALL = {"memory_size": 7, "word_size": 4, "num_reads": 2}
 
 
 def _dnc(**arguments):
-    return DNCCell(10, **{"controller": 8, **SMALL, **arguments})
+    return keras_dnc.DNCCell(10, **{"controller": 8, **SMALL, **arguments})
 
 
 def _gru():

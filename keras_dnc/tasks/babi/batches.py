@@ -1,9 +1,9 @@
 """Batches of stories of like length."""
 
-import numbers
-
 import keras
 import numpy as np
+
+from keras_dnc.tasks.task import check_positive_integers
 
 
 class StoryBatches(keras.utils.PyDataset):
@@ -41,12 +41,7 @@ class StoryBatches(keras.utils.PyDataset):
         self.stories = list(stories)
         if not self.stories:
             raise ValueError("Argument `stories` must hold a story. Received: none")
-        is_integer = isinstance(batch_size, numbers.Integral) and batch_size is not True
-        if not is_integer or batch_size < 1:
-            raise ValueError(
-                "Argument `batch_size` must be a positive integer. "
-                f"Received: batch_size={batch_size!r}"
-            )
+        check_positive_integers(batch_size=batch_size)
         longest = max(len(story.tokens) for story in self.stories)
         self.buckets = _default_buckets(longest) if buckets is None else tuple(buckets)
         _check_buckets(self.buckets, longest)
