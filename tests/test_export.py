@@ -116,6 +116,7 @@ def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
         [keras.layers.LSTM(4, return_sequences=True), dnc_layer()],
         [keras.layers.GRU(4, return_sequences=True), keras.layers.LayerNormalization()],
         [keras.layers.RNN([dnc_cell(), dnc_cell()], return_sequences=True)],
+        [keras_dnc.MemoryRNN(dnc_cell(), recompute=2, return_sequences=True)],
         [keras.layers.Dropout(0.5), dnc_layer(dtype="mixed_bfloat16")],
         [
             keras.layers.RNN(
@@ -129,7 +130,7 @@ def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
             keras.layers.TimeDistributed(keras.layers.Dense(2)),
         ],
     ],
-    ids=["lstm-dnc", "gru-norm", "stacked-cells", "mixed", "stacked-controller"],
+    ids=["lstm", "gru", "stacked-cells", "memory-rnn", "mixed", "stacked-controller"],
 )
 def test_any_chain_runs_step_by_step(layers, rng, tmp_path):
     model = chain(*layers)

@@ -1,22 +1,43 @@
-"""MemoryRNN: `keras.layers.RNN` that refuses what Keras's loops stumble over."""
+"""MemoryRNN: `keras.layers.RNN` with memory-efficient back-propagation through time."""
+
+import math
+import numbers
 
 import keras
+from keras import ops
+from keras import tree
 
+from keras_dnc.core import recompute as recomputing
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class MemoryRNN(keras.layers.RNN):
-    """`keras.layers.RNN`, without what Keras's own stumbles over.
+    """`keras.layers.RNN` with memory-efficient back-propagation through time.
 
-    A drop-in: the same arguments, numbers and weights. Two things differ. Given a
-    sequence of length 0, `keras.layers.RNN` fails with an `IndexError` of the backend
-    before any cell is asked; this layer says what is wrong. Given a list of memory
-    cells under a mixed policy, `keras.layers.RNN` casts their states to half
-    precision between the steps and fails; this layer leaves them in float32.
+    A drop-in: the same arguments, numbers and weights. What differs:
+
+    - Back-propagation stores the large states, such as memory and links, once per chunk
+      of steps and recomputes the others, so that the number of large states in memory
+      grows like the square root of time. A cell's states keep their real shapes from
+      step to step, which XLA turns into faster code.
+    - A cell that updates variables of its own in its steps is refused, unless
+      `recompute=0`: a step that is taken twice would update them twice.
+    - At masked steps before the first real one, the output is the cell's previous
+      output, `states[0]`, on every backend; `keras.layers.RNN` gives zeros on
+      TensorFlow and PyTorch.
+    - Given a sequence of length 0, it says what is wrong, where `keras.layers.RNN`
+      fails with an error of the backend.
+    - Given a list of memory cells under a mixed policy, it leaves their states in
+      float32, where `keras.layers.RNN` casts them to half precision and fails.
 
     Args:
         cell: A cell of this package, any Keras RNN cell, or a list of cells.
+        recompute: Steps per chunk, any positive integer. `None` takes about the square
+            root of the number of steps; 0 leaves back-propagation to the backend, as
+            `keras.layers.RNN` does. With `unroll=True` it has no effect.
         **kwargs: As in `keras.layers.RNN`.
 
     Call arguments:
@@ -26,20 +47,27 @@ class MemoryRNN(keras.layers.RNN):
         training: Whether dropout is on.
 
     Raises:
-        ValueError: Sequences of another rank, or of length 0.
+        ValueError: `recompute` is neither `None` nor an integer of at least 0, or
+            sequences of another rank, or of length 0, or a cell that updates variables
+            in its steps.
 
     Example:
         >>> import keras_dnc
         >>> cell = keras_dnc.DNCCell(5, controller=64, memory_size=16)
         >>> MemoryRNN(cell, return_sequences=True)(keras.Input((None, 6))).shape
         (None, None, 5)
+
+    References:
+        - Chen et al. 2016, Training deep nets with sublinear memory cost.
+        - Gruslys et al. 2016, Memory-efficient backpropagation through time.
     """
 
-    def __init__(self, cell, **kwargs):
+    def __init__(self, cell, recompute=None, **kwargs):
         if isinstance(cell, list | tuple) and any(_is_memory(child) for child in cell):
             policy = next(child.dtype_policy for child in cell if _is_memory(child))
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)
         super().__init__(cell, **kwargs)
+        self.recompute = _steps_per_chunk(recompute)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         """Run the cell over the sequences."""
@@ -53,6 +81,68 @@ class MemoryRNN(keras.layers.RNN):
             sequences, initial_state=initial_state, mask=mask, training=training
         )
 
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Run the cell step by step; `keras.layers.RNN` does what is around it."""
+        is_layer = isinstance(self.cell, keras.layers.Layer)
+        if self.recompute == 0 or self.unroll or not is_layer:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        sequences = ops.cast(sequences, self.cell.compute_dtype)
+        inputs, mask = self._in_time(sequences), self._in_time(mask)
+        if self.stateful:  # PyTorch's states are overwritten before back-propagation
+            initial_state = tree.map_structure(ops.copy, initial_state)
+        recurrence = recurrence_of(self.cell, initial_state, training)
+        given = recurrence.given(inputs, mask)
+        outputs, state = recomputing.run(
+            recurrence.step,
+            given,
+            recurrence.first_state(ops.shape(sequences)[0]),
+            self._chunks(inputs),
+            save=bool(training),
+        )
+        last_output = state[0]
+        if mask is not None and self.zero_output_for_mask:
+            outputs = ops.where(given.mask[0][:, :, None], outputs, 0.0)
+            last_output = outputs[-1]
+        outputs = ops.swapaxes(outputs, 0, 1)
+        return last_output, outputs, recurrence.at_the_border(state)
+
+    def _in_time(self, tensor):
+        """Put time first, in the order in which the steps are taken."""
+        if tensor is None:
+            return None
+        tensor = ops.swapaxes(tensor, 0, 1)
+        return ops.flip(tensor, axis=0) if self.go_backwards else tensor
+
+    def _chunks(self, inputs):
+        """Cut the steps into chunks; the number of steps may be a tensor."""
+        time = inputs.shape[0]
+        if time is None:
+            time = ops.shape(inputs)[0]
+            root = ops.ceil(ops.sqrt(ops.cast(time, "float32")))
+            size = ops.minimum(self.recompute or ops.cast(root, "int32"), time)
+        else:
+            size = min(self.recompute or math.ceil(math.sqrt(time)), time)
+        return recomputing.Chunks(time, size)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "recompute": self.recompute}
+
 
 def _is_memory(cell):
     return isinstance(cell, MemoryCell)
+
+
+def _steps_per_chunk(recompute):
+    """Give `recompute` as it is, `None` or an `int`; raise where it is neither."""
+    if recompute is None:
+        return None
+    try:
+        is_zero = isinstance(recompute, numbers.Integral) and recompute == 0
+        is_zero = is_zero and not isinstance(recompute, bool)
+        return 0 if is_zero else positive_integer("recompute", recompute)
+    except ValueError:
+        raise ValueError(
+            "Argument `recompute` must be None, 0 or a positive integer. "
+            f"Received: recompute={recompute!r}"
+        ) from None

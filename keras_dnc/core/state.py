@@ -18,6 +18,7 @@ from keras import tree
 # export: a mask first made inside the loop is a leaked tracer on JAX.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
+from keras_dnc.core import backend
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.precision import full_precision
 
@@ -29,10 +30,37 @@ class StepRecord(NamedTuple):
         state: The new state, a NamedTuple of the cell's own; its first field is the
             output of the step, `(batch, output_size)`.
         controls: What the controller asked of the memory, a NamedTuple.
+        notes: Small tensors that back-propagation takes over, a NamedTuple or `None`.
     """
 
     state: Any
     controls: Any
+    notes: Any = None
+
+
+def recall(recorded, computed):
+    """Give `recorded` where there is such a tensor, with the gradient of `computed`.
+
+    Back-propagation runs a step a second time. Where it takes over what the first time
+    gave, a last bit cannot change the order of slots, and XLA leaves out what nothing
+    reads any more.
+
+    Args:
+        recorded: A tensor, or `None`.
+        computed: What the same computation gives this time.
+    """
+    if recorded is None:
+        return computed
+    return _take_over([computed, recorded])[0]
+
+
+def _take_over(tensors):
+    function = backend.with_gradient(
+        lambda tensors, save: ([tensors[1]], ()),
+        lambda tensors, saved, gradients: [gradients[0], None],
+        save=True,
+    )
+    return function(tensors)
 
 
 class MemoryCell(keras.layers.Layer, DropoutRNNCell):
@@ -70,15 +98,44 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """
         raise NotImplementedError
 
-    def step(self, inputs, state):
+    def step(self, inputs, state, recorded=None):
         """Take one step in named state.
 
         Args:
             inputs: `(batch, features)`.
             state: The cell's state NamedTuple, real shapes.
+            recorded: The `StepRecord` of the same step when it was taken before, `None`
+                in place of controls and of `replayed_states`. A cell may take its
+                numbers over instead of computing them again; see `recall`.
 
         Returns:
             A `StepRecord`.
+        """
+        raise NotImplementedError
+
+    @property
+    def replayed_states(self):
+        """Names of the states that `replay` recomputes, or `None`.
+
+        `MemoryRNN` stores these once per chunk of steps and all others at every step.
+        `None` has it store every state once per chunk, and run `step` again.
+        """
+        return None
+
+    @property
+    def note_shapes(self):
+        """The notes of a `StepRecord`, shapes of one sample, or `None` for none."""
+        return None
+
+    def replay(self, state, recorded):
+        """Recompute the large states of a step, for back-propagation.
+
+        Args:
+            state: The state before the step.
+            recorded: The step's `StepRecord`, as `step` takes it.
+
+        Returns:
+            The new states in `replayed_states`, in the order of `flatten`.
         """
         raise NotImplementedError
 
@@ -86,22 +143,27 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """Width of what the controller sees for `input_size` features."""
         raise NotImplementedError
 
-    def call(self, inputs, states, training=False):
+    def call(self, inputs, states, training=False, recorded=None):
         """Take one step at the border with Keras.
 
         Args:
             inputs: `(batch, features)`.
-            states: List of `(batch, size)`, one entry per number in `state_size`.
+            states: List of `(batch, size)`, one entry per number in `state_size`; or
+                named state, as `step` takes it.
             training: Whether dropout is on; reaches the controller by Keras's own
                 call context.
+            recorded: As in `step`; only with named state.
 
         Returns:
-            `(output, states)`: `(batch, output_size)` and the new list.
+            `(output, states)`: `(batch, output_size)` and the new list; of named state,
+            the `StepRecord` that `step` gives.
 
         Raises:
             ValueError: Inputs or states of the wrong shape.
         """
         check_shape("inputs", inputs.shape, ("batch", self.input_size))
+        if isinstance(states, type(self.state_shapes)):
+            return self.step(inputs, states, recorded)
         state = self.step(inputs, self.unflatten(states)).state
         return tree.flatten(state)[0], self.flatten(state)
 
@@ -224,25 +286,54 @@ def _leaf_names(shapes, name):
 
 def _prime_dropout(cell, batch_size, input_size):
     """Make the dropout masks of `cell`, or of each cell of a stack."""
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        for child in cell.cells:
-            _prime_dropout(child, batch_size, input_size)
-            input_size = cell_output_size(child)
-    elif isinstance(cell, DropoutRNNCell):
-        state_size = tree.flatten(cell.state_size)[0]
-        dtype = cell.compute_dtype
-        cell.get_dropout_mask(ops.zeros((batch_size, input_size), dtype))
-        cell.get_recurrent_dropout_mask(ops.zeros((batch_size, state_size), dtype))
+    for child in _unstacked(cell):
+        if isinstance(child, DropoutRNNCell):
+            state_size = tree.flatten(child.state_size)[0]
+            dtype = child.compute_dtype
+            child.get_dropout_mask(ops.zeros((batch_size, input_size), dtype))
+            child.get_recurrent_dropout_mask(ops.zeros((batch_size, state_size), dtype))
+        input_size = cell_output_size(child)
 
 
 def _reset_dropout(cell):
     """Drop the dropout masks of `cell`, or of each cell of a stack."""
+    for child in _unstacked(cell):
+        if isinstance(child, DropoutRNNCell):
+            child.reset_dropout_mask()
+            child.reset_recurrent_dropout_mask()
+
+
+def get_dropout_masks(cell):
+    """Give the dropout masks that `cell` holds: nested lists of tensors and `None`."""
+    return [
+        [getattr(child, name, None) for name in _MASKS] for child in _with_masks(cell)
+    ]
+
+
+def set_dropout_masks(cell, masks):
+    """Have `cell` hold dropout masks as `get_dropout_masks` gives them."""
+    for child, values in zip(_with_masks(cell), masks, strict=True):
+        for name, value in zip(_MASKS, values, strict=True):
+            setattr(child, name, value)
+
+
+_MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of Keras's DropoutRNNCell
+
+
+def _with_masks(cell):
+    """List the cells inside `cell` that hold dropout masks of their own."""
+    if isinstance(cell, MemoryCell):
+        return _with_masks(cell.controller)
     if isinstance(cell, keras.layers.StackedRNNCells):
-        for child in cell.cells:
-            _reset_dropout(child)
-    elif isinstance(cell, DropoutRNNCell):
-        cell.reset_dropout_mask()
-        cell.reset_recurrent_dropout_mask()
+        return [found for child in cell.cells for found in _with_masks(child)]
+    return [cell] if isinstance(cell, DropoutRNNCell) else []
+
+
+def _unstacked(cell):
+    """List the cells of a stack, of stacks of stacks too; else the cell itself."""
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [found for child in cell.cells for found in _unstacked(child)]
+    return [cell]
 
 
 def cell_output_size(cell):

@@ -55,7 +55,7 @@ def trace(model_or_cell, inputs):
     moments = []
     for time, step_inputs in enumerate(ops.unstack(sequences, axis=1)):
         before = state
-        state, controls = cell.step(step_inputs, state)
+        state, controls, _ = cell.step(step_inputs, state)
         if mask is not None:
             state = _keep_where_masked(cell, mask[:, time], state, before)
         names = ("inputs", *cell.state_names, *controls._fields)

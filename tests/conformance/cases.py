@@ -33,6 +33,11 @@ CELLS = {
     ),
 }
 
+if keras.backend.backend() == "jax":
+    # Every loop takes JAX seconds to compile. The case left has all that this one has,
+    # and more; what it computes is tested on JAX in `tests/dnc`.
+    del CELLS["dnc"]
+
 # The same cells around controllers of every kind: what depends on states alone.
 CONTROLLERS = {
     "dnc-stacked": lambda **kw: _dnc(**{"controller": _stack(), **kw}),

@@ -1,8 +1,10 @@
-"""MemoryRNN is keras.layers.RNN with clear errors."""
+"""MemoryRNN stands in for keras.layers.RNN: the same arguments, numbers and weights."""
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
+from keras import tree
 
 import keras_dnc
 from tests.conformance.harness import check_same
@@ -10,19 +12,92 @@ from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.dnc.cells import random_cell
 
+ARGUMENTS = {
+    "masked": ({"return_sequences": True, "return_state": True}, length_mask()),
+    "last output": ({}, None),
+    "backward": ({"return_sequences": True, "go_backwards": True}, length_mask()),
+    "zeros for masked": (
+        {"return_sequences": True, "zero_output_for_mask": True},
+        length_mask(),
+    ),
+    "unrolled": ({"return_state": True, "unroll": True}, None),
+}
 
-def test_it_gives_the_numbers_of_the_plain_layer(rng):
+
+@pytest.mark.parametrize("flags,mask", ARGUMENTS.values(), ids=ARGUMENTS)
+def test_it_gives_the_numbers_of_the_plain_layer(rng, flags, mask):
     cell, inputs = random_cell(rng), random_inputs(rng)
-    flags = {"return_sequences": True, "return_state": True}
-    plain = keras.layers.RNN(cell, **flags)(inputs, mask=length_mask())
-    ours = keras_dnc.MemoryRNN(cell, **flags)(inputs, mask=length_mask())
-    check_same(ours, plain)
+    plain = keras.layers.RNN(cell, **flags)(inputs, mask=mask)
+    ours = keras_dnc.MemoryRNN(cell, **flags)(inputs, mask=mask)
+    check_same(tree.flatten(ours), tree.flatten(plain))
+
+
+def test_a_stateful_layer_goes_on_where_it_was(rng):
+    cell, inputs = random_cell(rng), random_inputs(rng)
+    whole = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
+    layer = keras_dnc.MemoryRNN(cell, return_sequences=True, stateful=True)
+    parts = [layer(inputs[:, :2]), layer(inputs[:, 2:])]
+    check_same(ops.concatenate(parts, axis=1), whole)
+
+
+def test_a_bidirectional_layer_takes_it_both_ways(rng):
+    def around(kind):
+        layer = kind(random_cell(np.random.default_rng(2)), return_sequences=True)
+        both = keras.layers.Bidirectional(layer)
+        outputs = both(inputs, mask=length_mask())
+        return both, outputs
+
+    inputs = random_inputs(rng)
+    plain, _ = around(keras.layers.RNN)
+    ours, _ = around(keras_dnc.MemoryRNN)
+    ours.set_weights(plain.get_weights())
+    check_same(
+        ours(inputs, mask=length_mask()), plain(inputs, mask=length_mask()), 1e-5
+    )
+
+
+def test_it_takes_over_the_weights_of_the_plain_layer(rng):
+    plain = keras.layers.RNN(random_cell(rng))
+    ours = keras_dnc.MemoryRNN(random_cell(rng))
+    inputs = random_inputs(rng)
+    expected = plain(inputs)
+    ours(inputs)
+    ours.set_weights(plain.get_weights())
+    check_same([ours(inputs)], [expected])
+
+
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("jit_compile,recompute", [(False, 4), (True, None)])
+def test_a_model_of_unknown_length_trains_with_masks(rng, jit_compile, recompute):
+    inputs = keras.Input((None, 5))
+    masked = keras.layers.Masking()(inputs)
+    layer = keras_dnc.MemoryRNN(
+        random_cell(rng), recompute=recompute, return_sequences=True
+    )
+    model = keras.Model(inputs, layer(masked))
+    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
+    for time in (6, 3):
+        sequences = random_inputs(rng, time=time)
+        sequences[1, time - 2 :] = 0.0
+        targets = np.zeros((len(sequences), time, 3), "float32")
+        losses = [model.train_on_batch(sequences, targets) for _ in range(6)]
+        assert np.all(np.isfinite(losses))
+        assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, 0.0, True, False, "all"])
+def test_chunks_of_no_size_are_refused(value):
+    rule = r"`recompute` must be None, 0 or a positive integer. Received: recompute="
+    with pytest.raises(ValueError, match=rule):
+        keras_dnc.MemoryRNN(keras_dnc.DNCCell(3, 8), recompute=value)
 
 
 def test_its_config_gives_the_layer_back():
-    layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(3, 8), return_sequences=True)
+    cell = keras_dnc.DNCCell(3, 8)
+    layer = keras_dnc.MemoryRNN(cell, recompute=7, return_sequences=True)
     twin = keras_dnc.MemoryRNN.from_config(layer.get_config())
     assert twin.return_sequences
+    assert twin.recompute == 7
     assert twin.cell.get_config() == layer.cell.get_config()
 
 
