@@ -6,6 +6,7 @@ After `import keras_dnc`, `keras.models.load_model` finds all that a model can h
 
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.controllers import FeedForwardController
+from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.core.state import MemoryCell
@@ -26,6 +27,7 @@ __all__ = [
     "DNCState",
     "FeedForwardController",
     "Freeness",
+    "FusedLSTMCell",
     "Interface",
     "MemoryAccess",
     "MemoryAccessState",

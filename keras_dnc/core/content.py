@@ -6,6 +6,7 @@ Shared by every paper since the Neural Turing Machine (Graves et al. 2014).
 import keras
 from keras import ops
 
+from keras_dnc.core import backend
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.precision import full_precision
@@ -37,6 +38,8 @@ def weighted_softmax(scores, strengths):
 def cosine_similarity(memory, keys):
     """Cosine of the angle between each key and each row of memory.
 
+    The plain reference of `fast_cosine_similarity`.
+
     Args:
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
@@ -45,13 +48,45 @@ def cosine_similarity(memory, keys):
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
     """
     dot = ops.matmul(keys, ops.transpose(memory, (0, 2, 1)))
-    key_norms = ops.expand_dims(_norm(keys), 2)
-    memory_norms = ops.expand_dims(_norm(memory), 1)
-    return dot / (key_norms * memory_norms + _EPSILON)
+    memory_norms = ops.transpose(_norm(memory), (0, 2, 1))
+    return dot / (_norm(keys) * memory_norms + _EPSILON)
+
+
+def fast_cosine_similarity(memory, keys):
+    """Give `cosine_similarity`, with a gradient written by hand.
+
+    Automatic differentiation makes four arrays of the memory's size; this one.
+    """
+    similarity = backend.with_gradient(_similarity, _similarity_gradient, save=True)
+    return similarity([memory, keys])[0]
+
+
+def _similarity(tensors, save):
+    memory, keys = tensors
+    memory_norms, key_norms = _norm(memory), ops.transpose(_norm(keys), (0, 2, 1))
+    # Memory first: XLA is several times faster at this product than at its transpose.
+    dot = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
+    cosine = dot / (memory_norms * key_norms + _EPSILON)
+    return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
+
+
+def _similarity_gradient(tensors, saved, gradients):
+    memory, keys = tensors
+    memory_norms, key_norms, cosine = saved
+    gradient = ops.transpose(gradients[0], (0, 2, 1))
+    by_dot = gradient / (memory_norms * key_norms + _EPSILON)
+    by_norms = by_dot * cosine
+    by_memory_norm = ops.sum(by_norms * key_norms, axis=2, keepdims=True)
+    by_key_norm = ops.sum(by_norms * memory_norms, axis=1, keepdims=True)
+    by_key_norm = ops.transpose(by_key_norm / key_norms, (0, 2, 1))
+    by_memory = ops.matmul(by_dot, keys) - by_memory_norm / memory_norms * memory
+    by_keys = ops.matmul(ops.transpose(by_dot, (0, 2, 1)), memory) - by_key_norm * keys
+    return [by_memory, by_keys]
 
 
 def _norm(vectors):
-    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1) + _EPSILON)
+    """Length of each vector on the last axis, which becomes 1."""
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -104,7 +139,7 @@ class CosineWeights(keras.layers.Layer):
         check_shape("keys", keys.shape, ("batch", "heads", memory.shape[2]))
         check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
         sharpness = STRENGTHS[self.strength](strengths)
-        return weighted_softmax(cosine_similarity(memory, keys), sharpness)
+        return weighted_softmax(fast_cosine_similarity(memory, keys), sharpness)
 
     def get_config(self):
         """Give the constructor's arguments."""

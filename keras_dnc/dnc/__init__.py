@@ -6,5 +6,6 @@ so that what was written in sequence can be read in sequence.
 
 Reading order: `addressing` (usage and links), `access` (one step of reading and
 writing), `cell` (the whole computer as a Keras RNN cell), `checkpoint` (weights of
-deepmind/dnc).
+deepmind/dnc). `free_list` and `links` hold the two costly steps of `addressing`, with
+their gradients written by hand.
 """

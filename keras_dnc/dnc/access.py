@@ -16,6 +16,7 @@ from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
+from keras_dnc.core.state import recall
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
@@ -39,6 +40,9 @@ class MemoryAccessState(NamedTuple):
     precedence_weights: Any
     read_weights: Any
     write_weights: Any
+
+
+_NOTHING_RECORDED = MemoryAccessState(*[None] * len(MemoryAccessState._fields))
 
 
 class AccessControls(NamedTuple):
@@ -70,6 +74,20 @@ class AccessControls(NamedTuple):
     write_strengths: Any
     read_keys: Any
     read_strengths: Any
+
+
+class AccessNotes(NamedTuple):
+    """What back-propagation takes over from a step instead of computing it again.
+
+    Attributes:
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
+        write_vectors: `(batch, num_writes, word_size)`.
+        products: `(batch, num_writes, memory_size)`, of `Freeness.allocate`.
+    """
+
+    erase_vectors: Any
+    write_vectors: Any
+    products: Any
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -185,6 +203,12 @@ class MemoryAccess(keras.layers.Layer):
             )
         )
 
+    @property
+    def note_shapes(self):
+        """`AccessNotes` with the shape of one sample at each leaf."""
+        words = (self.num_writes, self.word_size)
+        return AccessNotes(words, words, (self.num_writes, self.memory_size))
+
     def build(self, inputs_shape, state_shape=None):
         """Create the interface; it alone has weights."""
         check_shape("inputs", inputs_shape, ("batch", "features"))
@@ -197,36 +221,38 @@ class MemoryAccess(keras.layers.Layer):
         for name, tensor in state._asdict().items():
             shape = getattr(self.state_shapes, name)
             check_shape(f"state.{name}", tensor.shape, ("batch", *shape))
-        return self.step(self.controls(inputs), state)
+        return self.step(self.controls(inputs), state)[:2]
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""
         return AccessControls(**self.interface(inputs))
 
-    def step(self, controls, state):
+    def step(self, controls, state, recorded=None):
         """Update usage, write, link, read.
 
         Args:
             controls: `AccessControls`.
             state: The previous `MemoryAccessState`.
+            recorded: `(state, notes)` of the same step when it was taken before, for
+                back-propagation to take over, or `None`. What is `None` in that state
+                is computed again.
 
         Returns:
-            `(read_words, state)`, as `call`.
+            `(read_words, state, notes)`: as `call`, and `AccessNotes`.
         """
-        usage = self.freeness(
-            state.write_weights, controls.free_gate, state.read_weights, state.usage
-        )
-        write_weights = self._write_weights(controls, state.memory, usage)
+        before, noted = recorded or (_NOTHING_RECORDED, None)
+        usage = recall(before.usage, self._usage(controls, state))
+        write_weights, products = self._write_weights(controls, state, usage, noted)
+        write_weights = recall(before.write_weights, write_weights)
         memory = erase_and_write(
             state.memory, write_weights, controls.erase_vectors, controls.write_vectors
         )
-        linkage = self.linkage(
-            write_weights, TemporalLinkageState(state.link, state.precedence_weights)
-        )
-        read_weights = self._read_weights(
-            controls, memory, linkage.link, state.read_weights
-        )
-        return ops.matmul(read_weights, memory), MemoryAccessState(
+        linkage, along_links = self._along_links(controls, state, write_weights)
+        content = self.read_content(memory, controls.read_keys, controls.read_strengths)
+        by_content = ops.expand_dims(controls.read_mode[:, :, -1], -1)
+        read_weights = along_links + by_content * content
+        read_weights = recall(before.read_weights, read_weights)
+        state = MemoryAccessState(
             memory=memory,
             usage=usage,
             link=linkage.link,
@@ -234,29 +260,55 @@ class MemoryAccess(keras.layers.Layer):
             read_weights=read_weights,
             write_weights=write_weights,
         )
+        notes = AccessNotes(controls.erase_vectors, controls.write_vectors, products)
+        return ops.matmul(read_weights, memory), state, notes
 
-    def _write_weights(self, controls, memory, usage):
-        """Mix free slots and slots of like content, `(batch, writes, slots)`."""
-        content = self.write_content(
-            memory, controls.write_keys, controls.write_strengths
+    def _usage(self, controls, state):
+        """Give the new usage, `(batch, slots)`."""
+        return self.freeness(
+            state.write_weights, controls.free_gate, state.read_weights, state.usage
         )
-        allocation = self.freeness.allocation_weights(
-            usage, controls.allocation_gate * controls.write_gate
+
+    def _write_weights(self, controls, state, usage, noted):
+        """Mix free slots and slots of like content; give the free list's products too.
+
+        Both are `(batch, writes, slots)`.
+        """
+        content = self.write_content(
+            state.memory, controls.write_keys, controls.write_strengths
+        )
+        allocation, products = self.freeness.allocate(
+            usage,
+            controls.allocation_gate * controls.write_gate,
+            recorded=noted and noted.products,
         )
         allocation_gate = ops.expand_dims(controls.allocation_gate, -1)
         write_gate = ops.expand_dims(controls.write_gate, -1)
         mixed = allocation_gate * allocation + (1.0 - allocation_gate) * content
-        return write_gate * mixed
+        return write_gate * mixed, products
 
-    def _read_weights(self, controls, memory, link, read_weights):
-        """Mix the three read modes, `(batch, reads, slots)`."""
-        content = self.read_content(memory, controls.read_keys, controls.read_strengths)
-        forward, backward = self.linkage.directional_read_weights(link, read_weights)
-        writes = self.num_writes
-        mode = ops.expand_dims(controls.read_mode, -1)
-        by_backward = ops.sum(mode[:, :, :writes] * backward, axis=2)
-        by_forward = ops.sum(mode[:, :, writes : 2 * writes] * forward, axis=2)
-        return by_backward + by_forward + mode[:, :, 2 * writes] * content
+    def _along_links(self, controls, state, write_weights):
+        """Give the new links, and the read modes that follow them."""
+        return self.linkage.read_along(
+            write_weights,
+            TemporalLinkageState(state.link, state.precedence_weights),
+            state.read_weights,
+            controls.read_mode[:, :, :-1],
+        )
+
+    def replay(self, state, write_weights, notes):
+        """Give the new memory and links of a step that was taken before.
+
+        Args:
+            state: The `MemoryAccessState` before the step.
+            write_weights: `(batch, num_writes, memory_size)` of the step.
+            notes: Its `AccessNotes`.
+        """
+        memory = erase_and_write(
+            state.memory, write_weights, notes.erase_vectors, notes.write_vectors
+        )
+        linkage = TemporalLinkageState(state.link, state.precedence_weights)
+        return memory, self.linkage(write_weights, linkage).link
 
     def get_config(self):
         """Give the constructor's arguments."""

@@ -14,6 +14,9 @@ from keras import ops
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.precision import full_precision
+from keras_dnc.dnc.free_list import product_before
+from keras_dnc.dnc.links import read_along_links
+from keras_dnc.dnc.links import updated_links
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
 
@@ -98,12 +101,29 @@ class Freeness(keras.layers.Layer):
             `(batch, num_writes, memory_size)`, rows sum to at most 1.
         """
         usage, write_gates = map(ops.convert_to_tensor, (usage, write_gates))
-        weights = []
-        for write_gate in ops.unstack(write_gates, axis=1):
-            weights.append(allocation(usage))
+        return self.allocate(usage, write_gates)[0]
+
+    def allocate(self, usage, write_gates, recorded=None):
+        """Find room, as `allocation_weights`, and keep what is costly to compute.
+
+        Args:
+            usage: `(batch, memory_size)`, in [0, 1].
+            write_gates: `(batch, num_writes)`, in [0, 1].
+            recorded: The products that this method gave before, or `None`.
+
+        Returns:
+            `(weights, products)`, each `(batch, num_writes, memory_size)`; the products
+            are those over the slots before each slot.
+        """
+        weights, products = [], []
+        for head, write_gate in enumerate(ops.unstack(write_gates, axis=1)):
+            known = None if recorded is None else recorded[:, head]
+            freeness = _freeness(usage)
+            products.append(product_before(freeness, known))
+            weights.append(freeness * products[-1])
             gate = ops.expand_dims(write_gate, -1)
             usage = usage + (1.0 - usage) * gate * weights[-1]
-        return ops.stack(weights, axis=1)
+        return ops.stack(weights, axis=1), ops.stack(products, axis=1)
 
     def get_config(self):
         """Give the constructor's arguments."""
@@ -113,10 +133,7 @@ class Freeness(keras.layers.Layer):
 def allocation(usage):
     """Weight each slot by its freeness, the least used slot first.
 
-    The product over the slots before a slot is taken by comparing all pairs: a sort
-    and its inverse are slower than N x N comparisons on every backend up to some
-    thousand slots, and the links of the DNC are N x N in any case. Values and gradients
-    are those of the sorted free list, ties in the order of slots.
+    Values and gradients are those of the sorted free list, ties in the order of slots.
 
     Args:
         usage: `(batch, memory_size)`, in [0, 1].
@@ -124,14 +141,13 @@ def allocation(usage):
     Returns:
         `(batch, memory_size)`, sums to at most 1.
     """
-    freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
-    slots = ops.arange(freeness.shape[1])
-    lower_index = ops.expand_dims(slots, 1) < ops.expand_dims(slots, 0)
-    mine, other = ops.expand_dims(freeness, 1), ops.expand_dims(freeness, 2)
-    before = (other > mine) | ((other == mine) & lower_index)
-    log_usage = ops.expand_dims(ops.log(1.0 - freeness), 2)
-    log_product = ops.sum(ops.where(before, log_usage, 0.0), axis=1)
-    return freeness * ops.exp(log_product)
+    freeness = _freeness(usage)
+    return freeness * product_before(freeness)
+
+
+def _freeness(usage):
+    """How free each slot is; computed as deepmind/dnc does, whose ties matter."""
+    return 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
 
 
 def _product_over_heads(weights):
@@ -203,15 +219,15 @@ class TemporalLinkage(keras.layers.Layer):
         shape = ("batch", *write_weights.shape[1:])
         check_shape("precedence_weights", precedence_weights.shape, shape)
         check_shape("link", link.shape, shape + shape[-1:])
-        to = ops.expand_dims(write_weights, 3)
-        back = ops.expand_dims(write_weights, 2)
-        before = ops.expand_dims(precedence_weights, 2)
-        off_diagonal = 1.0 - ops.eye(link.shape[-1], dtype=self.compute_dtype)
-        link = ((1.0 - to - back) * link + to * before) * off_diagonal
-        remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
+        writes, slots = write_weights.shape[1:]
+        link = updated_links(
+            ops.reshape(link, (-1, slots, slots)),
+            ops.reshape(write_weights, (-1, slots)),
+            ops.reshape(precedence_weights, (-1, slots)),
+        )
         return TemporalLinkageState(
-            link=link,
-            precedence_weights=remaining * precedence_weights + write_weights,
+            link=ops.reshape(link, (-1, writes, slots, slots)),
+            precedence_weights=self._newest(write_weights, precedence_weights),
         )
 
     def directional_read_weights(self, link, read_weights):
@@ -230,3 +246,48 @@ class TemporalLinkage(keras.layers.Layer):
         backward = ops.matmul(heads, link)
         swap = (0, 2, 1, 3)
         return ops.transpose(forward, swap), ops.transpose(backward, swap)
+
+    def read_along(self, write_weights, state, read_weights, read_mode):
+        """Update the links and read along them, with a gradient written by hand.
+
+        The numbers are those of a call, of `directional_read_weights` and of the sum
+        weighted by `read_mode`, in a fraction of the time.
+
+        Args:
+            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+            state: The previous `TemporalLinkageState`.
+            read_weights: `(batch, num_reads, memory_size)` of the previous step.
+            read_mode: `(batch, num_reads, 2 * num_writes)`, columns backward (one per
+                write head), then forward.
+
+        Returns:
+            `(state, weights)`: the new `TemporalLinkageState`, and
+            `(batch, num_reads, memory_size)`.
+        """
+        writes, slots = write_weights.shape[1:]
+        reads = read_weights.shape[1]
+        backward_mode, forward_mode = ops.split(
+            ops.reshape(ops.transpose(read_mode, (0, 2, 1)), (-1, 2 * writes, reads)),
+            2,
+            axis=1,
+        )
+        link, weights = read_along_links(
+            ops.reshape(state.link, (-1, slots, slots)),
+            ops.reshape(write_weights, (-1, slots)),
+            ops.reshape(state.precedence_weights, (-1, slots)),
+            ops.reshape(ops.stack([read_weights] * writes, 1), (-1, reads, slots)),
+            ops.reshape(forward_mode, (-1, reads)),
+            ops.reshape(backward_mode, (-1, reads)),
+        )
+        new_state = TemporalLinkageState(
+            link=ops.reshape(link, (-1, writes, slots, slots)),
+            precedence_weights=self._newest(write_weights, state.precedence_weights),
+        )
+        weights = ops.reshape(weights, (-1, writes, reads, slots))
+        return new_state, ops.sum(weights, axis=1)
+
+    @staticmethod
+    def _newest(write_weights, precedence_weights):
+        """Give the new precedence weights."""
+        remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
+        return remaining * precedence_weights + write_weights

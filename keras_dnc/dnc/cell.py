@@ -157,13 +157,17 @@ class DNCCell(MemoryCell):
         self.access.build((batch, units))
         self.output_linear.build((batch, self.controller_input_size(units)))
 
-    def step(self, inputs, state):
+    def step(self, inputs, state, recorded=None):
         """Run the controller, ask the memory, answer."""
         features = self._beside_words(inputs, state.read_words)
         controlled, controller_state = self.controller(features, state.controller)
         controlled = self._clip(controlled)
         controls = self.access.controls(controlled)
-        read_words, access_state = self.access.step(controls, state.access)
+        read_words, access_state, notes = self.access.step(
+            controls,
+            state.access,
+            recorded and (recorded.state.access, recorded.notes),
+        )
         output = self.output_linear(self._beside_words(controlled, read_words))
         state = DNCState(
             output=self._clip(output),
@@ -171,7 +175,22 @@ class DNCCell(MemoryCell):
             access=access_state,
             controller=tree.map_structure(self._clip, controller_state),
         )
-        return StepRecord(state, controls)
+        return StepRecord(state, controls, notes)
+
+    @property
+    def replayed_states(self):
+        """The two that are larger than all others together."""
+        return ("memory", "link")
+
+    @property
+    def note_shapes(self):
+        """The memory's `AccessNotes` with the shape of one sample at each leaf."""
+        return self.access.note_shapes
+
+    def replay(self, state, recorded):
+        """Write and link again where the step has written and linked."""
+        write_weights = recorded.state.access.write_weights
+        return self.access.replay(state.access, write_weights, recorded.notes)
 
     def _beside_words(self, features, read_words):
         """Concatenate features and all read words, `(batch, size)`."""

@@ -3,12 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_dnc
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
 
 
 def test_each_output_depends_on_its_own_input_alone(rng):
@@ -40,3 +42,25 @@ def test_its_config_gives_it_back():
 def test_units_must_be_a_positive_integer(units):
     with pytest.raises(ValueError, match="`units` must be a positive integer"):
         keras_dnc.FeedForwardController(units)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"use_bias": False, "dropout": 0.3}])
+def test_a_fused_lstm_gives_the_numbers_of_kerass_own(rng, arguments):
+    inputs, *states = (rng.normal(size=(3, n)).astype("float32") for n in (5, 4, 4))
+    fused = keras_dnc.FusedLSTMCell(4, **arguments)
+    plain = keras.layers.LSTMCell.from_config(fused.get_config())
+    fused.build((3, 5))
+    plain.build((3, 5))
+    plain.set_weights(fused.get_weights())
+
+    def found(cell):
+        def loss():
+            output, states_after = cell(inputs, states, training=False)
+            return sum(ops.sum(ops.sin(t)) for t in (output, *states_after))
+
+        return value_and_gradients(loss, cell.trainable_variables)
+
+    (value, gradients), (expected_value, expected) = found(fused), found(plain)
+    assert_close(value, expected_value)
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        assert_close(gradient, wanted)

@@ -41,7 +41,7 @@ def controls(write=None, mode=CONTENT, read_key=(0, 0, 0), free=0.0, by_content=
 def play(access, story):
     state, said = access.get_initial_state(batch_size=1), []
     for step in story:
-        words, state = access.step(step, state)
+        words, state, _ = access.step(step, state)
         said.append(to_numpy(words)[0, 0])
     return said, to_numpy(state)
 
@@ -108,7 +108,7 @@ def test_call_steps_with_the_controls_of_its_interface(rng):
     inputs = ops.convert_to_tensor(rng.normal(size=(2, 9)).astype("float32"))
     state = access.get_initial_state(batch_size=2)
     words, after = access(inputs, state)
-    same_words, same_after = access.step(access.controls(inputs), state)
+    same_words, same_after, _ = access.step(access.controls(inputs), state)
     assert_close(to_numpy(words), to_numpy(same_words))
     assert_close(to_numpy(after.memory), to_numpy(same_after.memory))
 

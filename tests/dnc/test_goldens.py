@@ -1,5 +1,6 @@
 """Every number against google-deepmind/dnc's own."""
 
+import functools
 import pathlib
 
 import keras
@@ -101,11 +102,16 @@ def test_erase_and_write(golden):
     assert_close(to_numpy(memory), golden["write/memory"])
 
 
-@pytest.mark.parametrize("unroll", [False, True])
-def test_outputs_and_final_state(golden, cell, unroll):
-    layer = keras.layers.RNN(
-        cell, return_sequences=True, return_state=True, unroll=unroll
-    )
+LAYERS = {
+    "RNN": keras.layers.RNN,
+    "RNN unrolled": functools.partial(keras.layers.RNN, unroll=True),
+    "MemoryRNN": functools.partial(keras_dnc.MemoryRNN, recompute=3),
+}
+
+
+@pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)
+def test_outputs_and_final_state(golden, cell, make_layer):
+    layer = make_layer(cell, return_sequences=True, return_state=True)
     outputs, *states = layer(golden["core/inputs"].swapaxes(0, 1))
     state = to_numpy(cell.unflatten(states))
     assert_close(to_numpy(outputs).swapaxes(0, 1), golden["core/outputs"])
@@ -118,15 +124,16 @@ def test_outputs_and_final_state(golden, cell, unroll):
     }
     expected = section(golden, "core/final/")
     assert set(final) == set(expected)
-    for name, value in expected.items():
-        assert_close(final[name], value, name=name)
+    for key, value in expected.items():
+        assert_close(final[key], value, name=key)
 
 
-def test_loss_and_the_gradient_of_every_weight(golden, cell):
-    layer = keras.layers.RNN(cell, return_sequences=True)
+@pytest.mark.parametrize("name", ["RNN", "MemoryRNN"])
+def test_loss_and_the_gradient_of_every_weight(golden, cell, name):
+    layer = LAYERS[name](cell, return_sequences=True)
     inputs, targets = (
-        ops.convert_to_tensor(golden[f"core/{name}"].swapaxes(0, 1))
-        for name in ("inputs", "targets")
+        ops.convert_to_tensor(golden[f"core/{key}"].swapaxes(0, 1))
+        for key in ("inputs", "targets")
     )
     loss, gradients = value_and_gradients(
         lambda: ops.mean(ops.square(layer(inputs) - targets)), cell.trainable_variables

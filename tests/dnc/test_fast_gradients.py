@@ -1,0 +1,107 @@
+"""Each gradient written by hand stands beside its plain reference, and equals it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_dnc.core.content import cosine_similarity
+from keras_dnc.core.content import fast_cosine_similarity
+from keras_dnc.core.state import recall
+from keras_dnc.dnc.free_list import plain_product_before
+from keras_dnc.dnc.free_list import product_before
+from keras_dnc.dnc.links import plain_read_along_links
+from keras_dnc.dnc.links import read_along_links
+from tests.numbers import assert_close
+from tests.numbers import value_and_gradients
+
+BATCH, SLOTS, READS, WORD = 3, 7, 2, 4
+
+
+def weights(rng, *shape):
+    """Rows that sum to less than 1."""
+    rows = rng.random(shape)
+    return 0.9 * rows / rows.sum(-1, keepdims=True)
+
+
+def links(rng):
+    link = weights(rng, BATCH, SLOTS, SLOTS) * (1.0 - np.eye(SLOTS))
+    heads = (weights(rng, BATCH, SLOTS) for _ in range(2))
+    modes = (rng.random((BATCH, READS)) for _ in range(2))
+    return [link, *heads, weights(rng, BATCH, READS, SLOTS), *modes]
+
+
+def tied_freeness(rng):
+    freeness = rng.random((BATCH, SLOTS))
+    freeness[0, 3] = freeness[0, 5]
+    freeness[1] = 0.0  # full usage
+    return [freeness]
+
+
+def memory_and_keys(rng):
+    memory = rng.normal(size=(BATCH, SLOTS, WORD))
+    memory[0, 2] = 0.0
+    keys = rng.normal(size=(BATCH, READS, WORD))
+    keys[1, 0] = 0.0
+    return [memory, keys]
+
+
+def listed(function):
+    return lambda *tensors: [function(*tensors)]
+
+
+PAIRS = {
+    "read_along_links": (read_along_links, plain_read_along_links, links),
+    "product_before": (
+        listed(product_before),
+        listed(plain_product_before),
+        tied_freeness,
+    ),
+    "fast_cosine_similarity": (
+        listed(fast_cosine_similarity),
+        listed(cosine_similarity),
+        memory_and_keys,
+    ),
+}
+
+
+@pytest.mark.parametrize("fast,plain,make", PAIRS.values(), ids=PAIRS)
+def test_values_and_gradients_are_those_of_the_plain_reference(rng, fast, plain, make):
+    tensors = [keras.Variable(a, dtype="float32") for a in make(rng)]
+    shapes = [tuple(out.shape) for out in plain(*(t.value for t in tensors))]
+    slopes = [
+        ops.convert_to_tensor(rng.normal(size=shape).astype("float32"))
+        for shape in shapes
+    ]
+
+    def weighed(function):
+        def loss():
+            outputs = function(*(1.0 * tensor.value for tensor in tensors))
+            return sum(ops.sum(a * b) for a, b in zip(slopes, outputs, strict=True))
+
+        return value_and_gradients(loss, tensors)
+
+    value, gradients = weighed(fast)
+    expected_value, expected = weighed(plain)
+    assert_close(value, expected_value, 1e-5)
+    for found, wanted in zip(gradients, expected, strict=True):
+        assert_close(found, wanted, 1e-5)
+
+
+def test_what_is_recalled_has_the_recorded_value_and_the_computed_gradient(rng):
+    x = keras.Variable(rng.normal(size=(3,)).astype("float32"))
+    recorded = np.array([5.0, 6.0, 7.0], "float32")
+
+    def loss():
+        y = recall(ops.convert_to_tensor(recorded), ops.square(1.0 * x.value))
+        return ops.sum(y * y)
+
+    value, (gradient,) = value_and_gradients(loss, [x])
+    assert_close(value, np.sum(recorded**2))
+    assert_close(gradient, 2.0 * recorded * 2.0 * ops.convert_to_numpy(x))
+
+
+def test_a_recorded_product_is_taken_over(rng):
+    freeness = ops.convert_to_tensor(tied_freeness(rng)[0].astype("float32"))
+    recorded = ops.convert_to_tensor(rng.random((BATCH, SLOTS)).astype("float32"))
+    assert_close(product_before(freeness, recorded), recorded)
