@@ -8,10 +8,14 @@ SETUP := setup.cfg pyproject.toml
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo test test-tensorflow test-jax test-torch lint clean
+.PHONY: demo bench test test-tensorflow test-jax test-torch lint clean
 
 demo: $(VENV)/.demo
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
+
+# Other packages' pins stay out of the environment that the tests run in.
+bench: $(VENV)-bench/.done
+	$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
 test: test-tensorflow test-jax test-torch
 
@@ -35,6 +39,13 @@ $(VENV)/.demo: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --editable '.[plot]'
 	touch $@
 
+$(VENV)-bench/.done: $(SETUP) benchmarks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet '$(TORCH)'
+	$(VENV)-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	$(VENV)-bench/bin/python -m pip install --quiet --editable .
+	touch $@
+
 $(VENV)/.test: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[test,jax,torch]'
@@ -45,4 +56,4 @@ $(VENV)/.lint: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info

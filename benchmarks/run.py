@@ -1,0 +1,123 @@
+"""Time the DNC of this package against others, on the same work, in one run.
+
+    python benchmarks/run.py            # all sizes, cost against time and slots
+    python benchmarks/run.py --sizes A  # one size
+
+Every contender is a process of its own. They take turns of a third of a second or two
+runs, round after round, so that a machine whose speed drifts drifts for all; a ratio
+is the median of the rounds' ratios. Writes `results.json`, and from it the
+figures in `README.md` and the plot `speed.png`.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import report
+import worker
+
+HERE = pathlib.Path(__file__).parent
+SIZES = {
+    "A": worker.Size(batch=16, time=20, slots=16, word=16, reads=4, units=64),
+    "B": worker.Size(batch=16, time=100, slots=256, word=64, reads=4, units=256),
+    "C": worker.Size(batch=16, time=100, slots=64, word=64, reads=4, units=256),
+    "D": worker.Size(batch=4, time=1000, slots=128, word=64, reads=4, units=256),
+}
+OURS, PEER = "keras_dnc, TensorFlow with XLA", "dnc 1.1.0, PyTorch"
+TIMES, SLOTS = (100, 200, 500, 1000, 2000), (16, 64, 256, 1024)
+
+
+class Contender:
+    """A worker process."""
+
+    def __init__(self, name, size):
+        self.name = name
+        command = [sys.executable, HERE / "worker.py", "--contender", name, "--size"]
+        self.process = subprocess.Popen(
+            [*map(str, (*command, *size))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, what):
+        """Run one `train` or `forward`; give the worker's answer."""
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(
+                f"{self.name!r} stopped at {what!r}; run worker.py alone"
+            )
+        return json.loads(answer)
+
+    def close(self):
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(names, size, rounds, kinds=("train", "forward")):
+    """Give each contender's seconds, first and later, and the memory it adds."""
+    contenders = [Contender(name, size) for name in names]
+    results = {name: {} for name in names}
+    for kind in kinds:
+        for contender in contenders:
+            answer = contender.run(kind)
+            results[contender.name][kind] = {"first": answer["first"], "rounds": []}
+        for number in range(rounds):
+            print(f"  {kind}, round {number + 1} of {rounds}", file=sys.stderr)
+            for contender in contenders:
+                answer = contender.run(kind)
+                result = results[contender.name]
+                result[kind]["rounds"].append(answer["seconds"])
+                if kind == "train":
+                    result["added_bytes"] = answer["added_bytes"]
+    for contender in contenders:
+        contender.close()
+    return results
+
+
+def growth(rounds):
+    """Give milliseconds per step against time, and against slots, small batches."""
+    by_time, by_slots = {}, {OURS: {}, PEER: {}}
+    for time in TIMES:
+        size = SIZES["D"]._replace(time=time)
+        result = measure([OURS], size, rounds, ["train"])[OURS]["train"]
+        by_time[time] = statistics.median(result["rounds"]) / time * 1e3
+    for slots in SLOTS:
+        size = SIZES["D"]._replace(time=50, slots=slots)
+        for name, result in measure([OURS, PEER], size, rounds, ["train"]).items():
+            seconds = statistics.median(result["train"]["rounds"])
+            by_slots[name][slots] = seconds / size.time * 1e3
+    return {"time": by_time, "slots": by_slots}
+
+
+def main():
+    """Measure what is asked for, keep what was measured before of the rest."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    path = HERE / "results.json"
+    results = json.loads(path.read_text()) if path.exists() else {"sizes": {}}
+    for name in arguments.sizes:
+        print(f"size {name}", file=sys.stderr)
+        results["sizes"][name] = {
+            "size": SIZES[name]._asdict(),
+            "contenders": measure(worker.CONTENDERS, SIZES[name], arguments.rounds),
+        }
+        path.write_text(json.dumps(results, indent=1))
+    if arguments.growth:
+        results["growth"] = growth(3)
+    path.write_text(json.dumps(results, indent=1))
+    report.write(json.loads(path.read_text()), HERE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""One contender at one size, in a process of its own: so its memory can be measured.
+
+Reads commands from standard input, one a line, `train` or `forward`, and answers each
+with a line of JSON: the seconds of its first training step or forward pass, the median
+of those after it, and by how much the process's peak of resident memory has grown.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+FEATURES = 64  # numbers in an input and in an output
+TURN = 0.3  # seconds; the first run of a turn finds caches cold and threads asleep
+
+
+class Size(NamedTuple):
+    """Batch, time, memory_size, word_size, num_reads, units of the LSTM controller."""
+
+    batch: int
+    time: int
+    slots: int
+    word: int
+    reads: int
+    units: int
+
+
+def keras_contender(size, layer, jit_compile):
+    """A Keras model of one recurrent layer, on the backend that Keras has taken."""
+    import keras
+
+    inputs = keras.Input(batch_shape=(size.batch, size.time, FEATURES))
+    outputs = layer(inputs)
+    if outputs.shape[-1] != FEATURES:
+        outputs = keras.layers.Dense(FEATURES)(outputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=jit_compile)
+    x = np.random.default_rng(0).normal(size=(size.batch, size.time, FEATURES))
+    x = x.astype("float32")
+    forward = compiled_forward(model, jit_compile)
+    return lambda: model.train_on_batch(x, x), lambda: np.asarray(forward(x))
+
+
+def compiled_forward(model, jit_compile):
+    """The model's forward pass as a compiled function."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        call = tf.function(model, jit_compile=jit_compile)
+        return lambda x: call(tf.constant(x), training=False)
+    import jax
+
+    call = jax.jit(lambda *a: model.stateless_call(*a, training=False)[0])
+
+    def forward(x):
+        trainable = [variable.value for variable in model.trainable_variables]
+        others = [variable.value for variable in model.non_trainable_variables]
+        return call(trainable, others, x)
+
+    return forward
+
+
+def ours(size, layer="MemoryRNN", jit_compile=True):
+    """The DNC of this package, in `MemoryRNN` or in `keras.layers.RNN`."""
+    import keras
+
+    import keras_dnc
+
+    cell = keras_dnc.DNCCell(FEATURES, size.units, size.slots, size.word, size.reads)
+    kind = keras_dnc.MemoryRNN if layer == "MemoryRNN" else keras.layers.RNN
+    return keras_contender(size, kind(cell, return_sequences=True), jit_compile)
+
+
+def lstm(size):
+    """The floor: Keras's LSTM of the controller's size, without a memory."""
+    import keras
+
+    layer = keras.layers.LSTM(size.units, return_sequences=True)
+    return keras_contender(size, layer, jit_compile=True)
+
+
+def pytorch_dnc(size):
+    """PyPI's `dnc`: one LSTM layer, outputs as wide as inputs; the same work."""
+    import dnc
+    import torch
+
+    model = dnc.DNC(
+        input_size=FEATURES,
+        hidden_size=size.units,
+        num_layers=1,
+        num_hidden_layers=1,
+        nr_cells=size.slots,
+        cell_size=size.word,
+        read_heads=size.reads,
+        batch_first=True,
+        gpu_id=-1,
+    )
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(size.batch, size.time, FEATURES, generator=generator)
+    empty = (None, None, None)
+
+    def train():
+        optimizer.zero_grad()
+        outputs, _ = model(x, empty, reset_experience=True)
+        loss = torch.nn.functional.mse_loss(outputs, x)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def forward():
+        with torch.no_grad():
+            return model(x, empty, reset_experience=True)[0].numpy()
+
+    return train, forward
+
+
+CONTENDERS = {  # name: (Keras's backend, function of the size)
+    "keras_dnc, TensorFlow with XLA": ("tensorflow", ours),
+    "keras_dnc, JAX": ("jax", ours),
+    "keras_dnc, TensorFlow graph": (
+        "tensorflow",
+        lambda size: ours(size, jit_compile=False),
+    ),
+    "keras_dnc in keras.layers.RNN, TensorFlow with XLA": (
+        "tensorflow",
+        lambda size: ours(size, layer="RNN"),
+    ),
+    "dnc 1.1.0, PyTorch": ("torch", pytorch_dnc),
+    "keras.layers.LSTM, TensorFlow with XLA": ("tensorflow", lstm),
+}
+
+
+def peak_bytes():
+    """The process's peak of resident memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def take_turn(run):
+    """Run once, then again until the turn is over; give the seconds of each run."""
+    seconds = []
+    while len(seconds) < 2 or sum(seconds[1:]) < TURN:
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def main():
+    """Answer commands until standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--contender", choices=CONTENDERS, required=True)
+    parser.add_argument("--size", type=int, nargs=6, required=True)
+    arguments = parser.parse_args()
+    backend, make = CONTENDERS[arguments.contender]
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print
+    train, forward = make(Size(*arguments.size))
+    before = peak_bytes()
+    for command in sys.stdin:
+        run = {"train": train, "forward": forward}[command.strip()]
+        first, *later = take_turn(run)
+        seconds = statistics.median(later)
+        added = peak_bytes() - before
+        answer = {"first": first, "seconds": seconds, "added_bytes": added}
+        print(json.dumps(answer), file=answers)
+
+
+if __name__ == "__main__":
+    main()
