@@ -126,9 +126,8 @@ def test_a_memory_of_full_size_gives_the_same_gradients():
     check_same(*map(gradients, layers), 1e-4)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_leaves_weights_and_gradients_whole(rng, policy):
-    inputs = random_inputs(rng)
+def test_mixed_precision_leaves_weights_and_gradients_whole(rng):
+    inputs, policy = random_inputs(rng), "mixed_bfloat16"
     cell = dnc(dtype=policy)
     layers = layers_around(cell, recompute=4, dtype=policy)
     for layer in layers:
@@ -155,6 +154,7 @@ class WithoutNotes(keras_dnc.DNCCell):
         return super().step(inputs, state)._replace(notes=None)
 
 
+@pytest.mark.only("tensorflow", "torch")  # the same code on JAX, half a minute slower
 def test_a_cell_without_notes_is_stepped_again(rng):
     cell = WithoutNotes(OUTPUTS, controller=8, memory_size=7, word_size=4)
     layers = layers_around(cell, recompute=4)
@@ -163,6 +163,7 @@ def test_a_cell_without_notes_is_stepped_again(rng):
     check_same(*(everything(layer, np.random.default_rng(3)) for layer in layers), 1e-4)
 
 
+@pytest.mark.only("tensorflow", "torch")  # JAX's states are no place to write into
 def test_a_stateful_layer_trains(rng):
     layers = layers_around(dnc(), recompute=2, stateful=True)
     inputs = random_inputs(rng)
