@@ -297,10 +297,9 @@ def _prime_dropout(cell, batch_size, input_size):
 
 def _reset_dropout(cell):
     """Drop the dropout masks of `cell`, or of each cell of a stack."""
-    for child in _unstacked(cell):
-        if isinstance(child, DropoutRNNCell):
-            child.reset_dropout_mask()
-            child.reset_recurrent_dropout_mask()
+    for child in _with_masks(cell):
+        child.reset_dropout_mask()
+        child.reset_recurrent_dropout_mask()
 
 
 def get_dropout_masks(cell):

@@ -118,9 +118,9 @@ class Freeness(keras.layers.Layer):
         weights, products = [], []
         for head, write_gate in enumerate(ops.unstack(write_gates, axis=1)):
             known = None if recorded is None else recorded[:, head]
-            freeness = _freeness(usage)
-            products.append(product_before(freeness, known))
-            weights.append(freeness * products[-1])
+            allocated, product = _allocation(usage, known)
+            weights.append(allocated)
+            products.append(product)
             gate = ops.expand_dims(write_gate, -1)
             usage = usage + (1.0 - usage) * gate * weights[-1]
         return ops.stack(weights, axis=1), ops.stack(products, axis=1)
@@ -141,13 +141,15 @@ def allocation(usage):
     Returns:
         `(batch, memory_size)`, sums to at most 1.
     """
-    freeness = _freeness(usage)
-    return freeness * product_before(freeness)
+    return _allocation(usage, None)[0]
 
 
-def _freeness(usage):
-    """How free each slot is; computed as deepmind/dnc does, whose ties matter."""
-    return 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
+def _allocation(usage, recorded):
+    """Give `allocation`, and the product that it takes; `recorded`, if there is one."""
+    # How free a slot is: computed as deepmind/dnc does, whose ties matter.
+    freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
+    product = product_before(freeness, recorded)
+    return freeness * product, product
 
 
 def _product_over_heads(weights):
