@@ -2,9 +2,10 @@
 
 Reading order: `state` (named state and the flat list `keras.layers.RNN` sees),
 `content` (addressing by similarity), `interface` (the controls a controller emits),
-`controllers`, `rnn` (the layer that runs a cell) with `recurrence` (cells as pure
-functions) and `recompute` (back-propagation that stores little), `backend` (loops and
-gradients on every backend), `precision`, and `arguments` (how bad input is refused).
+`controllers`, `cell` (a controller beside a memory), `rnn` (the layer that runs a cell)
+with `recurrence` (cells as pure functions) and `recompute` (back-propagation that
+stores little), `backend` (loops and gradients on every backend), `precision`, and
+`arguments` (how bad input is refused).
 
 Legend of shape names, one for the whole package:
 

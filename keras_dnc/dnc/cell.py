@@ -1,41 +1,17 @@
 """The Differentiable Neural Computer as a Keras RNN cell (Graves et al. 2016)."""
 
-from typing import Any
-from typing import NamedTuple
-
 import keras
-from keras import ops
-from keras import tree
 
-from keras_dnc.core.arguments import check_positive_or_none
-from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.controllers import as_controller
-from keras_dnc.core.controllers import controller_state_shapes
-from keras_dnc.core.state import MemoryCell
-from keras_dnc.core.state import StepRecord
-from keras_dnc.core.state import cell_output_size
+from keras_dnc.core.cell import AccessCell
+from keras_dnc.core.cell import CellState
 from keras_dnc.dnc.access import MemoryAccess
 
-
-class DNCState(NamedTuple):
-    """All that a DNC carries from step to step.
-
-    Attributes:
-        output: `(batch, output_size)`, within `clip_value` of 0.
-        read_words: `(batch, num_reads, word_size)`.
-        access: `MemoryAccessState`.
-        controller: The controller's own states, as the controller takes them.
-    """
-
-    output: Any
-    read_words: Any
-    access: Any
-    controller: Any
+DNCState = CellState  # its `access` is a `MemoryAccessState`
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class DNCCell(MemoryCell):
+class DNCCell(AccessCell):
     r"""Differentiable Neural Computer: a controller beside an external memory.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
@@ -107,15 +83,11 @@ class DNCCell(MemoryCell):
         usage_gradient=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_positive_or_none("clip_value", clip_value)
-        self.output_size = positive_integer("output_size", output_size)
-        self.controller = as_controller(controller, self.controller_dtype_policy)
+        super().__init__(output_size, controller, clip_value, **kwargs)
         self.memory_size = positive_integer("memory_size", memory_size)
         self.word_size = positive_integer("word_size", word_size)
         self.num_reads = positive_integer("num_reads", num_reads)
         self.num_writes = positive_integer("num_writes", num_writes)
-        self.clip_value = clip_value
         self.strength = strength
         self.usage_gradient = usage_gradient
         self.access = MemoryAccess(
@@ -128,101 +100,25 @@ class DNCCell(MemoryCell):
             dtype=self.dtype_policy,
             name="memory_access",
         )
-        self.output_linear = keras.layers.Dense(
-            self.output_size, dtype=self.dtype_policy, name="output_linear"
-        )
-
-    @property
-    def state_shapes(self):
-        """`DNCState` with the shape of one sample at each leaf."""
-        return DNCState(
-            output=(self.output_size,),
-            read_words=(self.num_reads, self.word_size),
-            access=self.access.state_shapes,
-            controller=controller_state_shapes(self.controller),
-        )
-
-    def controller_input_size(self, input_size):
-        """Width of the input with the previous read words beside it."""
-        return input_size + self.num_reads * self.word_size
-
-    def build(self, input_shape):
-        """Create the weights of controller, interface and output."""
-        check_shape("inputs", input_shape, ("batch", "features"))
-        batch, input_size = input_shape
-        self.input_size = input_size
-        if not self.controller.built:
-            self.controller.build((batch, self.controller_input_size(input_size)))
-        units = cell_output_size(self.controller)
-        self.access.build((batch, units))
-        self.output_linear.build((batch, self.controller_input_size(units)))
-
-    def step(self, inputs, state, recorded=None):
-        """Run the controller, ask the memory, answer."""
-        features = self._beside_words(inputs, state.read_words)
-        controlled, controller_state = self.controller(features, state.controller)
-        controlled = self._clip(controlled)
-        controls = self.access.controls(controlled)
-        read_words, access_state, notes = self.access.step(
-            controls,
-            state.access,
-            recorded and (recorded.state.access, recorded.notes),
-        )
-        output = self.output_linear(self._beside_words(controlled, read_words))
-        state = DNCState(
-            output=self._clip(output),
-            read_words=read_words,
-            access=access_state,
-            controller=tree.map_structure(self._clip, controller_state),
-        )
-        return StepRecord(state, controls, notes)
 
     @property
     def replayed_states(self):
         """The two that are larger than all others together."""
         return ("memory", "link")
 
-    @property
-    def note_shapes(self):
-        """The memory's `AccessNotes` with the shape of one sample at each leaf."""
-        return self.access.note_shapes
-
     def replay(self, state, recorded):
         """Write and link again where the step has written and linked."""
         write_weights = recorded.state.access.write_weights
         return self.access.replay(state.access, write_weights, recorded.notes)
 
-    def _beside_words(self, features, read_words):
-        """Concatenate features and all read words, `(batch, size)`."""
-        width = self.num_reads * self.word_size
-        return ops.concatenate(
-            [features, ops.reshape(read_words, (-1, width))], axis=-1
-        )
-
-    def _clip(self, tensor):
-        """Bring what half precision computed to float32, within the bound."""
-        tensor = ops.cast(tensor, self.compute_dtype)
-        if self.clip_value is None:
-            return tensor
-        return ops.clip(tensor, -self.clip_value, self.clip_value)
-
     def get_config(self):
         """Give the constructor's arguments."""
         return {
             **super().get_config(),
-            "output_size": self.output_size,
-            "controller": keras.saving.serialize_keras_object(self.controller),
             "memory_size": self.memory_size,
             "word_size": self.word_size,
             "num_reads": self.num_reads,
             "num_writes": self.num_writes,
-            "clip_value": self.clip_value,
             "strength": self.strength,
             "usage_gradient": self.usage_gradient,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        """Create a cell, its controller first."""
-        controller = keras.saving.deserialize_keras_object(config["controller"])
-        return cls(**{**config, "controller": controller})

@@ -1,0 +1,146 @@
+"""A controller beside an external memory, as one RNN cell: what every paper shares."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+from keras import tree
+
+from keras_dnc.core.arguments import check_positive_or_none
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.controllers import as_controller
+from keras_dnc.core.controllers import controller_state_shapes
+from keras_dnc.core.state import MemoryCell
+from keras_dnc.core.state import StepRecord
+from keras_dnc.core.state import cell_output_size
+
+
+class CellState(NamedTuple):
+    """All that a cell around a memory carries from step to step.
+
+    Attributes:
+        output: `(batch, output_size)`, within `clip_value` of 0.
+        read_words: `(batch, num_reads, word_size)`.
+        access: The state of the memory and its addressing, a NamedTuple.
+        controller: The controller's own states, as the controller takes them.
+    """
+
+    output: Any
+    read_words: Any
+    access: Any
+    controller: Any
+
+
+class AccessCell(MemoryCell):
+    r"""Base of the cells whose controller asks one layer, `access`, for words.
+
+    $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
+    $$r_t = \mathrm{access}(\nu_t)$$
+    $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
+
+    A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
+    `state_shapes`, `note_shapes`, `controls(features)` and
+    `step(controls, state, recorded) -> (read_words, state, notes)`.
+
+    Args:
+        output_size: Numbers in the output.
+        controller: LSTM units, or any RNN cell whose states are rank 2.
+        clip_value: Bound on the magnitude of controller output, controller state and
+            output; `None` for none.
+        **kwargs: As in `MemoryCell`.
+    """
+
+    def __init__(self, output_size, controller, clip_value, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_or_none("clip_value", clip_value)
+        self.output_size = positive_integer("output_size", output_size)
+        self.controller = as_controller(controller, self.controller_dtype_policy)
+        self.clip_value = clip_value
+
+    @property
+    def state_shapes(self):
+        """`CellState` with the shape of one sample at each leaf."""
+        return CellState(
+            output=(self.output_size,),
+            read_words=(self.access.num_reads, self.access.word_size),
+            access=self.access.state_shapes,
+            controller=controller_state_shapes(self.controller),
+        )
+
+    @property
+    def note_shapes(self):
+        """The notes of `access` with the shape of one sample at each leaf."""
+        return self.access.note_shapes
+
+    def controller_input_size(self, input_size):
+        """Width of the input with the previous read words beside it."""
+        return input_size + self.access.num_reads * self.access.word_size
+
+    def build(self, input_shape):
+        """Create the weights of controller, interface and output."""
+        check_shape("inputs", input_shape, ("batch", "features"))
+        batch, input_size = input_shape
+        self.input_size = input_size
+        if not self.controller.built:
+            self.controller.build((batch, self.controller_input_size(input_size)))
+        units = cell_output_size(self.controller)
+        self.access.build((batch, units))
+        self.output_linear = keras.layers.Dense(
+            self.output_size, dtype=self.dtype_policy, name="output_linear"
+        )
+        self.output_linear.build((batch, self.controller_input_size(units)))
+
+    def step(self, inputs, state, recorded=None, **flags):
+        """Run the controller, ask the memory, answer.
+
+        Args:
+            inputs: `(batch, features)`.
+            state: `CellState`.
+            recorded: As in `MemoryCell.step`.
+            **flags: What `access.step` takes beside.
+        """
+        features = self._beside_words(inputs, state.read_words)
+        controlled, controller_state = self.controller(features, state.controller)
+        controlled = self._clip(controlled)
+        controls = self.access.controls(controlled)
+        known = recorded and (recorded.state.access, recorded.notes)
+        read_words, access_state, notes = self.access.step(
+            controls, state.access, known, **flags
+        )
+        output = self.output_linear(self._beside_words(controlled, read_words))
+        state = CellState(
+            output=self._clip(output),
+            read_words=read_words,
+            access=access_state,
+            controller=tree.map_structure(self._clip, controller_state),
+        )
+        return StepRecord(state, controls, notes)
+
+    def _beside_words(self, features, read_words):
+        """Concatenate features and all read words, `(batch, size)`."""
+        words = ops.reshape(read_words, (-1, self.controller_input_size(0)))
+        return ops.concatenate([features, words], axis=-1)
+
+    def _clip(self, tensor):
+        """Bring what half precision computed to float32, within the bound."""
+        tensor = ops.cast(tensor, self.compute_dtype)
+        if self.clip_value is None:
+            return tensor
+        return ops.clip(tensor, -self.clip_value, self.clip_value)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "output_size": self.output_size,
+            "controller": keras.saving.serialize_keras_object(self.controller),
+            "clip_value": self.clip_value,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Create a cell, its controller first."""
+        controller = keras.saving.deserialize_keras_object(config["controller"])
+        return cls(**{**config, "controller": controller})
