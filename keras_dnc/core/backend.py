@@ -238,6 +238,9 @@ class _Torch:
         with torch.enable_grad():
             tensors = [tensor.detach().requires_grad_() for tensor in tensors]
             outputs = function(tensors)
+        pairs = zip(outputs, gradients, strict=True)
+        pairs = [(output, slope) for output, slope in pairs if output.requires_grad]
+        outputs, gradients = zip(*pairs, strict=True)
         return torch.autograd.grad(
             outputs, tensors, gradients, allow_unused=True, materialize_grads=True
         )

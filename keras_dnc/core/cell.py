@@ -105,7 +105,7 @@ class AccessCell(MemoryCell):
         controlled, controller_state = self.controller(features, state.controller)
         controlled = self._clip(controlled)
         controls = self.access.controls(controlled)
-        known = recorded and (recorded.state.access, recorded.notes)
+        known = recorded and (recorded.state, recorded.notes)
         read_words, access_state, notes = self.access.step(
             controls, state.access, known, **flags
         )

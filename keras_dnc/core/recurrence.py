@@ -16,8 +16,11 @@ from keras import tree
 # handed to the steps must be the variables themselves; this class has no public twin.
 from keras.src.backend import AutocastScope
 
+from keras_dnc.core import in_place
+from keras_dnc.core import recompute
 from keras_dnc.core.recompute import Given
 from keras_dnc.core.recompute import Step
+from keras_dnc.core.rows import where_active
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.core.state import StepRecord
 from keras_dnc.core.state import cell_output_size
@@ -34,6 +37,8 @@ def recurrence_of(cell, states, training):
         training: Whether dropout is on.
     """
     kind = _MemoryRecurrence if isinstance(cell, MemoryCell) else _Recurrence
+    if isinstance(cell, MemoryCell) and cell.edited_states is not None:
+        kind = _InPlaceRecurrence
     return kind(cell, states, training)
 
 
@@ -47,6 +52,11 @@ class _Recurrence:
         # Keras, too, calls a cell that is written without `training` without it.
         takes_training = "training" in inspect.signature(cell.call).parameters
         self.flags = {"training": training} if takes_training else {}
+
+    def run(self, given, batch_size, chunks, save):
+        """Run the cell over a sequence; give what `recompute.run` gives."""
+        state = self.first_state(batch_size)
+        return recompute.run(self.step, given, state, chunks, save)
 
     @property
     def step(self):
@@ -176,6 +186,71 @@ class _MemoryRecurrence(_Recurrence):
         return StepRecord(self._named(state), controls=None, notes=notes)
 
 
+class _InPlaceRecurrence(_MemoryRecurrence):
+    """A memory cell whose steps touch a few rows. Its state here is in real shapes."""
+
+    def run(self, given, batch_size, chunks, save):
+        """Run the cell over a sequence; give what `in_place.run` gives."""
+        state = self.first_state(batch_size)
+        return in_place.run(self.step, given, state, chunks.time, save)
+
+    @property
+    def step(self):
+        """The cell's `in_place.Step`."""
+        names = self.cell.state_names
+        is_small = [name not in self.cell.edited_states for name in names]
+        return in_place.Step(
+            advance=self._advance,
+            relive=self._relive,
+            touched=lambda notes: self._notes(notes).touched,
+            is_small=is_small,
+            memory=names.index(self.cell.edited_states[0]),
+            note_shapes=self._note_shapes(),
+        )
+
+    def first_state(self, batch_size):
+        return tree.flatten(self.cell.unflatten(self.states))
+
+    def _notes(self, notes):
+        return _shaped(notes, self.cell.note_shapes)
+
+    def _named(self, state):
+        return _packed(state, self.cell.state_shapes)
+
+    def _advance(self, given, now, state):
+        inputs, mask = now
+        active = mask[0] if mask else None
+        with self._surroundings(given.weights, given.constants):
+            record = self.cell(inputs, self._named(state), active=active, **self.flags)
+        new = tree.flatten(record.state)
+        small = iter(_where(mask, self.step.small(new), self.step.small(state)))
+        is_small = self.step.is_small
+        new = [next(small) if s else t for s, t in zip(is_small, new, strict=True)]
+        return new, tree.flatten(record.notes)
+
+    def _relive(self, given, now, small, notes, rows):
+        inputs, mask = now
+        active = mask[0] if mask else None
+        step, leaves = self.step, iter(small)
+        state = [next(leaves) if is_small else None for is_small in step.is_small]
+        state[step.memory] = rows
+        recorded = StepRecord(state=None, controls=None, notes=self._notes(notes))
+        with self._surroundings(given.weights, given.constants):
+            record = self.cell(
+                inputs, self._named(state), recorded=recorded, **self.flags
+            )
+        new = tree.flatten(record.state)
+        additions = new[step.memory]
+        small = _where(mask, step.small(new), small)
+        return small, where_active(active, additions, ops.zeros_like(additions))
+
+
+def _packed(tensors, shapes):
+    """Give tensors the structure of `shapes`."""
+    leaves = iter(tensors)
+    return tree.map_shape_structure(lambda shape: next(leaves), shapes)
+
+
 def _shaped(tensors, shapes):
     """Give tensors the shapes and the structure of `shapes`, `None` where it is."""
     leaves = iter(tensors)
@@ -196,10 +271,6 @@ def _squeezed(tensors):
 
 
 def _where(mask, new, old):
-    """Take `new` where the mask `(batch,)` is true, `old` elsewhere."""
-    if not mask:
-        return new
-    return [
-        ops.where(ops.reshape(mask[0], (-1,) + (1,) * (len(a.shape) - 1)), a, b)
-        for a, b in zip(new, old, strict=True)
-    ]
+    """Take `new` where the mask, a list of one or of none, is true, `old` elsewhere."""
+    active = mask[0] if mask else None
+    return [where_active(active, a, b) for a, b in zip(new, old, strict=True)]

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core import recompute as recomputing
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.recompute import Chunks
 from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
 
@@ -92,12 +92,8 @@ class MemoryRNN(keras.layers.RNN):
             initial_state = tree.map_structure(ops.copy, initial_state)
         recurrence = recurrence_of(self.cell, initial_state, training)
         given = recurrence.given(inputs, mask)
-        outputs, state = recomputing.run(
-            recurrence.step,
-            given,
-            recurrence.first_state(ops.shape(sequences)[0]),
-            self._chunks(inputs),
-            save=bool(training),
+        outputs, state = recurrence.run(
+            given, ops.shape(sequences)[0], self._chunks(inputs), save=bool(training)
         )
         last_output = state[0]
         if mask is not None and self.zero_output_for_mask:
@@ -122,7 +118,7 @@ class MemoryRNN(keras.layers.RNN):
             size = ops.minimum(self.recompute or ops.cast(root, "int32"), time)
         else:
             size = min(self.recompute or math.ceil(math.sqrt(time)), time)
-        return recomputing.Chunks(time, size)
+        return Chunks(time, size)
 
     def get_config(self):
         """Give the constructor's arguments."""

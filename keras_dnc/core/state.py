@@ -123,6 +123,18 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         return None
 
     @property
+    def edited_states(self):
+        """Names of the states that a step edits in place, the memory first, or `None`.
+
+        Of such a cell, `MemoryRNN` keeps neither copies of these states nor recomputes
+        them; see `core.in_place`. Its `note_shapes` has a field `touched`. Its `step`
+        takes `active`, `(batch,)`: in other samples these states stay as they are. When
+        a step was taken before, its memory stands for the rows at `Touched.read`, and
+        it gives as the new memory what it adds at `Touched.written`.
+        """
+        return None
+
+    @property
     def note_shapes(self):
         """The notes of a `StepRecord`, shapes of one sample, or `None` for none."""
         return None
@@ -143,7 +155,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """Width of what the controller sees for `input_size` features."""
         raise NotImplementedError
 
-    def call(self, inputs, states, training=False, recorded=None):
+    def call(self, inputs, states, training=False, recorded=None, **flags):
         """Take one step at the border with Keras.
 
         Args:
@@ -153,6 +165,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
             training: Whether dropout is on; reaches the controller by Keras's own
                 call context.
             recorded: As in `step`; only with named state.
+            **flags: What a cell's own `step` takes beside; only with named state.
 
         Returns:
             `(output, states)`: `(batch, output_size)` and the new list; of named state,
@@ -163,7 +176,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """
         check_shape("inputs", inputs.shape, ("batch", self.input_size))
         if isinstance(states, type(self.state_shapes)):
-            return self.step(inputs, states, recorded)
+            return self.step(inputs, states, recorded, **flags)
         state = self.step(inputs, self.unflatten(states)).state
         return tree.flatten(state)[0], self.flatten(state)
 
@@ -186,7 +199,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         Such as `"memory"` for `state.access.memory` and `"controller_1"` for
         `state.controller[1]`.
         """
-        return _leaf_names(self.state_shapes, "")
+        return leaf_names(self.state_shapes, "")
 
     def flatten(self, state):
         """Turn named state into the flat list that `keras.layers.RNN` carries."""
@@ -271,15 +284,15 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         return {**super().get_config(), "dtype": policy}
 
 
-def _leaf_names(shapes, name):
+def leaf_names(shapes, name):
     """List the names of the leaves of nested NamedTuples and lists of shapes."""
     if hasattr(shapes, "_asdict"):
         fields = shapes._asdict().items()
-        return [leaf for key, child in fields for leaf in _leaf_names(child, key)]
+        return [leaf for key, child in fields for leaf in leaf_names(child, key)]
     if isinstance(shapes, list):
         children = enumerate(shapes)
         return [
-            leaf for n, child in children for leaf in _leaf_names(child, f"{name}_{n}")
+            leaf for n, child in children for leaf in leaf_names(child, f"{name}_{n}")
         ]
     return [name]
 

@@ -234,13 +234,15 @@ class MemoryAccess(keras.layers.Layer):
             controls: `AccessControls`.
             state: The previous `MemoryAccessState`.
             recorded: `(state, notes)` of the same step when it was taken before, for
-                back-propagation to take over, or `None`. What is `None` in that state
-                is computed again.
+                back-propagation to take over, or `None`: the cell's state, what is
+                `None` in it is computed again, and `AccessNotes`.
 
         Returns:
             `(read_words, state, notes)`: as `call`, and `AccessNotes`.
         """
-        before, noted = recorded or (_NOTHING_RECORDED, None)
+        before, noted = _NOTHING_RECORDED, None
+        if recorded is not None:
+            before, noted = recorded[0].access, recorded[1]
         usage = recall(before.usage, self._usage(controls, state))
         write_weights, products = self._write_weights(controls, state, usage, noted)
         write_weights = recall(before.write_weights, write_weights)

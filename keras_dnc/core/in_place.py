@@ -1,0 +1,228 @@
+"""Back-propagation through time of a memory of which a step touches a few rows.
+
+Automatic differentiation keeps a copy of the memory for every step, and passes over all
+of it. Here the forward loop edits one memory in place, and keeps the small tensors of
+the state, the slots that a step touched and the rows that it read there. The backward
+loop carries one gradient of the memory. At each step it gathers that gradient's rows
+where the step has written, back-propagates through the step as a function of the rows
+that it read, and adds what that gives to the rows it read. No step costs more for a
+larger memory. It is the scheme of Rae et al. 2016, section 3.4, which rolls the memory
+itself back; the rows that were read, kept, make that needless.
+"""
+
+from typing import Any
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_dnc.core import backend
+from keras_dnc.core.recompute import Given
+from keras_dnc.core.rows import add_to_rows
+from keras_dnc.core.rows import gather_rows
+from keras_dnc.core.rows import matches
+
+
+class Touched(NamedTuple):
+    """The rows of memory that one step has written and read.
+
+    Attributes:
+        written: `(batch, writes)`, slots that were added to; may repeat.
+        erased: `(batch, 1)`, the slot wiped before that, one of `written`.
+        read: `(batch, reads)`, slots that were read after the writing; may repeat.
+        rows: `(batch, reads, word_size)`, what was read.
+    """
+
+    written: Any
+    erased: Any
+    read: Any
+    rows: Any
+
+
+def rows_after(before, touched, additions):
+    """Give the rows that a step has read from what they were before its writing.
+
+    Args:
+        before: `(batch, reads, word_size)`.
+        touched: `Touched`.
+        additions: `(batch, writes, word_size)`, what was added at `touched.written`.
+    """
+    kept = 1.0 - matches(touched.read, touched.erased, before.dtype)
+    added = matches(touched.read, touched.written, before.dtype)
+    return kept * before + ops.matmul(added, additions)
+
+
+class Step(NamedTuple):
+    """One step of a recurrence, as functions of flat lists of tensors.
+
+    `now` is as in `recompute.Step`.
+
+    Attributes:
+        advance: From `(given, now, state)` to `(state, notes)`: the new state, whose
+            first tensor is the output, and the step's notes.
+        relive: From `(given, now, small, notes, rows)` to `(small, additions)`: the
+            small tensors of the new state, and what the step adds to the memory's rows
+            at `Touched.written`; `rows` are those at `Touched.read` before the step.
+        touched: From the notes to `Touched`.
+        is_small: For each tensor of the state, whether it is kept at every step.
+        memory: Which tensor of the state is the memory.
+        note_shapes: Shape of one sample of each note.
+    """
+
+    advance: Any
+    relive: Any
+    touched: Any
+    is_small: Any
+    memory: Any
+    note_shapes: Any
+
+    def small(self, state):
+        """Give the small tensors of the state."""
+        return [t for t, small in zip(state, self.is_small, strict=True) if small]
+
+
+def run(step, given, state, time, save):
+    """Run `step` over a sequence, with a gradient that touches what the steps touched.
+
+    The gradient of the first state reaches its small tensors and its memory.
+
+    Args:
+        step: `Step`.
+        given: `recompute.Given`.
+        state: First state, a list of tensors.
+        time: Steps in the sequence, an integer or a tensor.
+        save: Whether a gradient is to be expected.
+
+    Returns:
+        `(outputs, state)`: `(time, batch, features)` and the last state.
+    """
+    parts = [given.weights, [given.inputs], state, given.constants, given.mask]
+
+    def split(tensors):
+        tensors = iter(tensors)
+        weights, (inputs,), state, constants, mask = [
+            [next(tensors) for _ in part] for part in parts
+        ]
+        return Given(weights, inputs, constants, mask), state
+
+    def forward(tensors, save):
+        outputs, state, history = _forward(step, *split(tensors), time, save)
+        return [outputs, *state], history
+
+    def backward(tensors, history, gradients):
+        past = _Past(step, split(tensors)[0], time, history)
+        without = [None] * len(given.constants + given.mask)
+        return [*past.gradients(*gradients), *without]
+
+    tensors = [tensor for part in parts for tensor in part]
+    outputs, *state = backend.with_gradient(forward, backward, save)(tensors)
+    return outputs, state
+
+
+def _forward(step, given, state, time, save):
+    """Run through the sequence; give outputs, last state and history.
+
+    The history is a pair of lists of buffers, small tensors of the state before each
+    step and notes of each step, or empty lists if it is not to be saved.
+    """
+
+    def take_step(index, carry):
+        outputs, state, (small, notes) = carry
+        before = step.small(state)
+        state, noted = step.advance(given, given.at(index), state)
+        if save:
+            small, notes = _write(small, index, before), _write(notes, index, noted)
+        return backend.write(outputs, index, state[0]), state, (small, notes)
+
+    history = _room(step, state, time) if save else ([], [])
+    carry = (backend.buffer(time, state[0]), state, history)
+    outputs, state, history = backend.loop(time, take_step, carry)
+    return backend.stack(outputs), state, history
+
+
+def _room(step, state, time):
+    batch = ops.shape(state[0])[0]
+    notes = [ops.zeros((batch, *shape), state[0].dtype) for shape in step.note_shapes]
+    small = step.small(state)
+    return tuple([backend.buffer(time, t) for t in part] for part in (small, notes))
+
+
+def _write(rooms, index, tensors):
+    return [backend.write(r, index, t) for r, t in zip(rooms, tensors, strict=True)]
+
+
+class _Gradients(NamedTuple):
+    """The gradients that the backward loop carries from step to step."""
+
+    weights: Any
+    inputs: Any
+    small: Any
+    memory: Any
+
+
+class _Past(NamedTuple):
+    """A sequence that has been run through."""
+
+    step: Any
+    given: Any
+    time: Any
+    history: Any
+
+    def gradients(self, outputs_gradient, *state_gradient):
+        """Give the gradients of weights, inputs and first state, in this order."""
+
+        def back_step(index, gradients):
+            time = self.time - 1 - index
+            output, *others = gradients.small
+            small = [output + outputs_gradient[time], *others]
+            return self._back(time, gradients._replace(small=small))
+
+        gradients = _Gradients(
+            weights=[ops.zeros_like(weight) for weight in self.given.weights],
+            inputs=backend.buffer(self.time, self.given.inputs[0]),
+            small=self.step.small(state_gradient),
+            memory=state_gradient[self.step.memory],
+        )
+        gradients = backend.loop(self.time, back_step, gradients)
+        small = iter(gradients.small)
+        state = [next(small) if is_small else None for is_small in self.step.is_small]
+        state[self.step.memory] = gradients.memory
+        return [*gradients.weights, backend.stack(gradients.inputs), *state]
+
+    def _back(self, time, gradients):
+        """Step back through the step at `time`."""
+        inputs, mask = now = self.given.at(time)
+        small, notes = [
+            [backend.read(room, time) for room in part] for part in self.history
+        ]
+        touched = self.step.touched(notes)
+        by_additions = gather_rows(gradients.memory, touched.written)
+        weights, by_inputs, by_small, by_rows = self._vjp(
+            now, small, notes, touched.rows, [*gradients.small, by_additions]
+        )
+        slots = ops.concatenate([touched.read, touched.erased], axis=1)
+        by_rows = ops.pad(by_rows, [(0, 0), (0, 1), (0, 0)])
+        memory, _, _ = add_to_rows(
+            gradients.memory, slots, touched.erased, by_rows, mask[0] if mask else None
+        )
+        return _Gradients(
+            [a + b for a, b in zip(gradients.weights, weights, strict=True)],
+            backend.write(gradients.inputs, time, by_inputs),
+            by_small,
+            memory,
+        )
+
+    def _vjp(self, now, small, notes, rows, gradients):
+        """Back-propagate through one step, as a function of the rows that it read."""
+        inputs, mask = now
+        count = len(self.given.weights)
+
+        def relive(tensors):
+            given = self.given._replace(weights=tensors[:count])
+            now = (tensors[count], mask)
+            small, rows = tensors[count + 1 : -1], tensors[-1]
+            small, additions = self.step.relive(given, now, small, notes, rows)
+            return [*small, additions]
+
+        tensors = [*self.given.weights, inputs, *small, rows]
+        new = list(backend.vjp(relive, tensors, gradients))
+        return new[:count], new[count], new[count + 1 : -1], new[-1]

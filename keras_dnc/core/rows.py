@@ -1,0 +1,99 @@
+"""Rows of large tables: a few of each sample's are gathered, changed and set.
+
+A table is `(batch, size, ...)`; slots are `(batch, count)`, whole numbers of any type,
+each below `size`, and may repeat.
+"""
+
+from keras import ops
+
+from keras_dnc.core import backend
+
+
+def gather_rows(table, slots):
+    """Give the rows of `table` at `slots`, `(batch, count, ...)`."""
+    return ops.take(_flat(table), _flat_slots(table, slots), axis=0)
+
+
+def set_rows(table, slots, rows):
+    """Give `table` with `rows` at `slots`; a slot that repeats must get equal rows."""
+    slots = ops.reshape(_flat_slots(table, slots), (-1, 1))
+    flat = ops.scatter_update(_flat(table), slots, _flat(rows))
+    return ops.reshape(flat, (-1, *table.shape[1:]))
+
+
+def matches(a, b, dtype):
+    """Give 1 where a slot of `a` is one of `b`: `(batch, count of a, count of b)`."""
+    return ops.cast(ops.equal(a[:, :, None], b[:, None, :]), dtype)
+
+
+def is_first(slots):
+    """Whether each of `slots`, `(..., count)`, is the first of those equal to it."""
+    equal = ops.equal(slots[..., :, None], slots[..., None, :])
+    earlier = ops.tri(slots.shape[-1], k=-1, dtype="bool")
+    return ops.logical_not(ops.any(ops.logical_and(equal, earlier), axis=-1))
+
+
+def add_to_rows(table, slots, erased, additions, active=None):
+    """Wipe one row of each sample, then add to some.
+
+    Its gradient is written by hand: that of setting rows differs between backends where
+    slots repeat.
+
+    Args:
+        table: `(batch, size, word)`.
+        slots: `(batch, count)`; those that repeat add up.
+        erased: `(batch, 1)`, the slot that is wiped; it must be one of `slots`.
+        additions: `(batch, count, word)`.
+        active: `(batch,)`, which samples change at all; `None` for all.
+
+    Returns:
+        `(table, before, after)`: the new table, and the rows at `slots`, which have no
+        gradient.
+    """
+    tensors = [table, additions, slots, erased]
+    if active is not None:
+        tensors.append(ops.cast(active, additions.dtype))
+    add = backend.with_gradient(_add_to_rows, _add_to_rows_gradient, save=True)
+    return add(tensors)
+
+
+def _add_to_rows(tensors, save):
+    table, additions, slots, erased, *active = tensors
+    before = gather_rows(table, slots)
+    kept = ops.where(ops.equal(slots, erased)[:, :, None], 0.0, before)
+    after = kept + ops.matmul(matches(slots, slots, additions.dtype), additions)
+    if active:
+        after = where_active(active[0] > 0.0, after, before)
+    return [set_rows(table, slots, after), before, after], ()
+
+
+def _add_to_rows_gradient(tensors, saved, gradients):
+    _, additions, slots, erased, *active = tensors
+    by_table = gradients[0]
+    by_additions = gather_rows(by_table, slots)
+    wiped = gather_rows(by_table, erased)
+    after = ops.zeros_like(wiped)
+    if active:
+        by_additions = by_additions * active[0][:, None, None]
+        after = where_active(active[0] > 0.0, after, wiped)
+    by_table = set_rows(by_table, erased, after)
+    return [by_table, by_additions, None, None, *(None for _ in active)]
+
+
+def where_active(active, new, old):
+    """Take `new` in the samples that are active, `(batch,)`, or in all if `None`."""
+    if active is None:
+        return new
+    return ops.where(ops.reshape(active, (-1,) + (1,) * (len(new.shape) - 1)), new, old)
+
+
+def _flat(table):
+    """Put the rows of all samples in one axis."""
+    return ops.reshape(table, (-1, *table.shape[2:]))
+
+
+def _flat_slots(table, slots):
+    """Number the rows of `_flat(table)`."""
+    slots = ops.cast(slots, "int32")
+    first = ops.arange(ops.shape(slots)[0], dtype="int32") * table.shape[1]
+    return slots + first[:, None]

@@ -1,0 +1,320 @@
+"""One step of writing to and reading from a sparse memory (Rae et al. 2016)."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import check_choice
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.content import STRENGTHS
+from keras_dnc.core.content import cosine_similarity
+from keras_dnc.core.in_place import Touched
+from keras_dnc.core.in_place import rows_after
+from keras_dnc.core.interface import Interface
+from keras_dnc.core.precision import full_precision
+from keras_dnc.core.rows import add_to_rows
+from keras_dnc.core.rows import gather_rows
+from keras_dnc.core.rows import matches
+from keras_dnc.core.rows import where_active
+from keras_dnc.core.state import recall
+from keras_dnc.sparse.accesses import accessed
+from keras_dnc.sparse.accesses import least_recent
+from keras_dnc.sparse.accesses import level_sizes
+from keras_dnc.sparse.search import as_search
+
+MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
+_THRESHOLD = 0.005  # the paper's delta: less weight than this is no access
+_FAR_BELOW = -1e9  # a score whose softmax is 0, finite so that its gradient is
+
+
+class SparseAccessState(NamedTuple):
+    """The memory and all that sparse addressing remembers of it.
+
+    Attributes:
+        memory: `(batch, memory_size, word_size)`.
+        index: What the search remembers, a list of tensors.
+        accesses: Time of last access, a list of tensors; see `accesses`.
+        time: `(batch, 1)`, steps taken.
+        read_slots: `(batch, num_reads, top_k)`, slots that were last read.
+        read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
+    """
+
+    memory: Any
+    index: Any
+    accesses: Any
+    time: Any
+    read_slots: Any
+    read_weights: Any
+
+
+class SparseControls(NamedTuple):
+    """What the controller asks of the memory in one step.
+
+    Attributes:
+        write_vector: `(batch, word_size)`, what to add.
+        write_gate: `(batch, 1)`, in [0, 1]: write at all.
+        write_mode: `(batch, num_reads + 1)`, sums to 1 over where to write: what each
+            head has just read, and the slot accessed least recently.
+        read_keys: `(batch, num_reads, word_size)`.
+        read_strengths: `(batch, num_reads)`, before squashing.
+    """
+
+    write_vector: Any
+    write_gate: Any
+    write_mode: Any
+    read_keys: Any
+    read_strengths: Any
+
+
+class SparseNotes(NamedTuple):
+    """What back-propagation takes over from a step instead of computing it again.
+
+    Attributes:
+        touched: `Touched`.
+        found: `(batch, num_reads, top_k)`, 1 where the search found a slot, else 0.
+    """
+
+    touched: Any
+    found: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class SparseAccess(keras.layers.Layer):
+    r"""One write head and several read heads, each over a few slots.
+
+    $$w^w = \alpha (\sum_i \gamma_i w^{r,i}_{t-1} + \gamma_0 1_{LRA})$$
+    $$M_t = M_{t-1} \circ (1 - 1_{LRA} 1^\top) + w^w v^\top$$
+    $$w^{r,i} = \mathrm{softmax}_K(\beta^i \cos(k^i, M_t))$$
+
+    LRA is the slot accessed least recently, where an access is a read or write weight
+    above 0.005 in sum; the softmax is over the K slots most like the key.
+
+    Departures: one write head for all read heads, and gates $\gamma$ that choose among
+    them (with one read head, the paper's); the initial memory is zero.
+
+    Args:
+        memory_size: Slots of the memory, at most 2^24.
+        word_size: Numbers in a slot.
+        num_reads: Read heads.
+        top_k: Slots that a head reads, K.
+        search: `"exact"`, `"lsh"`, or a `Search` layer.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: A size that is no positive integer or too large, or an unknown
+            `search` or `strength`.
+
+    References:
+        - Rae et al. 2016, Scaling memory-augmented neural networks with sparse reads
+          and writes, sections 3.1 to 3.3.
+    """
+
+    def __init__(
+        self,
+        memory_size=1024,
+        word_size=32,
+        num_reads=4,
+        top_k=4,
+        search="exact",
+        strength="softplus",
+        dtype=None,
+        **kwargs,
+    ):
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        self.memory_size = _checked_size(memory_size)
+        self.word_size = positive_integer("word_size", word_size)
+        self.num_reads = positive_integer("num_reads", num_reads)
+        self.top_k = positive_integer("top_k", top_k)
+        if self.top_k > self.memory_size:
+            raise ValueError(
+                "Argument `top_k` must be at most `memory_size`. "
+                f"Received: top_k={top_k!r}, memory_size={memory_size!r}"
+            )
+        check_choice("strength", strength, STRENGTHS)
+        self.strength = strength
+        self.search = as_search(search, self.dtype_policy)
+        self.interface = Interface(self._control_shapes(), dtype=self.dtype_policy)
+
+    controls_type = SparseControls
+
+    def _control_shapes(self):
+        reads, word = self.num_reads, self.word_size
+        return SparseControls(
+            write_vector=((word,), "linear"),
+            write_gate=((1,), "sigmoid"),
+            write_mode=((reads + 1,), "softmax"),
+            read_keys=((reads, word), "linear"),
+            read_strengths=((reads,), "linear"),
+        )._asdict()
+
+    @property
+    def state_shapes(self):
+        """`SparseAccessState` with the shape of one sample at each leaf."""
+        read = (self.num_reads, self.top_k)
+        return SparseAccessState(
+            memory=(self.memory_size, self.word_size),
+            index=self.search.state_shapes(self.memory_size),
+            accesses=[(size,) for size in level_sizes(self.memory_size)],
+            time=(1,),
+            read_slots=read,
+            read_weights=read,
+        )
+
+    edited_fields = ("memory", "index", "accesses")  # of the state, edited in place
+
+    @property
+    def note_shapes(self):
+        """`SparseNotes` with the shape of one sample at each leaf."""
+        read = (self.num_reads, self.top_k)
+        return SparseNotes(self._touched_shapes(self.num_reads * self.top_k), read)
+
+    def _touched_shapes(self, reads):
+        return Touched(
+            written=(self.num_reads * self.top_k + 1,),
+            erased=(1,),
+            read=(reads,),
+            rows=(reads, self.word_size),
+        )
+
+    def build(self, inputs_shape):
+        """Create the weights of interface and search."""
+        check_shape("inputs", inputs_shape, ("batch", "features"))
+        self.interface.build(inputs_shape)
+        self.search.build((None, self.memory_size, self.word_size))
+
+    def controls(self, inputs):
+        """Give the controls that the controller's output stands for."""
+        return self.controls_type(**self.interface(inputs))
+
+    def step(self, controls, state, recorded=None, active=None):
+        """Write, search, read.
+
+        Args:
+            controls: `SparseControls`.
+            state: The previous `SparseAccessState`. When the step was taken before, its
+                `memory` stands for the rows at `Touched.read`, before the step.
+            recorded: `(state, notes)` of the same step when it was taken before, or
+                `None`.
+            active: `(batch,)`, which samples take the step; the states that are edited
+                in place stay as they are in others. `None` for all.
+
+        Returns:
+            `(read_words, state, notes)`: `(batch, num_reads, word_size)`, the new state
+            and `SparseNotes`. When the step was taken before, the new state's `memory`
+            stands for what is added at `Touched.written`, and others that are edited in
+            place are the old.
+        """
+        write_weights = self._write_weights(controls, state)
+        additions = write_weights[:, :, None] * controls.write_vector[:, None, :]
+        if recorded is None:
+            state, notes = self._edit(controls, state, write_weights, additions, active)
+            rows = notes.touched.rows
+        else:
+            notes = recorded[1]
+            rows = rows_after(state.memory, notes.touched, additions)
+            rows = recall(notes.touched.rows, rows)
+            state = state._replace(memory=additions)
+        read_words, slots, weights, notes = self._read(controls, rows, notes)
+        state = state._replace(
+            time=state.time + 1.0, read_slots=slots, read_weights=weights
+        )
+        if recorded is None:
+            accesses = self._accessed(state, notes.touched.written, write_weights, active)
+            state = state._replace(accesses=accesses)
+        return read_words, state, notes
+
+    def _write_weights(self, controls, state):
+        """Give weights for the slots that were read and the least recent, in a row."""
+        modes = controls.write_gate * controls.write_mode
+        weights = modes[:, :-1, None] * state.read_weights
+        weights = ops.reshape(weights, (-1, self.num_reads * self.top_k))
+        return ops.concatenate([weights, modes[:, -1:]], axis=1)
+
+    def _edit(self, controls, state, write_weights, additions, active):
+        """Write, and find what to read; give the edited state and the notes."""
+        erased = ops.cast(least_recent(state.accesses), self.compute_dtype)
+        was_read = ops.reshape(state.read_slots, (-1, self.num_reads * self.top_k))
+        written = ops.concatenate([was_read, erased], axis=1)
+        memory, before, after = add_to_rows(
+            state.memory, written, erased, additions, active
+        )
+        index = self.search.update(
+            state.index, written, before, after, active
+        )
+        slots, found = self.search.find(
+            ops.stop_gradient(memory),
+            index,
+            ops.stop_gradient(controls.read_keys),
+            self.top_k,
+        )
+        state = state._replace(memory=memory, index=index)
+        slots = ops.cast(slots, self.compute_dtype)
+        touched = self._touched(memory, written, erased, slots)
+        return state, SparseNotes(touched, ops.cast(found, self.compute_dtype))
+
+    def _touched(self, memory, written, erased, slots):
+        """Read the rows at `slots`, `(batch, num_reads, count)`; give `Touched`."""
+        read = ops.reshape(slots, (-1, slots.shape[1] * slots.shape[2]))
+        return Touched(written, erased, read, gather_rows(memory, read))
+
+    def _read(self, controls, rows, notes):
+        """Weigh the rows; give words, and slots and weights of what is read."""
+        rows = ops.reshape(rows, (-1, self.num_reads, self.top_k, self.word_size))
+        slots = ops.reshape(notes.touched.read, (-1, self.num_reads, self.top_k))
+        weights = self._content_weights(controls, rows, notes.found)
+        return _weighted_sum(weights, rows), slots, weights, notes
+
+    def _content_weights(self, controls, rows, found):
+        """Give the softmax over the rows found, `(batch, num_reads, top_k)`."""
+        cosine = cosine_similarity(
+            ops.reshape(rows, (-1, self.top_k, self.word_size)),
+            ops.reshape(controls.read_keys, (-1, 1, self.word_size)),
+        )
+        cosine = ops.reshape(cosine, (-1, self.num_reads, self.top_k))
+        strengths = STRENGTHS[self.strength](controls.read_strengths)
+        scores = ops.where(found > 0.0, cosine * strengths[:, :, None], _FAR_BELOW)
+        return found * ops.softmax(scores, axis=-1)
+
+    def _accessed(self, state, written, write_weights, active):
+        """Give the times of last access after this step."""
+        reads = (-1, self.num_reads * self.top_k)
+        slots = ops.concatenate([written, ops.reshape(state.read_slots, reads)], axis=1)
+        weights = [write_weights, ops.reshape(state.read_weights, reads)]
+        weights = ops.stop_gradient(ops.concatenate(weights, axis=1))
+        at_slots = matches(slots, slots, weights.dtype) * weights[:, None, :]
+        old = gather_rows(state.accesses[0], slots)
+        new = ops.where(ops.sum(at_slots, axis=2) > _THRESHOLD, state.time, old)
+        return accessed(state.accesses, slots, where_active(active, new, old))
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "memory_size": self.memory_size,
+            "word_size": self.word_size,
+            "num_reads": self.num_reads,
+            "top_k": self.top_k,
+            "search": keras.saving.serialize_keras_object(self.search),
+            "strength": self.strength,
+        }
+
+
+def _weighted_sum(weights, rows):
+    """Sum `(batch, heads, count, word_size)` over slots, weighted."""
+    return ops.sum(weights[..., None] * rows, axis=2)
+
+
+def _checked_size(memory_size):
+    """Give `memory_size`, unless its slots cannot be numbered exactly."""
+    if positive_integer("memory_size", memory_size) > MAX_SLOTS:
+        raise ValueError(
+            f"Argument `memory_size` must be at most {MAX_SLOTS} (2^24): states are "
+            "float32 and slots beyond it are not told apart. "
+            f"Received: memory_size={memory_size!r}"
+        )
+    return int(memory_size)
