@@ -170,11 +170,14 @@ class _Past(NamedTuple):
     def gradients(self, outputs_gradient, *state_gradient):
         """Give the gradients of weights, inputs and first state, in this order."""
 
-        def back_step(index, gradients):
+        def back_step(index, carry):
+            gradients, moment = carry
             time = self.time - 1 - index
             output, *others = gradients.small
             small = [output + outputs_gradient[time], *others]
-            return self._back(time, gradients._replace(small=small))
+            gradients = gradients._replace(small=small)
+            gradients = self._back(time, moment, gradients)
+            return gradients, self._moment(ops.maximum(time - 1, 0), gradients.memory)
 
         gradients = _Gradients(
             weights=[ops.zeros_like(weight) for weight in self.given.weights],
@@ -182,22 +185,31 @@ class _Past(NamedTuple):
             small=self.step.small(state_gradient),
             memory=state_gradient[self.step.memory],
         )
-        gradients = backend.loop(self.time, back_step, gradients)
+        carry = (gradients, self._moment(self.time - 1, gradients.memory))
+        gradients, _ = backend.loop(self.time, back_step, carry)
         small = iter(gradients.small)
         state = [next(small) if is_small else None for is_small in self.step.is_small]
         state[self.step.memory] = gradients.memory
         return [*gradients.weights, backend.stack(gradients.inputs), *state]
 
-    def _back(self, time, gradients):
-        """Step back through the step at `time`."""
-        inputs, mask = now = self.given.at(time)
+    def _moment(self, time, memory_gradient):
+        """Read what the step at `time` was given, left, and the gradient it has caused.
+
+        The loop reads ahead, at the end of the step after: XLA edits the gradient of
+        the memory in place where nothing reads it beside.
+        """
         small, notes = [
             [backend.read(room, time) for room in part] for part in self.history
         ]
+        written = self.step.touched(notes).written
+        return self.given.at(time), small, notes, gather_rows(memory_gradient, written)
+
+    def _back(self, time, moment, gradients):
+        """Step back through the step at `time`."""
+        (_, mask), _, notes, by_additions = moment
         touched = self.step.touched(notes)
-        by_additions = gather_rows(gradients.memory, touched.written)
         weights, by_inputs, by_small, by_rows = self._vjp(
-            now, small, notes, touched.rows, [*gradients.small, by_additions]
+            moment, touched.rows, [*gradients.small, by_additions]
         )
         slots = ops.concatenate([touched.read, touched.erased], axis=1)
         by_rows = ops.pad(by_rows, [(0, 0), (0, 1), (0, 0)])
@@ -211,9 +223,9 @@ class _Past(NamedTuple):
             memory,
         )
 
-    def _vjp(self, now, small, notes, rows, gradients):
+    def _vjp(self, moment, rows, gradients):
         """Back-propagate through one step, as a function of the rows that it read."""
-        inputs, mask = now
+        (inputs, mask), small, notes, _ = moment
         count = len(self.given.weights)
 
         def relive(tensors):
