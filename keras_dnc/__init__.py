@@ -19,6 +19,7 @@ from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
 from keras_dnc.sparse.cell import SAMCell
+from keras_dnc.sparse.cell import SDNCCell
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import QuestionError
 

@@ -19,10 +19,13 @@ from keras_dnc.core.rows import add_to_rows
 from keras_dnc.core.rows import gather_rows
 from keras_dnc.core.rows import matches
 from keras_dnc.core.rows import where_active
+from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import recall
 from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
 from keras_dnc.sparse.accesses import level_sizes
+from keras_dnc.sparse.links import SparseLinkage
+from keras_dnc.sparse.links import summed
 from keras_dnc.sparse.search import as_search
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
@@ -165,7 +168,12 @@ class SparseAccess(keras.layers.Layer):
             read_weights=read,
         )
 
-    edited_fields = ("memory", "index", "accesses")  # of the state, edited in place
+    @property
+    def edited_states(self):
+        """Names of the states that are edited in place, the memory first."""
+        shapes = self.state_shapes
+        index = leaf_names(shapes.index, "index")
+        return ["memory", *index, *leaf_names(shapes.accesses, "accesses")]
 
     @property
     def note_shapes(self):
@@ -224,8 +232,9 @@ class SparseAccess(keras.layers.Layer):
             time=state.time + 1.0, read_slots=slots, read_weights=weights
         )
         if recorded is None:
-            accesses = self._accessed(state, notes.touched.written, write_weights, active)
-            state = state._replace(accesses=accesses)
+            written = notes.touched.written
+            times = self._accessed(state, written, write_weights, active)
+            state = state._replace(accesses=times)
         return read_words, state, notes
 
     def _write_weights(self, controls, state):
@@ -243,31 +252,38 @@ class SparseAccess(keras.layers.Layer):
         memory, before, after = add_to_rows(
             state.memory, written, erased, additions, active
         )
-        index = self.search.update(
-            state.index, written, before, after, active
-        )
-        slots, found = self.search.find(
-            ops.stop_gradient(memory),
-            index,
-            ops.stop_gradient(controls.read_keys),
-            self.top_k,
-        )
+        index = self.search.update(state.index, written, before, after, active)
         state = state._replace(memory=memory, index=index)
+        state = self._link(state, written, write_weights, active)
+        keys = ops.stop_gradient(controls.read_keys)
+        memory = ops.stop_gradient(memory)
+        slots, found = self.search.find(memory, index, keys, self.top_k)
         slots = ops.cast(slots, self.compute_dtype)
-        touched = self._touched(memory, written, erased, slots)
-        return state, SparseNotes(touched, ops.cast(found, self.compute_dtype))
+        found = ops.cast(found, self.compute_dtype)
+        slots, notes = self._candidates(state, slots, found)
+        read = ops.reshape(slots, (-1, self.num_reads * slots.shape[2]))
+        rows = gather_rows(state.memory, read)
+        return state, notes._replace(touched=Touched(written, erased, read, rows))
 
-    def _touched(self, memory, written, erased, slots):
-        """Read the rows at `slots`, `(batch, num_reads, count)`; give `Touched`."""
-        read = ops.reshape(slots, (-1, slots.shape[1] * slots.shape[2]))
-        return Touched(written, erased, read, gather_rows(memory, read))
+    def _link(self, state, written, write_weights, active):
+        """Give the state with what is written linked; here there are no links."""
+        return state
+
+    def _candidates(self, state, slots, found):
+        """Give the slots that may be read, `(batch, num_reads, any)`, and the notes."""
+        return slots, SparseNotes(touched=None, found=found)
 
     def _read(self, controls, rows, notes):
-        """Weigh the rows; give words, and slots and weights of what is read."""
-        rows = ops.reshape(rows, (-1, self.num_reads, self.top_k, self.word_size))
-        slots = ops.reshape(notes.touched.read, (-1, self.num_reads, self.top_k))
+        """Weigh the rows; give words, slots and weights of what is read, and notes."""
+        rows = self._by_head(rows, self.word_size)
         weights = self._content_weights(controls, rows, notes.found)
+        slots = self._by_head(notes.touched.read)
         return _weighted_sum(weights, rows), slots, weights, notes
+
+    def _by_head(self, tensor, *shape):
+        """Give `(batch, num_reads, any, ...)` of `(batch, num_reads * any, ...)`."""
+        count = tensor.shape[1] // self.num_reads
+        return ops.reshape(tensor, (-1, self.num_reads, count, *shape))
 
     def _content_weights(self, controls, rows, found):
         """Give the softmax over the rows found, `(batch, num_reads, top_k)`."""
@@ -302,6 +318,171 @@ class SparseAccess(keras.layers.Layer):
             "search": keras.saving.serialize_keras_object(self.search),
             "strength": self.strength,
         }
+
+
+class LinkedAccessState(NamedTuple):
+    """The memory and all that sparse addressing with links remembers of it.
+
+    Attributes:
+        memory: `(batch, memory_size, word_size)`.
+        index: What the search remembers, a list of tensors.
+        accesses: Time of last access, a list of tensors; see `accesses`.
+        time: `(batch, 1)`, steps taken.
+        read_slots: `(batch, num_reads, top_k)`, slots that were last read.
+        read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
+        links: `SparseLinkageState`.
+    """
+
+    memory: Any
+    index: Any
+    accesses: Any
+    time: Any
+    read_slots: Any
+    read_weights: Any
+    links: Any
+
+
+class LinkedControls(NamedTuple):
+    """What the controller asks of a memory with links in one step.
+
+    Attributes:
+        write_vector: As in `SparseControls`, and so are all others but the last.
+        write_gate: `(batch, 1)`.
+        write_mode: `(batch, num_reads + 1)`.
+        read_keys: `(batch, num_reads, word_size)`.
+        read_strengths: `(batch, num_reads)`.
+        read_mode: `(batch, num_reads, 3)`, sums to 1 over backward, forward, content.
+    """
+
+    write_vector: Any
+    write_gate: Any
+    write_mode: Any
+    read_keys: Any
+    read_strengths: Any
+    read_mode: Any
+
+
+class LinkedNotes(NamedTuple):
+    """What back-propagation takes over from a step with links.
+
+    Attributes:
+        touched: `Touched`; its `read` holds, for each head, the slots that links lead
+            to, backward then forward, and the slots that the search found.
+        found: `(batch, num_reads, top_k)`, 1 where the search found a slot, else 0.
+        linked: `(batch, num_reads, 2 * top_k)`, weights of what links lead to.
+        chosen: `(batch, num_reads, top_k)`, which of each head's slots it reads.
+    """
+
+    touched: Any
+    found: Any
+    linked: Any
+    chosen: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class LinkedAccess(SparseAccess):
+    r"""Sparse access that can also read what was written before or after.
+
+    $$w^{r,i} = \mathrm{top}_K(\pi_1 b^i + \pi_2 f^i
+    + \pi_3 \mathrm{softmax}_K(\beta^i \cos(k^i, M_t)))$$
+
+    where b and f are one step along the links from what was read before; see
+    `SparseLinkage`. Writing is that of `SparseAccess`.
+
+    Departures: those of `SparseAccess` and `SparseLinkage`; the K largest are not
+    scaled to sum to 1.
+
+    Args:
+        link_top_k: Links kept per slot and direction.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: As in `SparseAccess`.
+
+    Raises:
+        ValueError: As in `SparseAccess`, or `link_top_k` is no positive integer.
+
+    References:
+        - Rae et al. 2016, Scaling memory-augmented neural networks with sparse reads
+          and writes, appendix D.
+    """
+
+    controls_type = LinkedControls
+    edited_links = (
+        "backward_slots",
+        "backward_weights",
+        "forward_slots",
+        "forward_weights",
+    )
+
+    def __init__(self, link_top_k=8, dtype=None, **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.linkage = SparseLinkage(link_top_k, dtype=self.dtype_policy)
+        self.link_top_k = self.linkage.link_top_k
+
+    def _control_shapes(self):
+        read_mode = ((self.num_reads, 3), "softmax")
+        return {**super()._control_shapes(), "read_mode": read_mode}
+
+    @property
+    def state_shapes(self):
+        """`LinkedAccessState` with the shape of one sample at each leaf."""
+        links = self.linkage.state_shapes(self.memory_size)
+        return LinkedAccessState(*super().state_shapes, links=links)
+
+    @property
+    def edited_states(self):
+        """Names of the states that are edited in place, the memory first."""
+        return [*super().edited_states, *self.edited_links]
+
+    @property
+    def note_shapes(self):
+        """`LinkedNotes` with the shape of one sample at each leaf."""
+        heads, top_k = self.num_reads, self.top_k
+        return LinkedNotes(
+            touched=self._touched_shapes(3 * heads * top_k),
+            found=(heads, top_k),
+            linked=(heads, 2 * top_k),
+            chosen=(heads, top_k),
+        )
+
+    def _link(self, state, written, write_weights, active):
+        links = self.linkage.update(state.links, written, write_weights, active)
+        return state._replace(links=links)
+
+    def _candidates(self, state, slots, found):
+        linked, weights = self.linkage.follow(
+            state.links, state.read_slots, state.read_weights, self.top_k
+        )
+        slots = ops.concatenate([linked, slots], axis=2)
+        return slots, LinkedNotes(None, found, linked=weights, chosen=None)
+
+    def _read(self, controls, rows, notes):
+        rows = self._by_head(rows, self.word_size)
+        slots = self._by_head(notes.touched.read)
+        content = self._content_weights(controls, rows[:, :, -self.top_k :], notes.found)
+        weights = summed(slots, self._mixed(controls.read_mode, notes.linked, content))
+        if notes.chosen is None:
+            chosen = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]
+            notes = notes._replace(chosen=ops.cast(chosen, self.compute_dtype))
+        places = ops.cast(notes.chosen, "int32")
+        is_chosen = ops.equal(
+            places[..., None], ops.arange(slots.shape[2], dtype="int32")
+        )
+        # Sums of one number each: gathers, whose gradient every backend compiles.
+        read_weights = ops.sum(ops.where(is_chosen, weights[:, :, None], 0.0), axis=-1)
+        slots = ops.sum(ops.where(is_chosen, slots[:, :, None], 0.0), axis=-1)
+        weights = ops.where(ops.any(is_chosen, axis=2), weights, 0.0)
+        return _weighted_sum(weights, rows), slots, read_weights, notes
+
+    def _mixed(self, read_mode, linked, content):
+        """Weigh backward, forward and content by the read mode, side by side."""
+        linked = ops.reshape(linked, (-1, self.num_reads, 2, self.top_k))
+        linked = linked * read_mode[:, :, :2, None]
+        linked = ops.reshape(linked, (-1, self.num_reads, 2 * self.top_k))
+        return ops.concatenate([linked, content * read_mode[:, :, 2:]], axis=2)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "link_top_k": self.link_top_k}
 
 
 def _weighted_sum(weights, rows):

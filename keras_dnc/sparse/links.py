@@ -1,0 +1,204 @@
+"""The order of writing, kept for a few slots beside each slot (Rae et al. 2016)."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.precision import full_precision
+from keras_dnc.core.rows import gather_rows
+from keras_dnc.core.rows import is_first
+from keras_dnc.core.rows import set_rows
+from keras_dnc.core.rows import where_active
+
+
+class SparseLinkageState(NamedTuple):
+    """What sparse links remember. Where a weight is 0, its slot means nothing.
+
+    Attributes:
+        backward_slots: `(batch, memory_size, link_top_k)`, in the row of a slot those
+            that were written right before it.
+        backward_weights: `(batch, memory_size, link_top_k)`, rows sum to at most 1.
+        forward_slots: `(batch, memory_size, link_top_k)`, in the row of a slot those
+            that were written right after it.
+        forward_weights: `(batch, memory_size, link_top_k)`, rows sum to at most 1.
+        precedence_slots: `(batch, link_top_k)`, those written last.
+        precedence_weights: `(batch, link_top_k)`, sum to at most 1.
+    """
+
+    backward_slots: Any
+    backward_weights: Any
+    forward_slots: Any
+    forward_weights: Any
+    precedence_slots: Any
+    precedence_weights: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class SparseLinkage(keras.layers.Layer):
+    r"""Links between slots written one after the other, the largest few of each slot.
+
+    With write weights w and precedence weights p of the step before,
+
+    $$N_t(i, j) = (1 - w(i)) N_{t-1}(i, j) + w(i) p(j), \quad i \neq j$$
+    $$P_t(i, j) = (1 - w(i)) P_{t-1}(i, j) + p(i) w(j), \quad i \neq j$$
+    $$p_t = (1 - \sum_i w(i)) p + w$$
+
+    of each row of which the `link_top_k` largest are kept. N leads backward, P forward.
+    A step changes the rows of slots that are written or were written last.
+
+    Departures: a link is not weakened when the slot it leads to is written again, which
+    would change rows all over the memory. No gradient flows through links, as in the
+    paper.
+
+    Args:
+        link_top_k: Links kept per slot and direction.
+        **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
+
+    Raises:
+        ValueError: `link_top_k` is no positive integer.
+
+    References:
+        - Rae et al. 2016, appendix D.
+        - Graves et al. 2016, Methods, "Sparse link matrix".
+    """
+
+    def __init__(self, link_top_k=8, dtype=None, **kwargs):
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        self.link_top_k = positive_integer("link_top_k", link_top_k)
+
+    def state_shapes(self, memory_size):
+        """`SparseLinkageState` with the shape of one sample at each leaf."""
+        rows = (memory_size, self.link_top_k)
+        return SparseLinkageState(*[rows] * 4, *[(self.link_top_k,)] * 2)
+
+    def update(self, state, slots, weights, active=None):
+        """Link what is written now to what was written last.
+
+        Args:
+            state: `SparseLinkageState`.
+            slots: `(batch, writes)`, slots that are written; those that repeat add up.
+            weights: `(batch, writes)`, their weights, which sum to at most 1.
+            active: `(batch,)`, which samples change; `None` for all.
+
+        Returns:
+            The new `SparseLinkageState`.
+        """
+        weights = ops.stop_gradient(weights)
+        last = state.precedence_slots, state.precedence_weights
+        both = ops.concatenate([slots, last[0]], axis=1)
+        written_at = _weight_at(both, slots, weights)
+        was_last_at = _weight_at(both, *last)
+        count = slots.shape[1]
+        backward = self._linked(
+            *(state.backward_slots, state.backward_weights, slots),
+            *(written_at[:, :count], written_at[:, :count], last, active),
+        )
+        forward = self._linked(
+            *(state.forward_slots, state.forward_weights, both),
+            *(written_at, was_last_at, (slots, weights), active),
+        )
+        kept = (1.0 - ops.sum(weights, axis=1, keepdims=True)) * last[1]
+        precedence = largest_of(
+            both, ops.concatenate([weights, kept], axis=1), self.link_top_k
+        )
+        precedence = [
+            where_active(active, new, old)
+            for new, old in zip(precedence, last, strict=True)
+        ]
+        return SparseLinkageState(*backward, *forward, *precedence)
+
+    def _linked(self, slots, weights, rows, written, linked, targets, active):
+        """Weaken the links of rows that are written, add new ones.
+
+        Args:
+            slots: `(batch, memory_size, link_top_k)`.
+            weights: `(batch, memory_size, link_top_k)`.
+            rows: `(batch, count)`, rows that change.
+            written: `(batch, count)`, how far each is written.
+            linked: `(batch, count)`, how far each gets new links.
+            targets: Slots to link them to, and weights, each `(batch, targets)`.
+            active: As in `update`.
+        """
+        old_slots, old_weights = gather_rows(slots, rows), gather_rows(weights, rows)
+        shape = (1, rows.shape[1], 1)
+        new_slots = ops.tile(targets[0][:, None, :], shape)
+        new_weights = linked[:, :, None] * targets[1][:, None, :]
+        is_self = ops.equal(new_slots, rows[:, :, None])
+        new_weights = ops.where(is_self, 0.0, new_weights)
+        new = largest_of(
+            ops.concatenate([old_slots, new_slots], axis=2),
+            ops.concatenate(
+                [(1.0 - written[:, :, None]) * old_weights, new_weights], axis=2
+            ),
+            self.link_top_k,
+        )
+        return (
+            set_rows(slots, rows, where_active(active, new[0], old_slots)),
+            set_rows(weights, rows, where_active(active, new[1], old_weights)),
+        )
+
+    def follow(self, state, slots, weights, count):
+        """Step from slots to those written before and after them.
+
+        Args:
+            state: `SparseLinkageState`.
+            slots: `(batch, heads, reads)`.
+            weights: `(batch, heads, reads)`.
+            count: How many slots to give per head and direction.
+
+        Returns:
+            `(slots, weights)`, each `(batch, heads, 2 * count)`, backward then forward.
+        """
+        heads, reads = slots.shape[1:]
+        weights = ops.stop_gradient(weights)[..., None]
+        rows = ops.reshape(slots, (-1, heads * reads))
+        shape = (-1, heads, reads, self.link_top_k)
+        found = []
+        for to, by in (
+            (state.backward_slots, state.backward_weights),
+            (state.forward_slots, state.forward_weights),
+        ):
+            to = ops.reshape(gather_rows(to, rows), shape)
+            by = ops.reshape(gather_rows(by, rows), shape) * weights
+            flat = (-1, heads, reads * self.link_top_k)
+            found.append(largest_of(ops.reshape(to, flat), ops.reshape(by, flat), count))
+        return [ops.concatenate(part, axis=2) for part in zip(*found, strict=True)]
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "link_top_k": self.link_top_k}
+
+
+def largest_of(slots, weights, count):
+    """Add up the weights of slots that repeat, keep the largest.
+
+    Args:
+        slots: `(..., n)`.
+        weights: `(..., n)`, at least 0.
+        count: How many to keep, at most n.
+
+    Returns:
+        `(slots, weights)`, each `(..., count)`.
+    """
+    total, place = ops.top_k(summed(slots, weights), min(count, slots.shape[-1]))
+    slots = ops.take_along_axis(slots, place, axis=-1)
+    missing = [(0, 0)] * (len(slots.shape) - 1) + [(0, count - slots.shape[-1])]
+    return ops.pad(slots, missing), ops.pad(total, missing)
+
+
+def summed(slots, weights):
+    """Give the first of slots that repeat the sum of their weights, 0 to the others."""
+    same = ops.cast(
+        ops.equal(slots[..., :, None], slots[..., None, :]), weights.dtype
+    )
+    total = ops.sum(same * weights[..., None, :], axis=-1)
+    return ops.where(is_first(slots), total, 0.0)
+
+
+def _weight_at(rows, slots, weights):
+    """Give the weight at each of `rows`, `(batch, count)`."""
+    same = ops.cast(ops.equal(rows[:, :, None], slots[:, None, :]), weights.dtype)
+    return ops.sum(same * weights[:, None, :], axis=-1)
