@@ -76,6 +76,11 @@ def with_gradient(forward, backward, save):
     return _implementation().with_gradient(forward, backward, save)
 
 
+def is_compiled():
+    """Whether XLA compiles what is computed now, and so edits tensors in place."""
+    return _implementation().is_compiled()
+
+
 @functools.cache
 def _implementation():
     return {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _Torch}[
@@ -84,6 +89,16 @@ def _implementation():
 
 
 class _TensorFlow:
+    @staticmethod
+    def is_compiled():
+        import tensorflow as tf
+
+        # TensorFlow says so nowhere in public.
+        from tensorflow.python.ops import control_flow_util
+
+        graph = tf.compat.v1.get_default_graph()
+        return control_flow_util.GraphOrParentsInXlaContext(graph)
+
     @staticmethod
     def loop(count, body, carry):
         import tensorflow as tf
@@ -157,6 +172,10 @@ class _TensorFlow:
 
 class _Jax:
     @staticmethod
+    def is_compiled():
+        return True
+
+    @staticmethod
     def loop(count, body, carry):
         import jax
 
@@ -208,6 +227,10 @@ class _Jax:
 
 
 class _Torch:
+    @staticmethod
+    def is_compiled():
+        return False
+
     @staticmethod
     def loop(count, body, carry):
         for index in range(count):

@@ -2,15 +2,24 @@
 
 import math
 import numbers
+import warnings
 
 import keras
 from keras import ops
 from keras import tree
 
+# Whether Keras only works out shapes, as when a functional model is made; it has no
+# public twin.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+from keras_dnc.core import backend
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.recompute import Chunks
 from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
+
+
+_LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -23,6 +32,9 @@ class MemoryRNN(keras.layers.RNN):
       of steps and recomputes the others, so that the number of large states in memory
       grows like the square root of time. A cell's states keep their real shapes from
       step to step, which XLA turns into faster code.
+    - Of a sparse memory (`SAMCell`, `SDNCCell`) no step copies, or passes over, more
+      than the rows that it touches, where XLA compiles it. Outside XLA, TensorFlow and
+      PyTorch copy the memory at every step; above 16,384 slots, a warning says so.
     - A cell that updates variables of its own in its steps is refused, unless
       `recompute=0`: a step that is taken twice would update them twice.
     - At masked steps before the first real one, the output is the cell's previous
@@ -37,7 +49,8 @@ class MemoryRNN(keras.layers.RNN):
         cell: A cell of this package, any Keras RNN cell, or a list of cells.
         recompute: Steps per chunk, any positive integer. `None` takes about the square
             root of the number of steps; 0 leaves back-propagation to the backend, as
-            `keras.layers.RNN` does. With `unroll=True` it has no effect.
+            `keras.layers.RNN` does. With `unroll=True` it has no effect. Around a
+            sparse memory, of which nothing is recomputed, `None` or 0.
         **kwargs: As in `keras.layers.RNN`.
 
     Call arguments:
@@ -47,7 +60,8 @@ class MemoryRNN(keras.layers.RNN):
         training: Whether dropout is on.
 
     Raises:
-        ValueError: `recompute` is neither `None` nor an integer of at least 0, or
+        ValueError: `recompute` is neither `None` nor an integer of at least 0, or is
+            above 0 around a sparse memory, or
             sequences of another rank, or of length 0, or a cell that updates variables
             in its steps.
 
@@ -68,6 +82,12 @@ class MemoryRNN(keras.layers.RNN):
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)
         super().__init__(cell, **kwargs)
         self.recompute = _steps_per_chunk(recompute)
+        if self._edits_in_place() and self.recompute:
+            raise ValueError(
+                "Argument `recompute` must be None or 0 around a cell that edits its "
+                "memory in place: nothing is recomputed. "
+                f"Received: recompute={recompute!r}, cell={cell!r}"
+            )
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         """Run the cell over the sequences."""
@@ -86,6 +106,8 @@ class MemoryRNN(keras.layers.RNN):
         is_layer = isinstance(self.cell, keras.layers.Layer)
         if self.recompute == 0 or self.unroll or not is_layer:
             return super().inner_loop(sequences, initial_state, mask, training)
+        if self._edits_in_place():
+            self._warn_of_copies()
         sequences = ops.cast(sequences, self.cell.compute_dtype)
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation
@@ -101,6 +123,20 @@ class MemoryRNN(keras.layers.RNN):
             last_output = outputs[-1]
         outputs = ops.swapaxes(outputs, 0, 1)
         return last_output, outputs, recurrence.at_the_border(state)
+
+    def _edits_in_place(self):
+        return _is_memory(self.cell) and self.cell.edited_states is not None
+
+    def _warn_of_copies(self):
+        """Say that a large memory will be copied, where the backend copies it."""
+        slots = self.cell.memory_size
+        if slots <= _LARGE or in_symbolic_scope() or backend.is_compiled():
+            return
+        warnings.warn(
+            f"A memory of {slots} slots is copied at every step outside XLA: compile "
+            "the model with `jit_compile=True`, or take the JAX backend.",
+            stacklevel=2,
+        )
 
     def _in_time(self, tensor):
         """Put time first, in the order in which the steps are taken."""

@@ -193,7 +193,8 @@ class SparseAccess(keras.layers.Layer):
         """Create the weights of interface and search."""
         check_shape("inputs", inputs_shape, ("batch", "features"))
         self.interface.build(inputs_shape)
-        self.search.build((None, self.memory_size, self.word_size))
+        if not self.search.built:
+            self.search.build((None, self.memory_size, self.word_size))
 
     def controls(self, inputs):
         """Give the controls that the controller's output stands for."""

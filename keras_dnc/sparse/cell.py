@@ -38,7 +38,6 @@ class SparseCell(AccessCell):
         self.word_size = self.access.word_size
         self.num_reads = self.access.num_reads
         self.top_k = self.access.top_k
-        self.search = self.access.search
         self.strength = strength
 
     def _make_access(self, **arguments):
@@ -73,7 +72,7 @@ class SparseCell(AccessCell):
             "word_size": self.word_size,
             "num_reads": self.num_reads,
             "top_k": self.top_k,
-            "search": keras.saving.serialize_keras_object(self.search),
+            "search": keras.saving.serialize_keras_object(self.access.search),
             "strength": self.strength,
         }
 

@@ -26,6 +26,10 @@ class Search(keras.layers.Layer):
     def __init__(self, dtype=None, **kwargs):
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return super().get_config()
+
     def state_shapes(self, memory_size):
         """List the shapes of one sample's index of `memory_size` slots."""
         raise NotImplementedError
@@ -295,6 +299,8 @@ def as_search(search, dtype):
     Raises:
         ValueError: `search` is none of these.
     """
+    if isinstance(search, dict):  # as a cell's config holds it
+        search = keras.saving.deserialize_keras_object(search)
     if isinstance(search, Search):
         return search
     kinds = {"exact": ExactSearch, "lsh": LSHSearch}

@@ -17,6 +17,12 @@ def _dnc(**arguments):
     return keras_dnc.DNCCell(10, **{"controller": 8, **SMALL, **arguments})
 
 
+def _sparse(kind, **arguments):
+    top_k = min(2, arguments.get("memory_size", 7))
+    sizes = {"controller": 8, "top_k": top_k, **SMALL}
+    return kind(10, **{**sizes, **arguments})
+
+
 def _gru():
     return keras.layers.GRUCell(9)
 
@@ -31,12 +37,14 @@ CELLS = {
     "dnc-two-writes-gru": lambda **kw: _dnc(
         **{"num_writes": 2, "controller": _gru(), "strength": "oneplus", **kw}
     ),
+    "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
+    "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
 }
 
 if keras.backend.backend() == "jax":
-    # Every loop takes JAX seconds to compile. The case left has all that this one has,
-    # and more; what it computes is tested on JAX in `tests/dnc`.
-    del CELLS["dnc"]
+    # Every loop takes JAX seconds to compile. The cases left have all that these have,
+    # and more; what they compute is tested on JAX in their papers' rooms.
+    del CELLS["dnc"], CELLS["sam"]
 
 # The same cells around controllers of every kind: what depends on states alone.
 CONTROLLERS = {

@@ -33,6 +33,11 @@ def functional_model(cell, time=None, batch=None, **arguments):
     return keras.Model(inputs, outputs)
 
 
+def rnn_policy(cell):
+    """What the layer around `cell` takes beside a mixed policy of the cell's own."""
+    return {} if cell.edited_states is None else {"dtype": "float32"}
+
+
 def compile_model(model, jit_compile="auto"):
     """Compile for training; "auto" is XLA on JAX and a plain graph on TensorFlow."""
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)

@@ -20,6 +20,7 @@ from tests.conformance.harness import functional_model
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.conformance.harness import random_targets
+from tests.conformance.harness import rnn_policy
 from tests.dnc.cells import random_cell
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -120,7 +121,7 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
     with half_precision(policy):
         cell = make()
-        model = compile_model(functional_model(cell))
+        model = compile_model(functional_model(cell, **rnn_policy(cell)))
     assert {s.dtype for s in cell.get_initial_state(batch_size=2)} <= {
         ops.zeros(1, "float32").dtype
     }
@@ -135,7 +136,8 @@ def test_mixed_precision_is_near_full_precision(make, rng):
     inputs = random_inputs(rng)
     full = functional_model(make())
     with half_precision("mixed_bfloat16"):
-        mixed = functional_model(make())
+        cell = make()
+        mixed = functional_model(cell, **rnn_policy(cell))
     mixed.set_weights(full.get_weights())
     expected, actual = (m.predict(inputs, verbose=0) for m in (full, mixed))
     assert_close(actual, expected, 0.05)

@@ -1,0 +1,41 @@
+"""The tree of accesses finds what a scan of all slots finds."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_dnc.sparse.accesses import accessed
+from keras_dnc.sparse.accesses import least_recent
+from keras_dnc.sparse.accesses import level_sizes
+from tests.numbers import to_numpy
+
+
+@pytest.mark.parametrize("memory_size", [1, 5, 300, 5000, 20_000])
+def test_it_is_the_earliest_slot_of_all(rng, memory_size):
+    times = np.zeros((3, memory_size), "float32")
+    levels = [ops.zeros((3, size)) for size in level_sizes(memory_size)]
+    for step in range(1, 9):
+        oldest = to_numpy(least_recent(levels))
+        np.testing.assert_array_equal(oldest[:, 0], np.argmin(times, axis=1))
+        # Far more accesses than a step has, so that whole branches grow late.
+        slots = rng.integers(0, memory_size, (3, memory_size))
+        slots[:, 0] = oldest[:, 0]
+        np.put_along_axis(times, slots, float(step), axis=1)
+        new = ops.full(slots.shape, float(step))
+        levels = accessed(levels, ops.convert_to_tensor(slots), new)
+        np.testing.assert_array_equal(to_numpy(levels[0]), times)
+
+
+def test_its_levels_are_few_and_small():
+    assert level_sizes(256) == [256]
+    assert level_sizes(257) == [257, 5]
+    assert level_sizes(2**20) == [2**20, 2**14, 2**8]
+    assert level_sizes(2**24) == [2**24, 2**18, 2**12, 2**6]
+
+
+def test_slots_are_used_in_turn_from_an_empty_memory():
+    levels = [ops.zeros((1, size)) for size in level_sizes(1000)]
+    for step in range(5):
+        slot = least_recent(levels)
+        assert int(to_numpy(slot)[0, 0]) == step
+        levels = accessed(levels, slot, ops.full((1, 1), step + 1.0))

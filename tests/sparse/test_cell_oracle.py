@@ -1,0 +1,61 @@
+"""SAMCell and SDNCCell against the float64 oracle, dense and written from the paper."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.dnc.cells import oracle_weights
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+from tests.sparse import oracle
+from tests.sparse.cells import CELLS
+from tests.sparse.cells import SIZES
+from tests.sparse.cells import dense
+from tests.sparse.cells import random_cell
+
+# PyTorch gives any of the slots that tie, and an empty memory is full of ties.
+pytestmark = pytest.mark.only("tensorflow", "jax")
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("memory_size", [11, 3])  # 3: every slot is read, all repeat
+def test_outputs_and_states_equal_the_equations(rng, kind, memory_size):
+    cell = random_cell(rng, kind, memory_size=memory_size)
+    inputs = rng.normal(size=(3, 14, 5)).astype("float32")
+    layer = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+    outputs, *states = layer(inputs)
+    state = to_numpy(cell.unflatten(states))
+    links = CELLS[kind].get("link_top_k")
+    sizes = {**SIZES, "memory_size": memory_size, "link_top_k": links}
+    for sequence in range(3):
+        sam = oracle.SAM(oracle_weights(cell), **sizes)
+        assert_close(to_numpy(outputs)[sequence], sam.run(inputs[sequence]))
+        assert_close(state.read_words[sequence], sam.read_words)
+        access = state.access
+        assert_close(access.memory[sequence], sam.memory)
+        assert_close(access.accesses[0][sequence], sam.last_access)
+        found = dense(
+            access.read_slots[sequence], access.read_weights[sequence], memory_size
+        )
+        assert_close(found, sam.read_weights)
+        if links:
+            check_links(sequence, access.links, sam, memory_size)
+
+
+def check_links(sequence, links, sam, memory_size):
+    for name, expected in (
+        ("backward", sam.backward),
+        ("forward", sam.forward),
+        ("precedence", sam.precedence),
+    ):
+        slots = getattr(links, f"{name}_slots")[sequence]
+        weights = getattr(links, f"{name}_weights")[sequence]
+        assert_close(dense(slots, weights, memory_size), expected, 1e-5, name)
+
+
+def test_the_oracle_has_links_to_compare(rng):
+    cell = random_cell(rng, "SDNCCell")
+    sam = oracle.SAM(oracle_weights(cell), **SIZES, link_top_k=5)
+    sam.run(rng.normal(size=(14, 5)))
+    assert np.sum(sam.forward > 0.01) > 10
+    assert np.sum(sam.backward > 0.01) > 10
