@@ -33,10 +33,10 @@ def parse_arguments():
     add("--controller-units", default=100, type=int)
     add("--memory-size", default=512, type=int)
     add("--word-size", default=32, type=int)
-    add("--num-reads", default=1, type=int)
+    add("--num-reads", default=4, type=int)
     add("--search", default="exact", choices=["exact", "lsh"])
     add("--batch-size", default=16, type=int)
-    add("--learning-rate", default=3e-3, type=float)
+    add("--learning-rate", default=1e-3, type=float)
     add("--steps", default=100, type=int, help="updates in an epoch")
     add("--threshold", default=0.05, type=float, help="bits per bit, to double at")
     add("--goal", default=0.01, type=float, help="bits per bit, to stop at, at the end")
@@ -75,23 +75,23 @@ def make_task(settings, least, most):
 
 
 class Level(keras.callbacks.Callback):
-    """Stop when episodes of the most items cost little, or time is over."""
+    """Stop when episodes cost little, the last when those of most items do, or late."""
 
     def __init__(self, settings, items, seconds):
         super().__init__()
         self.settings = settings
         self.items = items
-        is_last = items >= settings.max_items
-        self.threshold = settings.goal if is_last else settings.threshold
+        self.is_last = items >= settings.max_items
         self.end = time.monotonic() + seconds
         self.is_learned = False
 
     def on_epoch_end(self, epoch, logs=None):
         bits = self.settings.num_bits * self.settings.item_length
         logs["bits_per_bit"] = logs["loss"] / (bits * np.log(2))
-        if logs["bits_per_bit"] < self.threshold:
+        self.is_learned = logs["bits_per_bit"] < self.settings.threshold
+        if self.is_last and self.is_learned:
             cost = measure(self.model, self.settings, self.items, seed=epoch)
-            self.is_learned = cost < self.threshold
+            self.is_learned = cost < self.settings.goal
         self.model.stop_training = self.is_learned or time.monotonic() > self.end
 
 

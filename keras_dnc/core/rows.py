@@ -33,6 +33,61 @@ def is_first(slots):
     return ops.logical_not(ops.any(ops.logical_and(equal, earlier), axis=-1))
 
 
+def summed(slots, weights):
+    """Give the first of slots that repeat the sum of their weights, 0 to the others.
+
+    Args:
+        slots: `(..., count)`.
+        weights: `(..., count)`.
+    """
+    same = ops.equal(slots[..., :, None], slots[..., None, :])
+    same = ops.cast(same, weights.dtype)
+    total = ops.sum(same * weights[..., None, :], axis=-1)
+    return ops.where(is_first(slots), total, 0.0)
+
+
+def weight_at(rows, slots, weights):
+    """Give the sum of the weights at each of `rows`, `(batch, count)`."""
+    return ops.sum(matches(rows, slots, weights.dtype) * weights[:, None, :], axis=-1)
+
+
+def is_at(places, count):
+    """Whether each of `count` places is each of `places`: `(..., chosen, count)`."""
+    here = ops.arange(count, dtype="int32")
+    return ops.equal(ops.cast(places, "int32")[..., None], here)
+
+
+def chosen(values, places):
+    """Give the values at `places` of the last axis.
+
+    Each is a sum of one number and zeros: XLA compiles its gradient for every backend.
+
+    Args:
+        values: `(..., count)`.
+        places: `(..., chosen)`, whole numbers below `count`.
+    """
+    here = is_at(places, values.shape[-1])
+    return ops.sum(ops.where(here, values[..., None, :], 0.0), axis=-1)
+
+
+def largest_of(slots, weights, count):
+    """Add up the weights of slots that repeat, keep the largest.
+
+    Args:
+        slots: `(..., n)`.
+        weights: `(..., n)`, at least 0.
+        count: How many to keep; where n is less, zeros make up for it.
+
+    Returns:
+        `(slots, weights)`, each `(..., count)`; the weights have a gradient.
+    """
+    weights = summed(slots, weights)
+    kept = min(count, slots.shape[-1])
+    places = ops.top_k(ops.stop_gradient(weights), kept)[1]
+    missing = [(0, 0)] * (len(slots.shape) - 1) + [(0, count - kept)]
+    return [ops.pad(chosen(part, places), missing) for part in (slots, weights)]
+
+
 def add_to_rows(table, slots, erased, additions, active=None):
     """Wipe one row of each sample, then add to some.
 

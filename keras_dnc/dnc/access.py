@@ -10,16 +10,19 @@ from typing import NamedTuple
 
 import keras
 from keras import ops
+from keras import tree
 
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
+from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import recall
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
+from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 
 
 class MemoryAccessState(NamedTuple):
@@ -28,7 +31,8 @@ class MemoryAccessState(NamedTuple):
     Attributes:
         memory: `(batch, memory_size, word_size)`.
         usage: `(batch, memory_size)`, in [0, 1].
-        link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1], zero diagonal.
+        link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1], zero diagonal;
+            with `link_sparsity`, a `SparseLink`.
         precedence_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
         read_weights: `(batch, num_reads, memory_size)`, rows sum to at most 1.
         write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
@@ -111,6 +115,8 @@ class MemoryAccess(keras.layers.Layer):
         strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
         usage_gradient: Whether the gradient of usage flows into the write weights
             (the paper) or not (deepmind/dnc).
+        link_sparsity: Links kept per slot, K; `None` for all. See
+            `SparseTemporalLinkage`.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -146,6 +152,7 @@ class MemoryAccess(keras.layers.Layer):
         num_writes=1,
         strength="softplus",
         usage_gradient=False,
+        link_sparsity=None,
         dtype=None,
         **kwargs,
     ):
@@ -156,13 +163,19 @@ class MemoryAccess(keras.layers.Layer):
         self.num_writes = positive_integer("num_writes", num_writes)
         self.strength = strength
         self.usage_gradient = usage_gradient
+        if link_sparsity is not None:
+            link_sparsity = positive_integer("link_sparsity", link_sparsity)
+        self.link_sparsity = link_sparsity
         self._create_parts()
 
     def _create_parts(self):
         policy = self.dtype_policy
         self.interface = Interface(self._control_shapes(), dtype=policy)
         self.freeness = Freeness(self.usage_gradient, dtype=policy)
-        self.linkage = TemporalLinkage(dtype=policy)
+        if self.link_sparsity is None:
+            self.linkage = TemporalLinkage(dtype=policy)
+        else:
+            self.linkage = SparseTemporalLinkage(self.link_sparsity, dtype=policy)
         self.write_content = CosineWeights(self.strength, dtype=policy)
         self.read_content = CosineWeights(self.strength, dtype=policy)
 
@@ -188,7 +201,7 @@ class MemoryAccess(keras.layers.Layer):
         return MemoryAccessState(
             memory=(slots, self.word_size),
             usage=(slots,),
-            link=(writes, slots, slots),
+            link=self.linkage.link_shape(writes, slots),
             precedence_weights=(writes, slots),
             read_weights=(reads, slots),
             write_weights=(writes, slots),
@@ -196,11 +209,9 @@ class MemoryAccess(keras.layers.Layer):
 
     def get_initial_state(self, batch_size):
         """Give a `MemoryAccessState` of zeros: nothing written, nothing read."""
-        return MemoryAccessState(
-            *(
-                ops.zeros((batch_size, *shape), dtype=self.compute_dtype)
-                for shape in self.state_shapes
-            )
+        return tree.map_shape_structure(
+            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
+            self.state_shapes,
         )
 
     @property
@@ -217,11 +228,20 @@ class MemoryAccess(keras.layers.Layer):
     def call(self, inputs, state):
         """Write and read as `inputs` ask."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = MemoryAccessState(*state)  # a loaded model gives a list
-        for name, tensor in state._asdict().items():
-            shape = getattr(self.state_shapes, name)
-            check_shape(f"state.{name}", tensor.shape, ("batch", *shape))
+        state = self._named(state)
         return self.step(self.controls(inputs), state)[:2]
+
+    def _named(self, state):
+        """Give the `MemoryAccessState`, checked; a loaded model gives a list."""
+        leaves = iter(tree.flatten(state))
+        names = iter(leaf_names(self.state_shapes, ""))
+
+        def check(shape):
+            tensor = next(leaves)
+            check_shape(f"state.{next(names)}", tensor.shape, ("batch", *shape))
+            return tensor
+
+        return tree.map_shape_structure(check, self.state_shapes)
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""
@@ -310,7 +330,7 @@ class MemoryAccess(keras.layers.Layer):
             state.memory, write_weights, notes.erase_vectors, notes.write_vectors
         )
         linkage = TemporalLinkageState(state.link, state.precedence_weights)
-        return memory, self.linkage(write_weights, linkage).link
+        return [memory, *tree.flatten(self.linkage(write_weights, linkage).link)]
 
     def get_config(self):
         """Give the constructor's arguments."""
@@ -322,6 +342,7 @@ class MemoryAccess(keras.layers.Layer):
             "num_writes": self.num_writes,
             "strength": self.strength,
             "usage_gradient": self.usage_gradient,
+            "link_sparsity": self.link_sparsity,
         }
 
 

@@ -229,7 +229,7 @@ class TemporalLinkage(keras.layers.Layer):
         )
         return TemporalLinkageState(
             link=ops.reshape(link, (-1, writes, slots, slots)),
-            precedence_weights=self._newest(write_weights, precedence_weights),
+            precedence_weights=newest(write_weights, precedence_weights),
         )
 
     def directional_read_weights(self, link, read_weights):
@@ -283,13 +283,17 @@ class TemporalLinkage(keras.layers.Layer):
         )
         new_state = TemporalLinkageState(
             link=ops.reshape(link, (-1, writes, slots, slots)),
-            precedence_weights=self._newest(write_weights, state.precedence_weights),
+            precedence_weights=newest(write_weights, state.precedence_weights),
         )
         weights = ops.reshape(weights, (-1, writes, reads, slots))
         return new_state, ops.sum(weights, axis=1)
 
-    @staticmethod
-    def _newest(write_weights, precedence_weights):
-        """Give the new precedence weights."""
-        remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
-        return remaining * precedence_weights + write_weights
+    def link_shape(self, num_writes, memory_size):
+        """Shape of one sample's links."""
+        return (num_writes, memory_size, memory_size)
+
+
+def newest(write_weights, precedence_weights):
+    """Give the precedence weights after a step, `(batch, num_writes, memory_size)`."""
+    remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
+    return remaining * precedence_weights + write_weights

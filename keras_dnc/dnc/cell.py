@@ -5,6 +5,7 @@ import keras
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.cell import AccessCell
 from keras_dnc.core.cell import CellState
+from keras_dnc.core.state import leaf_names
 from keras_dnc.dnc.access import MemoryAccess
 
 DNCState = CellState  # its `access` is a `MemoryAccessState`
@@ -39,6 +40,8 @@ class DNCCell(AccessCell):
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
         usage_gradient: Whether the gradient of usage flows into the write weights.
+        link_sparsity: Links kept per slot, K, as in the paper's "Sparse link matrix",
+            in O(N K) numbers in place of N x N; `None` for all.
         **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
             made from units follows it and the memory stays in float32; a controller
             that is passed has a policy of its own.
@@ -81,6 +84,7 @@ class DNCCell(AccessCell):
         clip_value=20.0,
         strength="softplus",
         usage_gradient=False,
+        link_sparsity=None,
         **kwargs,
     ):
         super().__init__(output_size, controller, clip_value, **kwargs)
@@ -90,6 +94,7 @@ class DNCCell(AccessCell):
         self.num_writes = positive_integer("num_writes", num_writes)
         self.strength = strength
         self.usage_gradient = usage_gradient
+        self.link_sparsity = link_sparsity
         self.access = MemoryAccess(
             memory_size=memory_size,
             word_size=word_size,
@@ -97,14 +102,15 @@ class DNCCell(AccessCell):
             num_writes=num_writes,
             strength=strength,
             usage_gradient=usage_gradient,
+            link_sparsity=link_sparsity,
             dtype=self.dtype_policy,
             name="memory_access",
         )
 
     @property
     def replayed_states(self):
-        """The two that are larger than all others together."""
-        return ("memory", "link")
+        """Those that are larger than all others together."""
+        return ["memory", *leaf_names(self.access.state_shapes.link, "link")]
 
     def replay(self, state, recorded):
         """Write and link again where the step has written and linked."""
@@ -121,4 +127,5 @@ class DNCCell(AccessCell):
             "num_writes": self.num_writes,
             "strength": self.strength,
             "usage_gradient": self.usage_gradient,
+            "link_sparsity": self.link_sparsity,
         }

@@ -16,8 +16,11 @@ from keras_dnc.core.in_place import rows_after
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import add_to_rows
+from keras_dnc.core.rows import chosen
 from keras_dnc.core.rows import gather_rows
+from keras_dnc.core.rows import is_at
 from keras_dnc.core.rows import matches
+from keras_dnc.core.rows import summed
 from keras_dnc.core.rows import where_active
 from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import recall
@@ -25,7 +28,6 @@ from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
 from keras_dnc.sparse.accesses import level_sizes
 from keras_dnc.sparse.links import SparseLinkage
-from keras_dnc.sparse.links import summed
 from keras_dnc.sparse.search import as_search
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
@@ -462,17 +464,12 @@ class LinkedAccess(SparseAccess):
         content = self._content_weights(controls, rows[:, :, -self.top_k :], notes.found)
         weights = summed(slots, self._mixed(controls.read_mode, notes.linked, content))
         if notes.chosen is None:
-            chosen = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]
-            notes = notes._replace(chosen=ops.cast(chosen, self.compute_dtype))
-        places = ops.cast(notes.chosen, "int32")
-        is_chosen = ops.equal(
-            places[..., None], ops.arange(slots.shape[2], dtype="int32")
-        )
-        # Sums of one number each: gathers, whose gradient every backend compiles.
-        read_weights = ops.sum(ops.where(is_chosen, weights[:, :, None], 0.0), axis=-1)
-        slots = ops.sum(ops.where(is_chosen, slots[:, :, None], 0.0), axis=-1)
-        weights = ops.where(ops.any(is_chosen, axis=2), weights, 0.0)
-        return _weighted_sum(weights, rows), slots, read_weights, notes
+            places = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]
+            notes = notes._replace(chosen=ops.cast(places, self.compute_dtype))
+        is_read = ops.any(is_at(notes.chosen, weights.shape[2]), axis=2)
+        read_words = _weighted_sum(ops.where(is_read, weights, 0.0), rows)
+        weights, slots = chosen(weights, notes.chosen), chosen(slots, notes.chosen)
+        return read_words, slots, weights, notes
 
     def _mixed(self, read_mode, linked, content):
         """Weigh backward, forward and content by the read mode, side by side."""

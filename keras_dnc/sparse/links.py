@@ -9,8 +9,9 @@ from keras import ops
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import is_first
+from keras_dnc.core.rows import largest_of
 from keras_dnc.core.rows import set_rows
+from keras_dnc.core.rows import weight_at
 from keras_dnc.core.rows import where_active
 
 
@@ -89,8 +90,8 @@ class SparseLinkage(keras.layers.Layer):
         weights = ops.stop_gradient(weights)
         last = state.precedence_slots, state.precedence_weights
         both = ops.concatenate([slots, last[0]], axis=1)
-        written_at = _weight_at(both, slots, weights)
-        was_last_at = _weight_at(both, *last)
+        written_at = weight_at(both, slots, weights)
+        was_last_at = weight_at(both, *last)
         count = slots.shape[1]
         backward = self._linked(
             *(state.backward_slots, state.backward_weights, slots),
@@ -170,35 +171,3 @@ class SparseLinkage(keras.layers.Layer):
     def get_config(self):
         """Give the constructor's arguments."""
         return {**super().get_config(), "link_top_k": self.link_top_k}
-
-
-def largest_of(slots, weights, count):
-    """Add up the weights of slots that repeat, keep the largest.
-
-    Args:
-        slots: `(..., n)`.
-        weights: `(..., n)`, at least 0.
-        count: How many to keep, at most n.
-
-    Returns:
-        `(slots, weights)`, each `(..., count)`.
-    """
-    total, place = ops.top_k(summed(slots, weights), min(count, slots.shape[-1]))
-    slots = ops.take_along_axis(slots, place, axis=-1)
-    missing = [(0, 0)] * (len(slots.shape) - 1) + [(0, count - slots.shape[-1])]
-    return ops.pad(slots, missing), ops.pad(total, missing)
-
-
-def summed(slots, weights):
-    """Give the first of slots that repeat the sum of their weights, 0 to the others."""
-    same = ops.cast(
-        ops.equal(slots[..., :, None], slots[..., None, :]), weights.dtype
-    )
-    total = ops.sum(same * weights[..., None, :], axis=-1)
-    return ops.where(is_first(slots), total, 0.0)
-
-
-def _weight_at(rows, slots, weights):
-    """Give the weight at each of `rows`, `(batch, count)`."""
-    same = ops.cast(ops.equal(rows[:, :, None], slots[:, None, :]), weights.dtype)
-    return ops.sum(same * weights[:, None, :], axis=-1)

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from tests.conformance.cases import every_cell
 from tests.conformance.cases import every_controller
+from tests.conformance.cases import trained_cell
 from tests.conformance.harness import BATCH
 from tests.conformance.harness import LENGTHS
 from tests.conformance.harness import OUTPUTS
@@ -61,13 +61,13 @@ def test_fit_evaluate_predict_of_a_functional_model(make, rng):
     assert loss == pytest.approx(np.mean(np.square(predicted - targets)), rel=1e-4)
 
 
-@every_cell
+@trained_cell
 def test_fit_of_a_subclassed_model(make, rng):
     model = compile_model(Wrapper(make()))
     check_learns(model, random_inputs(rng), random_targets(rng))
 
 
-@every_cell
+@trained_cell
 def test_fit_with_masks(make, rng):
     inputs = random_inputs(rng)
     inputs[~length_mask()] = 0.0
@@ -78,7 +78,7 @@ def test_fit_with_masks(make, rng):
     check_learns(model, inputs, random_targets(rng))
 
 
-@every_cell
+@trained_cell
 @pytest.mark.only("tensorflow")  # on JAX every fit is compiled
 def test_fit_with_xla_gives_the_same_losses(make, rng):
     inputs, targets = random_inputs(rng), random_targets(rng)
@@ -90,7 +90,7 @@ def test_fit_with_xla_gives_the_same_losses(make, rng):
     np.testing.assert_allclose(*histories, rtol=1e-3)
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_the_same_seed_gives_the_same_run(make, rng):
     inputs, targets = random_inputs(rng), random_targets(rng)
@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_run(make, rng):
         np.testing.assert_array_equal(a, b)
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
     model = compile_model(functional_model(make()), jit_compile=True)
@@ -115,7 +115,7 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
         assert model.predict_on_batch(inputs).shape == (BATCH, time, OUTPUTS)
 
 
-@every_cell
+@trained_cell
 @graph_backends
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
@@ -130,7 +130,7 @@ def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, polic
     check_learns(model, random_inputs(rng), random_targets(rng))
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_mixed_precision_is_near_full_precision(make, rng):
     inputs = random_inputs(rng)
@@ -155,7 +155,7 @@ def test_memory_rnn_stacks_cells_under_mixed_precision(rng, policy):
     check_learns(model, random_inputs(rng), random_targets(rng)[:, :, :3])
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
     dropping = make(controller=keras.layers.LSTMCell(8, dropout=0.5))
@@ -168,7 +168,7 @@ def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
     assert np.max(np.abs(noisy[0] - quiet[0])) > 1e-4
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_fit_with_recurrent_dropout_in_a_stacked_controller(make, rng):
     cells = [
@@ -180,7 +180,7 @@ def test_fit_with_recurrent_dropout_in_a_stacked_controller(make, rng):
     check_learns(model, random_inputs(rng), random_targets(rng), epochs=12)
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_a_stateful_layer_goes_on_and_starts_afresh_after_reset(make, rng):
     inputs = random_inputs(rng)
@@ -193,14 +193,14 @@ def test_a_stateful_layer_goes_on_and_starts_afresh_after_reset(make, rng):
     assert_close(to_numpy(model(inputs)), whole)
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_fit_of_a_stateful_layer(make, rng):
     model = functional_model(make(), time=TIME, batch=BATCH, stateful=True)
     check_learns(compile_model(model), random_inputs(rng), random_targets(rng))
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_fit_of_a_bidirectional_layer(make, rng):
     inputs = keras.Input((None, 5))
@@ -210,7 +210,7 @@ def test_fit_of_a_bidirectional_layer(make, rng):
     check_learns(model, random_inputs(rng), random_targets(rng))
 
 
-@every_cell
+@trained_cell
 @graph_backends
 def test_a_bidirectional_layer_never_sees_padding(make, rng):
     inputs, mask = random_inputs(rng), length_mask()
@@ -222,7 +222,7 @@ def test_a_bidirectional_layer_never_sees_padding(make, rng):
         assert_close(outputs[row, :length], alone[0])
 
 
-@every_cell
+@trained_cell
 @graph_backends
 @pytest.mark.parametrize("masked", [False, True])
 def test_fit_of_stacked_cells_and_of_stacked_layers(make, rng, masked):
