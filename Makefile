@@ -16,6 +16,8 @@ demo: $(VENV)/.demo
 # Other packages' pins stay out of the environment that the tests run in.
 bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
+	KERAS_BACKEND=jax $(VENV)-bench/bin/python benchmarks/recall.py
+	$(VENV)-bench/bin/python benchmarks/sparse.py --parts growth pairs large recall
 
 test: test-tensorflow test-jax test-torch
 

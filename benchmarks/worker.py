@@ -1,11 +1,13 @@
 """One contender at one size, in a process of its own: so its memory can be measured.
 
-Reads commands from standard input, one a line, `train` or `forward`, and answers each
-with a line of JSON: the seconds of its first training step or forward pass, the median
-of those after it, and by how much the process's peak of resident memory has grown.
+Reads commands from standard input, one a line, and answers each with a line of JSON.
+`train` and `forward` give the seconds of the first training step or forward pass, the
+median of those after it, the process's peak of resident memory and by how much it has
+grown; `bytes`, on JAX, the arguments and temporary buffers of the compiled gradient.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import re
 import statistics
 import sys
 import time
+import types
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +48,28 @@ def keras_contender(size, layer, jit_compile):
     x = np.random.default_rng(0).normal(size=(size.batch, size.time, FEATURES))
     x = x.astype("float32")
     forward = compiled_forward(model, jit_compile)
-    return lambda: model.train_on_batch(x, x), lambda: np.asarray(forward(x))
+    return {
+        "train": lambda: model.train_on_batch(x, x),
+        "forward": lambda: np.asarray(forward(x)),
+        "bytes": lambda: gradient_bytes(model, x),
+    }
+
+
+def gradient_bytes(model, x):
+    """What XLA sets aside for the gradient of the loss, on JAX."""
+    import jax
+    from keras import ops
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+
+    def loss(trainable, x):
+        outputs, _ = model.stateless_call(trainable, others, x, training=True)
+        return ops.mean(ops.square(outputs - x))
+
+    compiled = jax.jit(jax.grad(loss)).lower(trainable, x).compile()
+    found = compiled.memory_analysis()
+    return found.argument_size_in_bytes + found.temp_size_in_bytes
 
 
 def compiled_forward(model, jit_compile):
@@ -80,6 +104,26 @@ def ours(size, layer="MemoryRNN", jit_compile=True):
     return keras_contender(size, kind(cell, return_sequences=True), jit_compile)
 
 
+def sparse(size, cell="SAMCell", **arguments):
+    """A sparse cell of this package, in `MemoryRNN`."""
+    import keras_dnc
+
+    make = getattr(keras_dnc, cell)
+    cell = make(FEATURES, size.units, size.slots, size.word, size.reads, **arguments)
+    layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
+    return keras_contender(size, layer, jit_compile=True)
+
+
+def dense_ntm(size):
+    """A dense NTM in `keras.layers.RNN`."""
+    import keras
+    from dense_ntm import DenseNTMCell
+
+    cell = DenseNTMCell(FEATURES, size.units, size.slots, size.word, size.reads)
+    layer = keras.layers.RNN(cell, return_sequences=True)
+    return keras_contender(size, layer, jit_compile=True)
+
+
 def lstm(size):
     """The floor: Keras's LSTM of the controller's size, without a memory."""
     import keras
@@ -88,12 +132,13 @@ def lstm(size):
     return keras_contender(size, layer, jit_compile=True)
 
 
-def pytorch_dnc(size):
+def pytorch_dnc(size, kind="DNC", **arguments):
     """PyPI's `dnc`: one LSTM layer, outputs as wide as inputs; the same work."""
+    sys.modules["pyflann"] = flann_by_faiss()
     import dnc
     import torch
 
-    model = dnc.DNC(
+    model = getattr(dnc, kind)(
         input_size=FEATURES,
         hidden_size=size.units,
         num_layers=1,
@@ -103,17 +148,23 @@ def pytorch_dnc(size):
         read_heads=size.reads,
         batch_first=True,
         gpu_id=-1,
+        **arguments,
     )
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(size.batch, size.time, FEATURES, generator=generator)
     empty = (None, None, None)
+    # The sparse memories write into tensors that PyTorch has kept for the gradient.
+    mutation = torch.autograd.graph.allow_mutation_on_saved_tensors
+    if kind == "DNC":
+        mutation = contextlib.nullcontext
 
     def train():
-        optimizer.zero_grad()
-        outputs, _ = model(x, empty, reset_experience=True)
-        loss = torch.nn.functional.mse_loss(outputs, x)
-        loss.backward()
+        with mutation():
+            optimizer.zero_grad()
+            outputs, _ = model(x, empty, reset_experience=True)
+            loss = torch.nn.functional.mse_loss(outputs, x)
+            loss.backward()
         optimizer.step()
         return loss.item()
 
@@ -121,7 +172,32 @@ def pytorch_dnc(size):
         with torch.no_grad():
             return model(x, empty, reset_experience=True)[0].numpy()
 
-    return train, forward
+    return {"train": train, "forward": forward}
+
+
+def flann_by_faiss():
+    """A `pyflann` for `dnc`, which cannot be installed any more: faiss's exact search.
+
+    On CPUs, `dnc` searches by FLANN and builds its index anew at each write; filling
+    this one is a copy.
+    """
+    import faiss
+
+    class FLANN:
+        def build_index(self, rows, **_):
+            self.index = faiss.IndexFlatL2(rows.shape[1])
+            self.index.add(np.ascontiguousarray(rows, "float32"))
+
+        def nn_index(self, keys, num_neighbors):
+            keys = np.ascontiguousarray(keys, "float32")
+            return self.index.search(keys, num_neighbors)[::-1]
+
+        def delete_index(self):
+            self.index = None
+
+    module = types.ModuleType("pyflann")
+    module.FLANN = FLANN
+    return module
 
 
 CONTENDERS = {  # name: (Keras's backend, function of the size)
@@ -137,6 +213,27 @@ CONTENDERS = {  # name: (Keras's backend, function of the size)
     ),
     "dnc 1.1.0, PyTorch": ("torch", pytorch_dnc),
     "keras.layers.LSTM, TensorFlow with XLA": ("tensorflow", lstm),
+}
+
+TF = "tensorflow"
+SPARSE = {  # the same, of which run.py measures time and memory against slots
+    "SAM, exact": (TF, sparse),
+    "SAM, lsh": (TF, lambda size: sparse(size, search="lsh")),
+    "SDNC, lsh": (TF, lambda size: sparse(size, "SDNCCell", search="lsh")),
+    "SDNC, exact": (TF, lambda size: sparse(size, "SDNCCell")),
+    "SAM, exact, JAX": ("jax", sparse),
+    "SAM, lsh, JAX": ("jax", lambda size: sparse(size, search="lsh")),
+    "SDNC, exact, JAX": ("jax", lambda size: sparse(size, "SDNCCell")),
+    "NTM, dense": (TF, dense_ntm),
+    "NTM, dense, JAX": ("jax", dense_ntm),
+    "DNC, dense": (TF, ours),
+    "DNC, dense, in keras.layers.RNN": (TF, lambda size: ours(size, layer="RNN")),
+    "DNC, dense, in keras.layers.RNN, JAX": (
+        "jax",
+        lambda size: ours(size, layer="RNN"),
+    ),
+    "dnc 1.1.0 SAM": ("torch", lambda size: pytorch_dnc(size, "SAM")),
+    "dnc 1.1.0 SDNC": ("torch", lambda size: pytorch_dnc(size, "SDNC")),
 }
 
 
@@ -162,23 +259,33 @@ def take_turn(run):
 def main():
     """Answer commands until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contender", choices=CONTENDERS, required=True)
+    parser.add_argument("--contender", choices=[*CONTENDERS, *SPARSE], required=True)
     parser.add_argument("--size", type=int, nargs=6, required=True)
     arguments = parser.parse_args()
-    backend, make = CONTENDERS[arguments.contender]
+    backend, make = (CONTENDERS | SPARSE)[arguments.contender]
     os.environ["KERAS_BACKEND"] = backend
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print
-    train, forward = make(Size(*arguments.size))
+    commands = make(Size(*arguments.size))
     before = peak_bytes()
     for command in sys.stdin:
-        run = {"train": train, "forward": forward}[command.strip()]
-        first, *later = take_turn(run)
-        seconds = statistics.median(later)
-        added = peak_bytes() - before
-        answer = {"first": first, "seconds": seconds, "added_bytes": added}
+        answer = execute(commands, command.strip(), before)
         print(json.dumps(answer), file=answers)
+
+
+def execute(commands, name, before):
+    """Give the answer to one command."""
+    if name == "bytes":
+        return {"bytes": commands["bytes"]()}
+    first, *later = take_turn(commands[name])
+    peak = peak_bytes()
+    return {
+        "first": first,
+        "seconds": statistics.median(later),
+        "added_bytes": peak - before,
+        "peak_bytes": peak,
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Turn `sparse.json` into the second part of `README.md` and a plot."""
+
+import re
+import statistics
+
+
+def write(results, folder):
+    """Write the figures between the README's marks, and `slots.png`."""
+    path = folder / "README.md"
+    marks = r"(<!-- sparse -->\n).*(<!-- end of sparse -->)"
+    figures = "\n".join(tables(results))
+    page = re.sub(
+        marks, lambda m: m[1] + figures + "\n" + m[2], path.read_text(), flags=re.S
+    )
+    path.write_text(page)
+    if "growth" in results:
+        draw(results["growth"], folder / "slots.png")
+
+
+def tables(results):
+    """Yield the lines of all tables."""
+    for part, lines in (
+        ("pairs", pairs),
+        ("large", large),
+        ("growth", growth),
+        ("recall", recall),
+    ):
+        if part in results:
+            yield from lines(results[part])
+
+
+def pairs(found):
+    """Yield the lines that compare two contenders."""
+    yield "### Side by side, forward and backward\n"
+    yield "| | slots, steps, batch | ms a step | | slots, steps, batch | ms a step |"
+    yield "|---|---|---|---|---|---|---|"
+    lines = []
+    for pair in found:
+        cells = []
+        for place, (name, size) in enumerate(
+            zip(pair["names"], pair["sizes"], strict=True)
+        ):
+            ms = statistics.median(turn[place] for turn in pair["ms"])
+            cells += [name, f"{size['slots']:,}, {size['time']}, {size['batch']}"]
+            cells += [f"{ms:.3f}"]
+        cells.append(f"{faster(pair):.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
+        if pair["bytes"]:
+            ours, theirs = pair["bytes"]
+            lines.append(
+                f"| the same, XLA's arguments and buffers | | {ours / 1e6:.1f} MB "
+                f"| | | {theirs / 1e6:.0f} MB | {theirs / ours:.0f} |"
+            )
+    yield from lines
+    yield ""
+
+
+def faster(pair):
+    """How many times faster the first is: the median of the rounds' ratios."""
+    return statistics.median(theirs / ours for ours, theirs in pair["ms"])
+
+
+def large(found):
+    """Yield the lines of a million slots."""
+    yield "### A million slots: 1,048,576, 100 steps, batch 1\n"
+    yield "| | first training step, s | a training step, s | peak of the process, GiB |"
+    yield "|---|---|---|---|"
+    for name, answer in found.items():
+        peak = answer["peak_bytes"] / 2**30
+        cells = [name, f"{answer['first']:.1f}", f"{answer['seconds']:.2f}"]
+        yield "| " + " | ".join([*cells, f"{peak:.2f}"]) + " |"
+    yield ""
+
+
+def growth(found):
+    """Yield the lines of the table against slots."""
+    slots = sorted({int(n) for many in found.values() for n in many})
+    for what, title in (
+        ("ms", "Milliseconds a step, forward and backward"),
+        ("bytes", "What training 100 steps adds to the process, MB"),
+    ):
+        yield f"### {title}\n"
+        yield "| slots | " + " | ".join(f"{n:,}" for n in slots) + " |"
+        yield "|---" * (len(slots) + 1) + "|"
+        for name, many in found.items():
+            cells = [shown(many.get(str(n)) or many.get(n), what) for n in slots]
+            yield f"| {name} | " + " | ".join(cells) + " |"
+        yield ""
+
+
+def shown(answer, what):
+    """Give one cell of the table; nothing where nothing was measured."""
+    if answer is None:
+        return ""
+    value = answer[what]
+    return f"{value:.3f}" if what == "ms" else f"{value / 1e6:.0f}"
+
+
+def recall(found):
+    """Yield the lines of what hashing finds."""
+    cosines = list(next(iter(next(iter(found.values())).values())))
+    yield "### What hashing finds of what exact search finds\n"
+    yield "Share of keys whose most similar slot is found, by their cosine to its row.\n"
+    yield "| slots | tables | " + " | ".join(cosines) + " |"
+    yield "|---" * (len(cosines) + 2) + "|"
+    for slots, by_tables in found.items():
+        for tables, shares in by_tables.items():
+            cells = [f"{share:.3f}" for share in shares.values()]
+            yield f"| {int(slots):,} | {tables} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def draw(found, path):
+    """Draw time and memory against slots, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+    labels = ("milliseconds a step", "bytes added by training 100 steps")
+    for axis, what, label in zip(axes, ("ms", "bytes"), labels, strict=True):
+        for name, many in found.items():
+            slots = sorted(many, key=int)
+            axis.loglog(
+                *([int(n) for n in slots], [many[n][what] for n in slots]),
+                *("o-",),
+                label=name,
+            )
+        axis.set_xscale("log", base=2)
+        axis.set_xlabel("slots of the memory")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_title("Time of forward and backward pass")
+    axes[1].set_title("Memory")
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
