@@ -63,7 +63,7 @@ def faster(pair):
 def large(found):
     """Yield the lines of a million slots."""
     yield "### A million slots: 1,048,576, 100 steps, batch 1\n"
-    yield "| | first training step, s | a training step, s | peak of the process, GiB |"
+    yield "| | first training step, s | later ones, s | peak of the process, GiB |"
     yield "|---|---|---|---|"
     for name, answer in found.items():
         peak = answer["peak_bytes"] / 2**30
@@ -100,7 +100,7 @@ def recall(found):
     """Yield the lines of what hashing finds."""
     cosines = list(next(iter(next(iter(found.values())).values())))
     yield "### What hashing finds of what exact search finds\n"
-    yield "Share of keys whose most similar slot is found, by their cosine to its row.\n"
+    yield "Share of keys whose most similar slot is found, by their cosine to it.\n"
     yield "| slots | tables | " + " | ".join(cosines) + " |"
     yield "|---" * (len(cosines) + 2) + "|"
     for slots, by_tables in found.items():

@@ -101,6 +101,7 @@ def large():
 
 
 def say(text):
+    """Show progress."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 

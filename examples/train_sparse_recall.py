@@ -1,12 +1,12 @@
 """Train a sparse memory to recall ever more items, doubling their number as it learns.
 
-    python examples/train_sparse_recall.py               # Sparse Access Memory
-    python examples/train_sparse_recall.py --cell dnc    # the dense cell, for comparison
+    python examples/train_sparse_recall.py             # Sparse Access Memory
+    python examples/train_sparse_recall.py --cell dnc  # the dense cell
 
 Starts with episodes of up to two items; each time the mean cost falls below
 `--threshold`, their largest number doubles. Stops when `--max-items` are recalled at
-the cost of `--goal`, or when `--minutes` are over. The model and how far it has come are kept after each level: a run that was
-killed goes on there.
+the cost of `--goal`, or when `--minutes` are over. The model and how far it has come
+are kept after each epoch: a run that was killed goes on there.
 """
 
 import argparse
@@ -29,10 +29,8 @@ def parse_arguments():
     add("--cell", default="sam", choices=CELLS)
     add("--max-items", default=256, type=int)
     add("--num-bits", default=12, type=int)
-    add("--item-length", default=1, type=int, help="steps of an item")
     add("--controller-units", default=100, type=int)
     add("--memory-size", default=512, type=int)
-    add("--word-size", default=32, type=int)
     add("--num-reads", default=4, type=int)
     add("--search", default="exact", choices=["exact", "lsh"])
     add("--batch-size", default=16, type=int)
@@ -42,26 +40,23 @@ def parse_arguments():
     add("--goal", default=0.01, type=float, help="bits per bit, to stop at, at the end")
     add("--minutes", default=60.0, type=float)
     add("--test-size", default=256, type=int, help="fresh episodes to judge by")
-    add("--output", default=None, type=pathlib.Path)
+    add("--output", default="runs/sparse_recall", type=pathlib.Path)
     add("--seed", default=0, type=int)
-    settings = parser.parse_args()
-    settings.output = settings.output or pathlib.Path("runs/recall", settings.cell)
-    return settings
+    return parser.parse_args()
 
 
 def build_model(settings):
-    sizes = {"memory_size": settings.memory_size, "word_size": settings.word_size}
-    if settings.cell != "dnc":
-        sizes["search"] = settings.search
     cell = CELLS[settings.cell](
         settings.num_bits,
         controller=settings.controller_units,
+        memory_size=settings.memory_size,
+        word_size=32,
         num_reads=settings.num_reads,
-        **sizes,
+        **({} if settings.cell == "dnc" else {"search": settings.search}),
     )
     inputs = keras.Input((None, settings.num_bits + 2))
-    outputs = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
-    model = keras.Model(inputs, outputs)
+    layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
+    model = keras.Model(inputs, layer(inputs))
     model.compile(
         keras.optimizers.Adam(settings.learning_rate, global_clipnorm=10.0),
         keras_dnc.SequenceCrossentropy(),
@@ -70,54 +65,54 @@ def build_model(settings):
     return model
 
 
-def make_task(settings, least, most):
-    return AssociativeRecallTask(settings.num_bits, settings.item_length, least, most)
-
-
 class Level(keras.callbacks.Callback):
-    """Stop when episodes cost little, the last when those of most items do, or late."""
+    """Stop when episodes of so many items cost little, or when it is late."""
 
-    def __init__(self, settings, items, seconds):
+    def __init__(self, settings, progress):
         super().__init__()
         self.settings = settings
-        self.items = items
-        self.is_last = items >= settings.max_items
-        self.end = time.monotonic() + seconds
-        self.is_learned = False
+        self.progress = progress
+        self.is_learned = self.is_late = False
+        self.started = time.monotonic() - progress["seconds"]
 
     def on_epoch_end(self, epoch, logs=None):
-        bits = self.settings.num_bits * self.settings.item_length
-        logs["bits_per_bit"] = logs["loss"] / (bits * np.log(2))
-        self.is_learned = logs["bits_per_bit"] < self.settings.threshold
-        if self.is_last and self.is_learned:
-            cost = measure(self.model, self.settings, self.items, seed=epoch)
-            self.is_learned = cost < self.settings.goal
-        self.model.stop_training = self.is_learned or time.monotonic() > self.end
+        settings, progress = self.settings, self.progress
+        logs["bits_per_bit"] = logs["loss"] / (settings.num_bits * np.log(2))
+        self.is_learned = logs["bits_per_bit"] < settings.threshold
+        if self.is_learned and progress["items"] >= settings.max_items:
+            cost = measure(self.model, settings, progress["items"], seed=epoch)
+            self.is_learned = cost < settings.goal
+        progress["epochs"] += 1
+        progress["seconds"] = time.monotonic() - self.started
+        keep_progress(self.model, progress, settings)
+        self.is_late = progress["seconds"] > 60 * settings.minutes
+        self.model.stop_training = self.is_learned or self.is_late
 
 
 def measure(model, settings, items, seed):
-    """Give the mean cost of fresh episodes of so many items, in bits per bit."""
+    """Give the mean cost of one query after so many items, in bits per bit."""
     rng = np.random.default_rng([settings.seed, items, seed, 1])
-    batch = make_task(settings, items, items).batch(settings.test_size, rng)
+    task = AssociativeRecallTask(settings.num_bits, 1, items, items)
+    batch = task.batch(settings.test_size, rng)
     outputs = model.predict(batch.inputs, batch_size=settings.batch_size, verbose=0)
     loss = keras_dnc.SequenceCrossentropy()
     nats = float(loss(batch.targets, outputs, sample_weight=batch.mask))
-    return nats / (settings.num_bits * settings.item_length * np.log(2))
+    return nats / (settings.num_bits * np.log(2))
 
 
 def load_progress(settings):
     """Give what an earlier run has kept: its model and progress, or fresh ones."""
     path = settings.output / "progress.json"
     if not path.exists():
-        return build_model(settings), {"items": 2, "seconds": 0.0, "levels": []}
+        progress = {"items": 2, "epochs": 0, "seconds": 0.0, "levels": []}
+        return build_model(settings), progress
     model = keras.models.load_model(settings.output / "model.keras")
     return model, json.loads(path.read_text())
 
 
 def keep_progress(model, progress, settings):
     model.save(settings.output / "model.keras")
-    text = json.dumps(progress, indent=1)
-    (settings.output / "progress.json").write_text(text + "\n")
+    (settings.output / "progress.json").write_text(json.dumps(progress, indent=1))
 
 
 def main():
@@ -126,29 +121,28 @@ def main():
     keras.utils.set_random_seed(settings.seed)
     model, progress = load_progress(settings)
     while progress["items"] <= settings.max_items:
-        items, started = progress["items"], time.monotonic()
+        items = progress["items"]
         print(f"\nUp to {items} items, after {progress['seconds']:.0f} s")
-        left = 60 * settings.minutes - progress["seconds"]
-        level = Level(settings, items, left)
-        task = make_task(settings, 2, items)
-        seed = 1000 * settings.seed + items
-        data = task.dataset(settings.batch_size, settings.steps, seed)
-        model.fit(data, epochs=100_000, callbacks=[level], verbose=2)
-        progress["seconds"] += time.monotonic() - started
-        if not level.is_learned:
+        level = Level(settings, progress)
+        if items >= settings.max_items:  # the last few errors take small steps
+            model.optimizer.learning_rate = settings.learning_rate / 4
+        task = AssociativeRecallTask(settings.num_bits, 1, 2, items)
+        data = task.dataset(settings.batch_size, settings.steps, settings.seed)
+        data.epoch = progress["epochs"]  # so that a run that goes on sees new episodes
+        model.fit(data, epochs=100_000, callbacks=[level])
+        if level.is_learned:
+            progress["levels"].append([items, round(progress["seconds"])])
+            progress["items"] = 2 * items
+            keep_progress(model, progress, settings)
+        if level.is_late:
             break
-        progress["levels"].append([items, round(progress["seconds"])])
-        progress["items"] = 2 * items
-        keep_progress(model, progress, settings)
-    print("\nitems  learned after  (s)")
     for items, seconds in progress["levels"]:
-        print(f"{items:5}  {seconds:13}")
+        print(f"{items:5} items learned after {seconds:5} s")
     cost = measure(model, settings, settings.max_items, seed=10**6)
     print(f"\n{cost:.4f} bits per bit at {settings.max_items} items, fresh episodes")
-    metrics = {**progress, "test_items": settings.max_items, "bits_per_bit": cost}
-    metrics["settings"] = vars(settings)
-    text = json.dumps(metrics, indent=1, default=str)
-    (settings.output / "metrics.json").write_text(text + "\n")
+    metrics = {**progress, "bits_per_bit": cost, "settings": vars(settings)}
+    text = json.dumps(metrics, indent=1, default=str) + "\n"
+    (settings.output / "metrics.json").write_text(text)
 
 
 if __name__ == "__main__":

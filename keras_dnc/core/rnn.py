@@ -18,7 +18,6 @@ from keras_dnc.core.recompute import Chunks
 from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
 
-
 _LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 
 

@@ -145,7 +145,7 @@ class SparseAccess(keras.layers.Layer):
         self.search = as_search(search, self.dtype_policy)
         self.interface = Interface(self._control_shapes(), dtype=self.dtype_policy)
 
-    controls_type = SparseControls
+    controls_type: Any = SparseControls
 
     def _control_shapes(self):
         reads, word = self.num_reads, self.word_size
@@ -461,7 +461,9 @@ class LinkedAccess(SparseAccess):
     def _read(self, controls, rows, notes):
         rows = self._by_head(rows, self.word_size)
         slots = self._by_head(notes.touched.read)
-        content = self._content_weights(controls, rows[:, :, -self.top_k :], notes.found)
+        content = self._content_weights(
+            controls, rows[:, :, -self.top_k :], notes.found
+        )
         weights = summed(slots, self._mixed(controls.read_mode, notes.linked, content))
         if notes.chosen is None:
             places = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]

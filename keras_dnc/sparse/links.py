@@ -165,7 +165,9 @@ class SparseLinkage(keras.layers.Layer):
             to = ops.reshape(gather_rows(to, rows), shape)
             by = ops.reshape(gather_rows(by, rows), shape) * weights
             flat = (-1, heads, reads * self.link_top_k)
-            found.append(largest_of(ops.reshape(to, flat), ops.reshape(by, flat), count))
+            found.append(
+                largest_of(ops.reshape(to, flat), ops.reshape(by, flat), count)
+            )
         return [ops.concatenate(part, axis=2) for part in zip(*found, strict=True)]
 
     def get_config(self):

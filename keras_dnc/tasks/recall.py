@@ -22,13 +22,16 @@ class AssociativeRecallTask(Task):
                  bit 1    .  .  .  .  .  .  .  .  .  .  .  .  .  .  .
         mask              .  .  .  .  .  .  .  .  .  .  .  .  .  #  #
 
-    The items of an episode differ from each other, so that the answer is certain.
+    The items of an episode differ from each other, so that the answer is certain. With
+    several queries, the last five steps come again for each, with other items.
 
     Args:
         num_bits: Bits of an item at each step.
         item_length: Steps of an item.
         min_items: Fewest items, at least 2.
         max_items: Most items.
+        num_queries: Questions at the end of an episode. The paper has one; with more,
+            an episode of many items teaches more.
 
     Raises:
         ValueError: A number that is no positive integer, fewer than 2 items, a minimum
@@ -47,8 +50,12 @@ class AssociativeRecallTask(Task):
           and writes, section 4.2.
     """
 
-    def __init__(self, num_bits=6, item_length=3, min_items=2, max_items=6):
-        check_positive_integers(num_bits=num_bits, item_length=item_length)
+    def __init__(
+        self, num_bits=6, item_length=3, min_items=2, max_items=6, num_queries=1
+    ):
+        check_positive_integers(
+            num_bits=num_bits, item_length=item_length, num_queries=num_queries
+        )
         self._check_range("min_items", min_items, "max_items", max_items)
         if min_items < 2:
             raise ValueError(
@@ -65,17 +72,15 @@ class AssociativeRecallTask(Task):
         self.item_length = item_length
         self.min_items = min_items
         self.max_items = max_items
+        self.num_queries = num_queries
         self.observation_size = num_bits + 2
         self.target_size = num_bits
-        self.max_time = self._time(max_items)
-
-    def _time(self, items):
-        return (items + 1) * (self.item_length + 1) + 1 + self.item_length
+        self.max_time = (max_items + 2 * num_queries) * (item_length + 1)
 
     def sample(self, rng):
-        """Draw items, and which one to ask for."""
+        """Draw items, and which ones to ask for."""
         count = rng.integers(self.min_items, self.max_items + 1)
-        asked = rng.integers(count - 1)
+        asked = rng.integers(count - 1, size=self.num_queries)
         return self.episode(self._items(count, rng), asked)
 
     def _items(self, count, rng):
@@ -94,32 +99,51 @@ class AssociativeRecallTask(Task):
 
         Args:
             items: `(items, item_length, num_bits)`, of zeros and ones, at least 2.
-            asked: Which item is shown again; the answer is the one after it.
+            asked: Which items are shown again, `(num_queries,)`; each answer is the one
+                that came after it.
 
         Raises:
             ValueError: Items of another shape, or an item that none follows.
         """
-        items = np.asarray(items, "float32")
+        items, asked = np.asarray(items, "float32"), np.asarray(asked)
+        self._check(items, asked)
+        # One after the other: a marker, and a pattern under it.
+        kinds = np.repeat([0, 1], [len(items), 2 * len(asked)])
+        patterns = np.zeros((len(kinds), self.item_length, self.num_bits), "float32")
+        patterns[: len(items)] = items
+        patterns[len(items) :: 2] = items[asked]
+        answers = np.zeros_like(patterns)
+        answers[len(items) + 1 :: 2] = items[asked + 1]
+        is_answer = np.zeros(len(kinds), bool)
+        is_answer[len(items) + 1 :: 2] = True
+        inputs = np.zeros(
+            (len(kinds), self.item_length + 1, self.observation_size), "float32"
+        )
+        inputs[:, 1:, : self.num_bits] = patterns
+        inputs[np.arange(len(kinds)), 0, self.num_bits + kinds] = 1.0
+        return Episode(
+            inputs=inputs.reshape(-1, self.observation_size),
+            targets=self._after_markers(answers).reshape(-1, self.num_bits),
+            mask=self._after_markers(
+                np.tile(is_answer[:, None], (1, self.item_length)).astype("float32")
+            ).reshape(-1),
+        )
+
+    @staticmethod
+    def _after_markers(patterns):
+        """Put a step of zeros before each pattern, `(patterns, item_length, ...)`."""
+        return np.pad(patterns, [(0, 0), (1, 0)] + [(0, 0)] * (patterns.ndim - 2))
+
+    def _check(self, items, asked):
         shape = (self.item_length, self.num_bits)
         if items.ndim != 3 or len(items) < 2 or items.shape[1:] != shape:
             raise ValueError(
                 f"Argument `items` must have shape (items, {shape[0]}, {shape[1]}), at "
                 f"least 2 items. Received: items of shape {items.shape}"
             )
-        if not 0 <= asked < len(items) - 1:
+        in_range = asked.ndim == 1 and len(asked) == self.num_queries
+        if not in_range or asked.min() < 0 or asked.max() > len(items) - 2:
             raise ValueError(
-                f"Argument `asked` must be from 0 to {len(items) - 2}, so that an item "
-                f"follows. Received: asked={asked}"
+                f"Argument `asked` must be {self.num_queries} numbers from 0 to "
+                f"{len(items) - 2}, so that an item follows. Received: asked={asked}"
             )
-        time, block = self._time(len(items)), self.item_length + 1
-        inputs = np.zeros((time, self.observation_size), "float32")
-        shown = np.concatenate([items, items[asked : asked + 1]])
-        starts = block * np.arange(len(shown))
-        for step in range(self.item_length):
-            inputs[starts + 1 + step, : self.num_bits] = shown[:, step]
-        inputs[starts[:-1], self.num_bits] = 1.0
-        inputs[[starts[-1], starts[-1] + block], self.num_bits + 1] = 1.0
-        targets = np.zeros((time, self.target_size), "float32")
-        targets[-self.item_length :] = items[asked + 1]
-        mask = (np.arange(time) >= time - self.item_length).astype("float32")
-        return Episode(inputs, targets, mask)

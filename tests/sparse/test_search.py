@@ -35,9 +35,10 @@ def find(search, memory, index, keys, top_k):
 
 
 def cosines(memory, keys):
-    norms = np.linalg.norm(memory, axis=2)[:, None] * np.linalg.norm(keys, axis=2)[
-        ..., None
-    ]
+    norms = (
+        np.linalg.norm(memory, axis=2)[:, None]
+        * np.linalg.norm(keys, axis=2)[..., None]
+    )
     return np.einsum("bhw,bnw->bhn", keys, memory) / norms
 
 
