@@ -77,9 +77,12 @@ class Level(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         settings, progress = self.settings, self.progress
-        logs["bits_per_bit"] = logs["loss"] / (settings.num_bits * np.log(2))
+        bits = settings.num_bits * queries_of(progress["items"])
+        logs["bits_per_bit"] = logs["loss"] / (bits * np.log(2))
         self.is_learned = logs["bits_per_bit"] < settings.threshold
         if self.is_learned and progress["items"] >= settings.max_items:
+            # The last few errors take small steps.
+            self.model.optimizer.learning_rate = settings.learning_rate / 4
             cost = measure(self.model, settings, progress["items"], seed=epoch)
             self.is_learned = cost < settings.goal
         progress["epochs"] += 1
@@ -87,6 +90,11 @@ class Level(keras.callbacks.Callback):
         keep_progress(self.model, progress, settings)
         self.is_late = progress["seconds"] > 60 * settings.minutes
         self.model.stop_training = self.is_learned or self.is_late
+
+
+def queries_of(items):
+    """Ask more of longer episodes: each answer teaches as much as one alone."""
+    return max(1, items // 8)
 
 
 def measure(model, settings, items, seed):
@@ -124,9 +132,8 @@ def main():
         items = progress["items"]
         print(f"\nUp to {items} items, after {progress['seconds']:.0f} s")
         level = Level(settings, progress)
-        if items >= settings.max_items:  # the last few errors take small steps
-            model.optimizer.learning_rate = settings.learning_rate / 4
-        task = AssociativeRecallTask(settings.num_bits, 1, 2, items)
+        queries = queries_of(items)
+        task = AssociativeRecallTask(settings.num_bits, 1, 2, items, queries)
         data = task.dataset(settings.batch_size, settings.steps, settings.seed)
         data.epoch = progress["epochs"]  # so that a run that goes on sees new episodes
         model.fit(data, epochs=100_000, callbacks=[level])

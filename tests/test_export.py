@@ -73,6 +73,22 @@ def step_through(step, inputs):
     return np.stack(outputs, axis=1), states
 
 
+@pytest.mark.parametrize("kind", ["SAMCell", "SDNCCell"])
+def test_a_sparse_memory_is_served_whole_and_step_by_step(rng, tmp_path, kind):
+    import tensorflow as tf
+
+    sizes = {"controller": 8, "memory_size": 9, "word_size": 4, "num_reads": 2}
+    cell = getattr(keras_dnc, kind)(3, **sizes, search="lsh")
+    model = chain(keras_dnc.MemoryRNN(cell, return_sequences=True))
+    served = signatures(export_for_serving(model, tmp_path))
+    inputs = rng.normal(size=(2, 7, 5)).astype("float32")
+    whole = served["serving_default"](inputs=tf.constant(inputs))["outputs"]
+    assert_close(whole, model.predict(inputs, verbose=0))
+    steps, states = step_through(served["step"], inputs)
+    assert_close(steps, whole)
+    assert states["memory"].shape == (2, 9, 4)
+
+
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (3, 8), (33, 2)])
 def test_whole_sequences_of_any_batch_and_length(model, rng, tmp_path, batch, time):
     import tensorflow as tf

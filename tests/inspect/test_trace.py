@@ -83,3 +83,14 @@ def test_sequences_of_another_shape_are_refused(rng, shape):
 def test_what_has_no_memory_cell_is_refused(what):
     with pytest.raises(ValueError, match="`model_or_cell` must be a memory cell"):
         trace(what, np.zeros((2, 3, 5), "float32"))
+
+
+def test_a_sparse_memory_is_traced_by_the_same_names(rng):
+    cell = keras_dnc.SDNCCell(3, 8, memory_size=9, word_size=4, num_reads=2, top_k=3)
+    cell.build((None, 5))
+    seen = trace(cell, rng.normal(size=(2, 6, 5)).astype("float32"))
+    assert seen.memory.shape == (2, 6, 9, 4)
+    assert seen.read_slots.shape == (2, 6, 2, 3)
+    assert seen.write_mode.shape == (2, 6, 3)
+    assert seen.forward_slots.shape == (2, 6, 9, 8)
+    np.testing.assert_array_equal(seen.time[0, :, 0], np.arange(1, 7))

@@ -143,6 +143,26 @@ def test_the_steps_of_a_sequence_share_one_memory(kind):
     assert not copies
 
 
+@pytest.mark.only("jax")
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_gradient_in_place_exports_for_an_accelerator(platform):
+    import jax
+
+    cell = random_cell(np.random.default_rng(0), "SDNCCell", search="lsh")
+    layer = keras_dnc.MemoryRNN(cell)
+    layer.build((3, None, 5))
+    weights = [variable.value for variable in layer.trainable_variables]
+    others = [variable.value for variable in layer.non_trainable_variables]
+
+    def loss(weights, inputs):
+        return ops.sum(layer.stateless_call(weights, others, inputs, training=True)[0])
+
+    inputs = np.zeros((3, 6, 5), "float32")
+    gradient = jax.jit(jax.grad(loss))
+    exported = jax.export.export(gradient, platforms=[platform])(weights, inputs)
+    assert platform in exported.platforms
+
+
 @pytest.mark.parametrize("recompute", [1, 7])
 def test_recomputing_is_refused(recompute):
     cell = keras_dnc.SAMCell(3, 8)
