@@ -17,7 +17,8 @@ demo: $(VENV)/.demo
 bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 	KERAS_BACKEND=jax $(VENV)-bench/bin/python benchmarks/recall.py
-	$(VENV)-bench/bin/python benchmarks/sparse.py --parts growth pairs large recall
+	$(VENV)-bench/bin/python benchmarks/sparse.py \
+	    --parts growth pairs large recall learning
 
 test: test-tensorflow test-jax test-torch
 

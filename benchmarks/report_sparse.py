@@ -24,6 +24,7 @@ def tables(results):
         ("large", large),
         ("growth", growth),
         ("recall", recall),
+        ("learning", learning),
     ):
         if part in results:
             yield from lines(results[part])
@@ -31,8 +32,11 @@ def tables(results):
 
 def pairs(found):
     """Yield the lines that compare two contenders."""
-    yield "### Side by side, forward and backward\n"
-    yield "| | slots, steps, batch | ms a step | | slots, steps, batch | ms a step |"
+    yield "### Side by side\n"
+    yield (
+        "| | slots, steps, batch | ms a step | | slots, steps, batch | ms a step "
+        "| times faster |"
+    )
     yield "|---|---|---|---|---|---|---|"
     lines = []
     for pair in found:
@@ -41,6 +45,7 @@ def pairs(found):
             zip(pair["names"], pair["sizes"], strict=True)
         ):
             ms = statistics.median(turn[place] for turn in pair["ms"])
+            name += " (forward alone)" if pair["kind"] == "forward" else ""
             cells += [name, f"{size['slots']:,}, {size['time']}, {size['batch']}"]
             cells += [f"{ms:.3f}"]
         cells.append(f"{faster(pair):.2f}")
@@ -100,13 +105,28 @@ def recall(found):
     """Yield the lines of what hashing finds."""
     cosines = list(next(iter(next(iter(found.values())).values())))
     yield "### What hashing finds of what exact search finds\n"
-    yield "Share of keys whose most similar slot is found, by their cosine to it.\n"
+    yield (
+        "By the cosine of a key to its row: the share of keys whose most similar slot "
+        "is found, and the share of the four most similar that are.\n"
+    )
     yield "| slots | tables | " + " | ".join(cosines) + " |"
     yield "|---" * (len(cosines) + 2) + "|"
     for slots, by_tables in found.items():
         for tables, shares in by_tables.items():
-            cells = [f"{share:.3f}" for share in shares.values()]
+            cells = [f"{best:.2f}, {four:.2f}" for best, four in shares.values()]
             yield f"| {int(slots):,} | {tables} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def learning(found):
+    """Yield the lines of what associative recall has come to."""
+    yield "### Learning: associative recall, up to twice as many items at a time\n"
+    yield "| | seconds until so many items were learned | in all, s | bits per bit |"
+    yield "|---|---|---|---|"
+    for name, metrics in found.items():
+        levels = ", ".join(f"{n}: {seconds}" for n, seconds in metrics["levels"])
+        cells = [name, levels, f"{metrics['seconds']:.0f}"]
+        yield "| " + " | ".join([*cells, f"{metrics['bits_per_bit']:.4f}"]) + " |"
     yield ""
 
 

@@ -216,7 +216,7 @@ CONTENDERS = {  # name: (Keras's backend, function of the size)
 }
 
 TF = "tensorflow"
-SPARSE = {  # the same, of which run.py measures time and memory against slots
+SPARSE = {  # the same, for sparse.py
     "SAM, exact": (TF, sparse),
     "SAM, lsh": (TF, lambda size: sparse(size, search="lsh")),
     "SDNC, lsh": (TF, lambda size: sparse(size, "SDNCCell", search="lsh")),

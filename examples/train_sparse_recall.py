@@ -20,6 +20,7 @@ import numpy as np
 import keras_dnc
 from keras_dnc.tasks.recall import AssociativeRecallTask
 
+NUM_BITS = 12  # of an item: 256 items are then few of all there are
 CELLS = {"sam": keras_dnc.SAMCell, "sdnc": keras_dnc.SDNCCell, "dnc": keras_dnc.DNCCell}
 
 
@@ -28,10 +29,8 @@ def parse_arguments():
     add = parser.add_argument
     add("--cell", default="sam", choices=CELLS)
     add("--max-items", default=256, type=int)
-    add("--num-bits", default=12, type=int)
     add("--controller-units", default=100, type=int)
-    add("--memory-size", default=512, type=int)
-    add("--num-reads", default=4, type=int)
+    add("--memory-size", default=1024, type=int, help="four slots an item")
     add("--search", default="exact", choices=["exact", "lsh"])
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=1e-3, type=float)
@@ -40,21 +39,23 @@ def parse_arguments():
     add("--goal", default=0.01, type=float, help="bits per bit, to stop at, at the end")
     add("--minutes", default=60.0, type=float)
     add("--test-size", default=256, type=int, help="fresh episodes to judge by")
-    add("--output", default="runs/sparse_recall", type=pathlib.Path)
+    add("--output", default="runs/recall", type=pathlib.Path, help="a folder a cell")
     add("--seed", default=0, type=int)
-    return parser.parse_args()
+    settings = parser.parse_args()
+    settings.output /= settings.cell
+    return settings
 
 
 def build_model(settings):
     cell = CELLS[settings.cell](
-        settings.num_bits,
+        NUM_BITS,
         controller=settings.controller_units,
         memory_size=settings.memory_size,
         word_size=32,
-        num_reads=settings.num_reads,
+        num_reads=4,
         **({} if settings.cell == "dnc" else {"search": settings.search}),
     )
-    inputs = keras.Input((None, settings.num_bits + 2))
+    inputs = keras.Input((None, NUM_BITS + 2))
     layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
     model = keras.Model(inputs, layer(inputs))
     model.compile(
@@ -77,7 +78,7 @@ class Level(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         settings, progress = self.settings, self.progress
-        bits = settings.num_bits * queries_of(progress["items"])
+        bits = NUM_BITS * queries_of(progress["items"])
         logs["bits_per_bit"] = logs["loss"] / (bits * np.log(2))
         self.is_learned = logs["bits_per_bit"] < settings.threshold
         if self.is_learned and progress["items"] >= settings.max_items:
@@ -87,7 +88,7 @@ class Level(keras.callbacks.Callback):
             self.is_learned = cost < settings.goal
         progress["epochs"] += 1
         progress["seconds"] = time.monotonic() - self.started
-        keep_progress(self.model, progress, settings)
+        keep_progress(self.model, progress, settings.output)
         self.is_late = progress["seconds"] > 60 * settings.minutes
         self.model.stop_training = self.is_learned or self.is_late
 
@@ -100,27 +101,30 @@ def queries_of(items):
 def measure(model, settings, items, seed):
     """Give the mean cost of one query after so many items, in bits per bit."""
     rng = np.random.default_rng([settings.seed, items, seed, 1])
-    task = AssociativeRecallTask(settings.num_bits, 1, items, items)
+    task = AssociativeRecallTask(NUM_BITS, 1, items, items)
     batch = task.batch(settings.test_size, rng)
     outputs = model.predict(batch.inputs, batch_size=settings.batch_size, verbose=0)
     loss = keras_dnc.SequenceCrossentropy()
     nats = float(loss(batch.targets, outputs, sample_weight=batch.mask))
-    return nats / (settings.num_bits * np.log(2))
+    return nats / (NUM_BITS * np.log(2))
 
 
 def load_progress(settings):
-    """Give what an earlier run has kept: its model and progress, or fresh ones."""
+    """Give the model and progress that an earlier run has kept, or fresh ones."""
     path = settings.output / "progress.json"
+    ours = {key: str(value) for key, value in vars(settings).items()}
     if not path.exists():
         progress = {"items": 2, "epochs": 0, "seconds": 0.0, "levels": []}
-        return build_model(settings), progress
-    model = keras.models.load_model(settings.output / "model.keras")
-    return model, json.loads(path.read_text())
+        return build_model(settings), {**progress, "settings": ours}
+    progress = json.loads(path.read_text())
+    if progress["settings"] | {"minutes": ours["minutes"]} != ours:
+        raise SystemExit(f"{path} is of a run with other settings: choose an --output")
+    return keras.models.load_model(settings.output / "model.keras"), progress
 
 
-def keep_progress(model, progress, settings):
-    model.save(settings.output / "model.keras")
-    (settings.output / "progress.json").write_text(json.dumps(progress, indent=1))
+def keep_progress(model, progress, folder):
+    model.save(folder / "model.keras")
+    (folder / "progress.json").write_text(json.dumps(progress))
 
 
 def main():
@@ -133,23 +137,21 @@ def main():
         print(f"\nUp to {items} items, after {progress['seconds']:.0f} s")
         level = Level(settings, progress)
         queries = queries_of(items)
-        task = AssociativeRecallTask(settings.num_bits, 1, 2, items, queries)
+        task = AssociativeRecallTask(NUM_BITS, 1, 2, items, queries)
         data = task.dataset(settings.batch_size, settings.steps, settings.seed)
         data.epoch = progress["epochs"]  # so that a run that goes on sees new episodes
         model.fit(data, epochs=100_000, callbacks=[level])
         if level.is_learned:
             progress["levels"].append([items, round(progress["seconds"])])
             progress["items"] = 2 * items
-            keep_progress(model, progress, settings)
+            keep_progress(model, progress, settings.output)
         if level.is_late:
             break
-    for items, seconds in progress["levels"]:
-        print(f"{items:5} items learned after {seconds:5} s")
+    print("items learned, after seconds:", dict(progress["levels"]))
     cost = measure(model, settings, settings.max_items, seed=10**6)
     print(f"\n{cost:.4f} bits per bit at {settings.max_items} items, fresh episodes")
-    metrics = {**progress, "bits_per_bit": cost, "settings": vars(settings)}
-    text = json.dumps(metrics, indent=1, default=str) + "\n"
-    (settings.output / "metrics.json").write_text(text)
+    text = json.dumps({**progress, "bits_per_bit": cost}, indent=1)
+    (settings.output / "metrics.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

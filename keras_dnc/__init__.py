@@ -20,16 +20,17 @@ from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
 from keras_dnc.dnc.sparse_links import SparseLink
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
-from keras_dnc.sparse.access import LinkedAccess
-from keras_dnc.sparse.access import LinkedAccessState
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import SparseAccessState
 from keras_dnc.sparse.cell import SAMCell
 from keras_dnc.sparse.cell import SDNCCell
+from keras_dnc.sparse.linked_access import LinkedAccess
+from keras_dnc.sparse.linked_access import LinkedAccessState
 from keras_dnc.sparse.links import SparseLinkage
 from keras_dnc.sparse.links import SparseLinkageState
 from keras_dnc.sparse.search import ExactSearch
 from keras_dnc.sparse.search import LSHSearch
+from keras_dnc.sparse.search import Search
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import QuestionError
 
@@ -52,6 +53,7 @@ __all__ = [
     "QuestionError",
     "SAMCell",
     "SDNCCell",
+    "Search",
     "SequenceCrossentropy",
     "SparseAccess",
     "SparseAccessState",

@@ -60,13 +60,16 @@ def test_train_babi(tmp_path, monkeypatch):
 def test_train_sparse_recall_goes_on_where_it_was(tmp_path):
     arguments = [*("--max-items", 4, "--threshold", 9, "--steps", 2, "--test-size", 4)]
     arguments += [*("--batch-size", 2, "--controller-units", 8, "--memory-size", 16)]
-    arguments += [*("--num-reads", 1, "--goal", 9, "--output", "out")]
+    arguments += [*("--goal", 9, "--output", "out")]
     run("train_sparse_recall.py", *arguments, "--minutes", 0, cwd=tmp_path)
-    progress = json.loads((tmp_path / "out" / "progress.json").read_text())
+    out = tmp_path / "out" / "sam"
+    progress = json.loads((out / "progress.json").read_text())
     assert progress["epochs"] == 1 and progress["items"] == 4
     said = run("train_sparse_recall.py", *arguments, cwd=tmp_path)
     assert "Up to 4 items" in said and "Up to 2 items" not in said
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["epochs"] == 2
     assert [items for items, _ in metrics["levels"]] == [2, 4]
     assert 0.0 < metrics["bits_per_bit"] < 9.0
+    said = run("train_sparse_recall.py", *arguments, "--seed", 1, cwd=tmp_path, code=1)
+    assert "with other settings" in said

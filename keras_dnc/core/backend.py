@@ -45,6 +45,21 @@ def stack(room):
     return _implementation().stack(room)
 
 
+def buffers(size, tensors):
+    """Room for `size` lists of tensors like these."""
+    return [buffer(size, tensor) for tensor in tensors]
+
+
+def write_all(rooms, index, values):
+    """Give the buffers with each of `values` at `index`; the old ones are used up."""
+    return [write(r, index, value) for r, value in zip(rooms, values, strict=True)]
+
+
+def read_all(rooms, index):
+    """Give the list of tensors at `index` of the buffers."""
+    return [read(room, index) for room in rooms]
+
+
 def vjp(function, tensors, gradients):
     """Back-propagate through `function`.
 

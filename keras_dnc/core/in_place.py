@@ -16,7 +16,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_dnc.core import backend
-from keras_dnc.core.recompute import Given
+from keras_dnc.core.recompute import with_history
 from keras_dnc.core.rows import add_to_rows
 from keras_dnc.core.rows import gather_rows
 from keras_dnc.core.rows import matches
@@ -95,27 +95,14 @@ def run(step, given, state, time, save):
     Returns:
         `(outputs, state)`: `(time, batch, features)` and the last state.
     """
-    parts = [given.weights, [given.inputs], state, given.constants, given.mask]
 
-    def split(tensors):
-        tensors = iter(tensors)
-        weights, (inputs,), state, constants, mask = [
-            [next(tensors) for _ in part] for part in parts
-        ]
-        return Given(weights, inputs, constants, mask), state
+    def forward(given, state, save):
+        return _forward(step, given, state, time, save)
 
-    def forward(tensors, save):
-        outputs, state, history = _forward(step, *split(tensors), time, save)
-        return [outputs, *state], history
+    def backward(given, history, gradients):
+        return _Past(step, given, time, history).gradients(*gradients)
 
-    def backward(tensors, history, gradients):
-        past = _Past(step, split(tensors)[0], time, history)
-        without = [None] * len(given.constants + given.mask)
-        return [*past.gradients(*gradients), *without]
-
-    tensors = [tensor for part in parts for tensor in part]
-    outputs, *state = backend.with_gradient(forward, backward, save)(tensors)
-    return outputs, state
+    return with_history(given, state, forward, backward, save)
 
 
 def _forward(step, given, state, time, save):
@@ -130,7 +117,8 @@ def _forward(step, given, state, time, save):
         before = step.small(state)
         state, noted = step.advance(given, given.at(index), state)
         if save:
-            small, notes = _write(small, index, before), _write(notes, index, noted)
+            small = backend.write_all(small, index, before)
+            notes = backend.write_all(notes, index, noted)
         return backend.write(outputs, index, state[0]), state, (small, notes)
 
     history = _room(step, state, time) if save else ([], [])
@@ -142,12 +130,7 @@ def _forward(step, given, state, time, save):
 def _room(step, state, time):
     batch = ops.shape(state[0])[0]
     notes = [ops.zeros((batch, *shape), state[0].dtype) for shape in step.note_shapes]
-    small = step.small(state)
-    return tuple([backend.buffer(time, t) for t in part] for part in (small, notes))
-
-
-def _write(rooms, index, tensors):
-    return [backend.write(r, index, t) for r, t in zip(rooms, tensors, strict=True)]
+    return backend.buffers(time, step.small(state)), backend.buffers(time, notes)
 
 
 class _Gradients(NamedTuple):
@@ -198,9 +181,7 @@ class _Past(NamedTuple):
         The loop reads ahead, at the end of the step after: XLA edits the gradient of
         the memory in place where nothing reads it beside.
         """
-        small, notes = [
-            [backend.read(room, time) for room in part] for part in self.history
-        ]
+        small, notes = [backend.read_all(part, time) for part in self.history]
         written = self.step.touched(notes).written
         return self.given.at(time), small, notes, gather_rows(memory_gradient, written)
 

@@ -13,3 +13,14 @@ def full_precision(dtype):
     """
     policy = keras.dtype_policies.get(dtype)
     return "float32" if policy.compute_dtype in _HALF_PRECISION else policy
+
+
+def check_not_half_precision(dtype):
+    """Raise a `ValueError` where an RNN layer of `dtype` would round slots' numbers."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    if dtype in _HALF_PRECISION:
+        raise ValueError(
+            "Argument `dtype` of the RNN layer must be 'float32' around a cell whose "
+            "states number slots, as `RNN(cell, dtype='float32')`; the cell's own "
+            f"`dtype` may be a mixed policy. Received: a layer that computes in {dtype}"
+        )

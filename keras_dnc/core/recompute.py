@@ -113,11 +113,12 @@ class History(NamedTuple):
 
     def before(self, time):
         """Give the small tensors of the state before the step at `time`."""
-        return _read(self.small, time)
+        return backend.read_all(self.small, time)
 
     def recorded(self, time):
         """Give what the step at `time` has recorded."""
-        return _read(self.small, time + 1), _read(self.notes, time)
+        small = backend.read_all(self.small, time + 1)
+        return small, backend.read_all(self.notes, time)
 
 
 def run(step, given, state, chunks, save):
@@ -133,6 +134,32 @@ def run(step, given, state, chunks, save):
     Returns:
         `(outputs, state)`: `(time, batch, features)` and the last state.
     """
+
+    def forward(given, state, save):
+        take = _forward_and_save if save else _forward
+        return take(step, given, state, chunks)
+
+    def backward(given, history, gradients):
+        return _Past(step, given, chunks, history).gradients(*gradients)
+
+    return with_history(given, state, forward, backward, save)
+
+
+def with_history(given, state, forward, backward, save):
+    """Run over a sequence, with a gradient that looks back at a history.
+
+    Args:
+        given: `Given`.
+        state: First state, a list of tensors.
+        forward: From `(given, state, save)` to outputs, last state and history.
+        backward: From `(given, history, gradients)` to the gradients of weights,
+            inputs and first state, one list; `gradients` are those of the outputs and
+            of each tensor of the last state.
+        save: Whether a gradient is to be expected.
+
+    Returns:
+        `(outputs, state)`: `(time, batch, features)` and the last state.
+    """
     parts = [given.weights, [given.inputs], state, given.constants, given.mask]
 
     def split(tensors):
@@ -142,18 +169,17 @@ def run(step, given, state, chunks, save):
         ]
         return Given(weights, inputs, constants, mask), state
 
-    def forward(tensors, save):
-        take = _forward_and_save if save else _forward
-        outputs, state, history = take(step, *split(tensors), chunks)
+    def run_forward(tensors, save):
+        outputs, state, history = forward(*split(tensors), save)
         return [outputs, *state], history
 
-    def backward(tensors, history, gradients):
-        past = _Past(step, split(tensors)[0], chunks, history)
+    def run_backward(tensors, history, gradients):
         without = [None] * len(given.constants + given.mask)
-        return [*past.gradients(*gradients), *without]
+        return [*backward(split(tensors)[0], history, gradients), *without]
 
     tensors = [tensor for part in parts for tensor in part]
-    outputs, *state = backend.with_gradient(forward, backward, save)(tensors)
+    run_both = backend.with_gradient(run_forward, run_backward, save)
+    outputs, *state = run_both(tensors)
     return outputs, state
 
 
@@ -175,15 +201,15 @@ def _forward_and_save(step, given, state, chunks):
 
     def take_chunk(chunk, carry):
         outputs, state, history = carry
-        large = _write(history.large, chunk, step.large(state))
+        large = backend.write_all(history.large, chunk, step.large(state))
 
         def take_step(index, carry):
             outputs, state, small, notes = carry
             time = chunk * chunks.size + index
             state, noted = step.advance(given, given.at(time), state)
             outputs = backend.write(outputs, time, state[0])
-            small = _write(small, time + 1, step.small(state))
-            return outputs, state, small, _write(notes, time, noted)
+            small = backend.write_all(small, time + 1, step.small(state))
+            return outputs, state, small, backend.write_all(notes, time, noted)
 
         carry = (outputs, state, history.small, history.notes)
         outputs, state, *history = backend.loop(chunks.steps(chunk), take_step, carry)
@@ -200,9 +226,9 @@ def _empty_history(step, state, chunks):
     batch, small = ops.shape(state[0])[0], step.small(state)
     notes = [ops.zeros((batch, *shape), state[0].dtype) for shape in step.note_shapes]
     return History(
-        large=_room(chunks.count, step.large(state)),
-        small=_write(_room(chunks.time + 1, small), 0, small),
-        notes=_room(chunks.time, notes),
+        large=backend.buffers(chunks.count, step.large(state)),
+        small=backend.write_all(backend.buffers(chunks.time + 1, small), 0, small),
+        notes=backend.buffers(chunks.time, notes),
     )
 
 
@@ -231,7 +257,9 @@ class _Past(NamedTuple):
             states = self._replay(chunk, states)
             return states, self._back(chunk, states, outputs_gradient, gradients)
 
-        states = _room(self.chunks.size, _read(self.history.large, 0))
+        states = backend.buffers(
+            self.chunks.size, backend.read_all(self.history.large, 0)
+        )
         gradients = _Gradients(
             weights=[ops.zeros_like(weight) for weight in self.given.weights],
             inputs=backend.buffer(self.chunks.time, self.given.inputs[0]),
@@ -249,7 +277,7 @@ class _Past(NamedTuple):
         def replay_step(index, carry):
             states, large, (now, small, recorded) = carry
             # Written before it is updated, or XLA would update it once more to write.
-            states = _write(states, index, large)
+            states = backend.write_all(states, index, large)
             state = self.step.join(large, small)
             large = self.step.replay(self.given, now, state, recorded)
             return (
@@ -258,7 +286,11 @@ class _Past(NamedTuple):
                 self._moment(start + ops.minimum(index + 1, steps - 1)),
             )
 
-        carry = (states, _read(self.history.large, chunk), self._moment(start))
+        carry = (
+            states,
+            backend.read_all(self.history.large, chunk),
+            self._moment(start),
+        )
         return backend.loop(steps, replay_step, carry)[0]
 
     def _back(self, chunk, states, outputs_gradient, gradients):
@@ -268,7 +300,7 @@ class _Past(NamedTuple):
         def back_step(index, carry):
             gradients, moment = carry
             place = steps - 1 - index
-            state = self.step.join(_read(states, place), moment[1])
+            state = self.step.join(backend.read_all(states, place), moment[1])
             output, *others = gradients.state
             output = output + outputs_gradient[start + place]
             new = self._vjp(moment, state, [output, *others])
@@ -304,18 +336,6 @@ class _Past(NamedTuple):
         tensors = [*self.given.weights, inputs, *state]
         new = list(backend.vjp(advance, tensors, gradients))
         return _Gradients(new[:count], new[count], new[count + 1 :])
-
-
-def _room(size, tensors):
-    return [backend.buffer(size, tensor) for tensor in tensors]
-
-
-def _write(rooms, index, tensors):
-    return [backend.write(r, index, t) for r, t in zip(rooms, tensors, strict=True)]
-
-
-def _read(rooms, index):
-    return [backend.read(room, index) for room in rooms]
 
 
 def _is_int(value):

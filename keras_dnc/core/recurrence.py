@@ -197,14 +197,14 @@ class _InPlaceRecurrence(_MemoryRecurrence):
     @property
     def step(self):
         """The cell's `in_place.Step`."""
-        names = self.cell.state_names
-        is_small = [name not in self.cell.edited_states for name in names]
+        names, edited = self.cell.state_names, self.cell.edited_states
+        is_small = [name not in edited for name in names]
         return in_place.Step(
             advance=self._advance,
             relive=self._relive,
             touched=lambda notes: self._notes(notes).touched,
             is_small=is_small,
-            memory=names.index(self.cell.edited_states[0]),
+            memory=names.index(edited[0]),
             note_shapes=self._note_shapes(),
         )
 

@@ -14,9 +14,11 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_dnc.core import backend
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.precision import check_not_half_precision
 from keras_dnc.core.recompute import Chunks
 from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
+from keras_dnc.core.state import unstacked
 
 _LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 
@@ -31,9 +33,10 @@ class MemoryRNN(keras.layers.RNN):
       of steps and recomputes the others, so that the number of large states in memory
       grows like the square root of time. A cell's states keep their real shapes from
       step to step, which XLA turns into faster code.
-    - Of a sparse memory (`SAMCell`, `SDNCCell`) no step copies, or passes over, more
-      than the rows that it touches, where XLA compiles it. Outside XLA, TensorFlow and
-      PyTorch copy the memory at every step; above 16,384 slots, a warning says so.
+    - Of a sparse memory (`SAMCell`, `SDNCCell`) no step copies more than the rows that
+      it touches, forward or backward, where XLA compiles it. Outside XLA, TensorFlow
+      and PyTorch copy the memory at every step; above 16,384 slots, a warning says so.
+      With `recompute=0` or `unroll=True`, back-propagation copies it everywhere.
     - A cell that updates variables of its own in its steps is refused, unless
       `recompute=0`: a step that is taken twice would update them twice.
     - At masked steps before the first real one, the output is the cell's previous
@@ -60,9 +63,9 @@ class MemoryRNN(keras.layers.RNN):
 
     Raises:
         ValueError: `recompute` is neither `None` nor an integer of at least 0, or is
-            above 0 around a sparse memory, or
-            sequences of another rank, or of length 0, or a cell that updates variables
-            in its steps.
+            above 0 around a sparse memory; a stack with a sparse memory in it; half
+            precision around a cell whose states number slots; sequences of another
+            rank, or of length 0; a cell that updates variables in its steps.
 
     Example:
         >>> import keras_dnc
@@ -81,11 +84,22 @@ class MemoryRNN(keras.layers.RNN):
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)
         super().__init__(cell, **kwargs)
         self.recompute = _steps_per_chunk(recompute)
-        if self._edits_in_place() and self.recompute:
+        self._check_in_place()
+
+    def _check_in_place(self):
+        """Refuse what cells that edit their memory in place cannot be run with."""
+        stacked = isinstance(self.cell, keras.layers.StackedRNNCells)
+        if stacked and any(_edits_in_place(cell) for cell in unstacked(self.cell)):
+            raise ValueError(
+                "Argument `cell` must not stack cells that edit their memory in place: "
+                "stack layers, `MemoryRNN(a, return_sequences=True)` and then "
+                f"`MemoryRNN(b)`. Received: cell={self.cell!r}"
+            )
+        if _edits_in_place(self.cell) and self.recompute:
             raise ValueError(
                 "Argument `recompute` must be None or 0 around a cell that edits its "
                 "memory in place: nothing is recomputed. "
-                f"Received: recompute={recompute!r}, cell={cell!r}"
+                f"Received: recompute={self.recompute!r}, cell={self.cell!r}"
             )
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
@@ -102,11 +116,14 @@ class MemoryRNN(keras.layers.RNN):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Run the cell step by step; `keras.layers.RNN` does what is around it."""
+        for cell in unstacked(self.cell):
+            if _is_memory(cell) and cell.numbers_slots:
+                check_not_half_precision(self.compute_dtype)
+        if _edits_in_place(self.cell):
+            self._warn_of_copies()
         is_layer = isinstance(self.cell, keras.layers.Layer)
         if self.recompute == 0 or self.unroll or not is_layer:
             return super().inner_loop(sequences, initial_state, mask, training)
-        if self._edits_in_place():
-            self._warn_of_copies()
         sequences = ops.cast(sequences, self.cell.compute_dtype)
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation
@@ -123,17 +140,15 @@ class MemoryRNN(keras.layers.RNN):
         outputs = ops.swapaxes(outputs, 0, 1)
         return last_output, outputs, recurrence.at_the_border(state)
 
-    def _edits_in_place(self):
-        return _is_memory(self.cell) and self.cell.edited_states is not None
-
     def _warn_of_copies(self):
         """Say that a large memory will be copied, where the backend copies it."""
         slots = self.cell.memory_size
         if slots <= _LARGE or in_symbolic_scope() or backend.is_compiled():
             return
         warnings.warn(
-            f"A memory of {slots} slots is copied at every step outside XLA: compile "
-            "the model with `jit_compile=True`, or take the JAX backend.",
+            f"Layer {self.name!r} copies its memory of {slots} slots at every step, as "
+            "XLA does not compile it: on TensorFlow, compile the model with "
+            "`jit_compile=True`; JAX always is; PyTorch has no such compiler here.",
             stacklevel=2,
         )
 
@@ -162,6 +177,10 @@ class MemoryRNN(keras.layers.RNN):
 
 def _is_memory(cell):
     return isinstance(cell, MemoryCell)
+
+
+def _edits_in_place(cell):
+    return _is_memory(cell) and cell.edited_states is not None
 
 
 def _steps_per_chunk(recompute):

@@ -149,6 +149,12 @@ def _flat(table):
 
 def _flat_slots(table, slots):
     """Number the rows of `_flat(table)`."""
+    rows = (table.shape[0] or 1) * table.shape[1]
+    if rows >= 2**31:
+        raise ValueError(
+            "Argument `table` must have fewer than 2^31 rows in all samples, which are "
+            f"numbered in int32: take a smaller batch. Received: {rows} rows"
+        )
     slots = ops.cast(slots, "int32")
     first = ops.arange(ops.shape(slots)[0], dtype="int32") * table.shape[1]
     return slots + first[:, None]

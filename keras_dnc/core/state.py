@@ -20,6 +20,7 @@ from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 from keras_dnc.core import backend
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.precision import check_not_half_precision
 from keras_dnc.core.precision import full_precision
 
 
@@ -121,6 +122,11 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         `None` has it store every state once per chunk, and run `step` again.
         """
         return None
+
+    @property
+    def numbers_slots(self):
+        """Whether states number slots: a layer of half precision would round them."""
+        return False
 
     @property
     def edited_states(self):
@@ -263,7 +269,13 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
     # input; the controller's masks have to be as wide as the controller's own input.
 
     def get_dropout_mask(self, step_input):
-        """Make the controller's dropout masks, before the loop."""
+        """Make the controller's dropout masks, before the loop.
+
+        The one hook that Keras calls on a cell with the layer's own input, so that a
+        layer of half precision can be refused here.
+        """
+        if self.numbers_slots:
+            check_not_half_precision(step_input.dtype)
         width = self.controller_input_size(step_input.shape[-1])
         batch_size = ops.shape(step_input)[0]
         _prime_dropout(self.controller, batch_size, width)
@@ -297,9 +309,27 @@ def leaf_names(shapes, name):
     return [name]
 
 
+def named_leaves(state, shapes):
+    """Give `state` the structure of `shapes`, each leaf checked.
+
+    A model that was loaded gives nested lists.
+
+    Raises:
+        ValueError: A leaf of the wrong shape.
+    """
+    leaves, names = iter(tree.flatten(state)), iter(leaf_names(shapes, ""))
+
+    def check(shape):
+        tensor = next(leaves)
+        check_shape(f"state.{next(names)}", tensor.shape, ("batch", *shape))
+        return tensor
+
+    return tree.map_shape_structure(check, shapes)
+
+
 def _prime_dropout(cell, batch_size, input_size):
     """Make the dropout masks of `cell`, or of each cell of a stack."""
-    for child in _unstacked(cell):
+    for child in unstacked(cell):
         if isinstance(child, DropoutRNNCell):
             state_size = tree.flatten(child.state_size)[0]
             dtype = child.compute_dtype
@@ -341,10 +371,10 @@ def _with_masks(cell):
     return [cell] if isinstance(cell, DropoutRNNCell) else []
 
 
-def _unstacked(cell):
+def unstacked(cell):
     """List the cells of a stack, of stacks of stacks too; else the cell itself."""
     if isinstance(cell, keras.layers.StackedRNNCells):
-        return [found for child in cell.cells for found in _unstacked(child)]
+        return [found for child in cell.cells for found in unstacked(child)]
     return [cell]
 
 

@@ -7,5 +7,5 @@ so that what was written in sequence can be read in sequence.
 Reading order: `addressing` (usage and links), `access` (one step of reading and
 writing), `cell` (the whole computer as a Keras RNN cell), `checkpoint` (weights of
 deepmind/dnc). `free_list` and `links` hold the two costly steps of `addressing`, with
-their gradients written by hand.
+their gradients written by hand; `sparse_links` keeps the largest few links of a slot.
 """

@@ -17,7 +17,7 @@ from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
-from keras_dnc.core.state import leaf_names
+from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
@@ -228,20 +228,8 @@ class MemoryAccess(keras.layers.Layer):
     def call(self, inputs, state):
         """Write and read as `inputs` ask."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = self._named(state)
+        state = named_leaves(state, self.state_shapes)
         return self.step(self.controls(inputs), state)[:2]
-
-    def _named(self, state):
-        """Give the `MemoryAccessState`, checked; a loaded model gives a list."""
-        leaves = iter(tree.flatten(state))
-        names = iter(leaf_names(self.state_shapes, ""))
-
-        def check(shape):
-            tensor = next(leaves)
-            check_shape(f"state.{next(names)}", tensor.shape, ("batch", *shape))
-            return tensor
-
-        return tree.map_shape_structure(check, self.state_shapes)
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""

@@ -41,7 +41,8 @@ class DNCCell(AccessCell):
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
         usage_gradient: Whether the gradient of usage flows into the write weights.
         link_sparsity: Links kept per slot, K, as in the paper's "Sparse link matrix",
-            in O(N K) numbers in place of N x N; `None` for all.
+            in O(N K) numbers in place of N x N; `None` for all. The RNN layer around
+            the cell must then be float32: links number slots.
         **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
             made from units follows it and the memory stays in float32; a controller
             that is passed has a policy of its own.
@@ -106,6 +107,11 @@ class DNCCell(AccessCell):
             dtype=self.dtype_policy,
             name="memory_access",
         )
+
+    @property
+    def numbers_slots(self):
+        """With `link_sparsity`, links are lists of slots."""
+        return self.link_sparsity is not None
 
     @property
     def replayed_states(self):

@@ -2,9 +2,11 @@
 
 What sparse access adds to memory: a step reads the few slots that are most like its
 key, and writes to those it has just read or to the one that was accessed least
-recently. Nothing in it, and nothing in its gradient, grows with the number of slots.
+recently. Its gradient does not grow with the number of slots, nor does anything else
+where hashing finds the slots.
 
 Reading order: `accesses` (which slot was accessed least recently), `search` (which
-slots are most like a key), `links` (the order of writing, sparse), `access` (one step
-of writing and reading), `cell` (SAM and SDNC as Keras RNN cells).
+slots are most like a key), `access` (one step of writing and reading), `links` (the
+order of writing, sparse), `linked_access` (a step that may follow links), `cell` (SAM
+and SDNC as Keras RNN cells).
 """

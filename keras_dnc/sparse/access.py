@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 from keras import ops
+from keras import tree
 
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
@@ -16,18 +17,15 @@ from keras_dnc.core.in_place import rows_after
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import add_to_rows
-from keras_dnc.core.rows import chosen
 from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import is_at
-from keras_dnc.core.rows import matches
-from keras_dnc.core.rows import summed
+from keras_dnc.core.rows import weight_at
 from keras_dnc.core.rows import where_active
 from keras_dnc.core.state import leaf_names
+from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
 from keras_dnc.sparse.accesses import level_sizes
-from keras_dnc.sparse.links import SparseLinkage
 from keras_dnc.sparse.search import as_search
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
@@ -110,9 +108,24 @@ class SparseAccess(keras.layers.Layer):
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
+    Call arguments:
+        inputs: `(batch, features)`, the controller's output.
+        state: The previous `SparseAccessState`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new state.
+
     Raises:
-        ValueError: A size that is no positive integer or too large, or an unknown
-            `search` or `strength`.
+        ValueError: A size that is no positive integer or too large, an unknown `search`
+            or `strength`, or a call argument of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> access = SparseAccess(memory_size=4096, word_size=8, num_reads=2)
+        >>> state = access.get_initial_state(batch_size=3)
+        >>> read_words, state = access(np.ones((3, 32), "float32"), state)
+        >>> tuple(read_words.shape), tuple(state.read_slots.shape)
+        ((3, 2, 8), (3, 2, 4))
 
     References:
         - Rae et al. 2016, Scaling memory-augmented neural networks with sparse reads
@@ -191,12 +204,24 @@ class SparseAccess(keras.layers.Layer):
             rows=(reads, self.word_size),
         )
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape, state_shape=None):
         """Create the weights of interface and search."""
         check_shape("inputs", inputs_shape, ("batch", "features"))
         self.interface.build(inputs_shape)
-        if not self.search.built:
-            self.search.build((None, self.memory_size, self.word_size))
+        self.search.prepare(self.memory_size, self.word_size)
+
+    def get_initial_state(self, batch_size):
+        """Give a state of zeros: nothing written, nothing read."""
+        return tree.map_shape_structure(
+            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
+            self.state_shapes,
+        )
+
+    def call(self, inputs, state):
+        """Write and read as `inputs` ask."""
+        check_shape("inputs", inputs.shape, ("batch", "features"))
+        state = named_leaves(state, self.state_shapes)
+        return self.step(self.controls(inputs), state)[:2]
 
     def controls(self, inputs):
         """Give the controls that the controller's output stands for."""
@@ -281,7 +306,7 @@ class SparseAccess(keras.layers.Layer):
         rows = self._by_head(rows, self.word_size)
         weights = self._content_weights(controls, rows, notes.found)
         slots = self._by_head(notes.touched.read)
-        return _weighted_sum(weights, rows), slots, weights, notes
+        return weighted_sum(weights, rows), slots, weights, notes
 
     def _by_head(self, tensor, *shape):
         """Give `(batch, num_reads, any, ...)` of `(batch, num_reads * any, ...)`."""
@@ -305,9 +330,9 @@ class SparseAccess(keras.layers.Layer):
         slots = ops.concatenate([written, ops.reshape(state.read_slots, reads)], axis=1)
         weights = [write_weights, ops.reshape(state.read_weights, reads)]
         weights = ops.stop_gradient(ops.concatenate(weights, axis=1))
-        at_slots = matches(slots, slots, weights.dtype) * weights[:, None, :]
         old = gather_rows(state.accesses[0], slots)
-        new = ops.where(ops.sum(at_slots, axis=2) > _THRESHOLD, state.time, old)
+        is_accessed = weight_at(slots, slots, weights) > _THRESHOLD
+        new = ops.where(is_accessed, state.time, old)
         return accessed(state.accesses, slots, where_active(active, new, old))
 
     def get_config(self):
@@ -323,169 +348,7 @@ class SparseAccess(keras.layers.Layer):
         }
 
 
-class LinkedAccessState(NamedTuple):
-    """The memory and all that sparse addressing with links remembers of it.
-
-    Attributes:
-        memory: `(batch, memory_size, word_size)`.
-        index: What the search remembers, a list of tensors.
-        accesses: Time of last access, a list of tensors; see `accesses`.
-        time: `(batch, 1)`, steps taken.
-        read_slots: `(batch, num_reads, top_k)`, slots that were last read.
-        read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
-        links: `SparseLinkageState`.
-    """
-
-    memory: Any
-    index: Any
-    accesses: Any
-    time: Any
-    read_slots: Any
-    read_weights: Any
-    links: Any
-
-
-class LinkedControls(NamedTuple):
-    """What the controller asks of a memory with links in one step.
-
-    Attributes:
-        write_vector: As in `SparseControls`, and so are all others but the last.
-        write_gate: `(batch, 1)`.
-        write_mode: `(batch, num_reads + 1)`.
-        read_keys: `(batch, num_reads, word_size)`.
-        read_strengths: `(batch, num_reads)`.
-        read_mode: `(batch, num_reads, 3)`, sums to 1 over backward, forward, content.
-    """
-
-    write_vector: Any
-    write_gate: Any
-    write_mode: Any
-    read_keys: Any
-    read_strengths: Any
-    read_mode: Any
-
-
-class LinkedNotes(NamedTuple):
-    """What back-propagation takes over from a step with links.
-
-    Attributes:
-        touched: `Touched`; its `read` holds, for each head, the slots that links lead
-            to, backward then forward, and the slots that the search found.
-        found: `(batch, num_reads, top_k)`, 1 where the search found a slot, else 0.
-        linked: `(batch, num_reads, 2 * top_k)`, weights of what links lead to.
-        chosen: `(batch, num_reads, top_k)`, which of each head's slots it reads.
-    """
-
-    touched: Any
-    found: Any
-    linked: Any
-    chosen: Any
-
-
-@keras.saving.register_keras_serializable(package="keras_dnc")
-class LinkedAccess(SparseAccess):
-    r"""Sparse access that can also read what was written before or after.
-
-    $$w^{r,i} = \mathrm{top}_K(\pi_1 b^i + \pi_2 f^i
-    + \pi_3 \mathrm{softmax}_K(\beta^i \cos(k^i, M_t)))$$
-
-    where b and f are one step along the links from what was read before; see
-    `SparseLinkage`. Writing is that of `SparseAccess`.
-
-    Departures: those of `SparseAccess` and `SparseLinkage`; the K largest are not
-    scaled to sum to 1.
-
-    Args:
-        link_top_k: Links kept per slot and direction.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: As in `SparseAccess`.
-
-    Raises:
-        ValueError: As in `SparseAccess`, or `link_top_k` is no positive integer.
-
-    References:
-        - Rae et al. 2016, Scaling memory-augmented neural networks with sparse reads
-          and writes, appendix D.
-    """
-
-    controls_type = LinkedControls
-    edited_links = (
-        "backward_slots",
-        "backward_weights",
-        "forward_slots",
-        "forward_weights",
-    )
-
-    def __init__(self, link_top_k=8, dtype=None, **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
-        self.linkage = SparseLinkage(link_top_k, dtype=self.dtype_policy)
-        self.link_top_k = self.linkage.link_top_k
-
-    def _control_shapes(self):
-        read_mode = ((self.num_reads, 3), "softmax")
-        return {**super()._control_shapes(), "read_mode": read_mode}
-
-    @property
-    def state_shapes(self):
-        """`LinkedAccessState` with the shape of one sample at each leaf."""
-        links = self.linkage.state_shapes(self.memory_size)
-        return LinkedAccessState(*super().state_shapes, links=links)
-
-    @property
-    def edited_states(self):
-        """Names of the states that are edited in place, the memory first."""
-        return [*super().edited_states, *self.edited_links]
-
-    @property
-    def note_shapes(self):
-        """`LinkedNotes` with the shape of one sample at each leaf."""
-        heads, top_k = self.num_reads, self.top_k
-        return LinkedNotes(
-            touched=self._touched_shapes(3 * heads * top_k),
-            found=(heads, top_k),
-            linked=(heads, 2 * top_k),
-            chosen=(heads, top_k),
-        )
-
-    def _link(self, state, written, write_weights, active):
-        links = self.linkage.update(state.links, written, write_weights, active)
-        return state._replace(links=links)
-
-    def _candidates(self, state, slots, found):
-        linked, weights = self.linkage.follow(
-            state.links, state.read_slots, state.read_weights, self.top_k
-        )
-        slots = ops.concatenate([linked, slots], axis=2)
-        return slots, LinkedNotes(None, found, linked=weights, chosen=None)
-
-    def _read(self, controls, rows, notes):
-        rows = self._by_head(rows, self.word_size)
-        slots = self._by_head(notes.touched.read)
-        content = self._content_weights(
-            controls, rows[:, :, -self.top_k :], notes.found
-        )
-        weights = summed(slots, self._mixed(controls.read_mode, notes.linked, content))
-        if notes.chosen is None:
-            places = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]
-            notes = notes._replace(chosen=ops.cast(places, self.compute_dtype))
-        is_read = ops.any(is_at(notes.chosen, weights.shape[2]), axis=2)
-        read_words = _weighted_sum(ops.where(is_read, weights, 0.0), rows)
-        weights, slots = chosen(weights, notes.chosen), chosen(slots, notes.chosen)
-        return read_words, slots, weights, notes
-
-    def _mixed(self, read_mode, linked, content):
-        """Weigh backward, forward and content by the read mode, side by side."""
-        linked = ops.reshape(linked, (-1, self.num_reads, 2, self.top_k))
-        linked = linked * read_mode[:, :, :2, None]
-        linked = ops.reshape(linked, (-1, self.num_reads, 2 * self.top_k))
-        return ops.concatenate([linked, content * read_mode[:, :, 2:]], axis=2)
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {**super().get_config(), "link_top_k": self.link_top_k}
-
-
-def _weighted_sum(weights, rows):
+def weighted_sum(weights, rows):
     """Sum `(batch, heads, count, word_size)` over slots, weighted."""
     return ops.sum(weights[..., None] * rows, axis=2)
 

@@ -57,12 +57,9 @@ def accessed(levels, slots, times):
 def _earliest(level, nodes):
     """Give the earliest time below each of `nodes` of the level above."""
     children = _children(level, nodes)
-    times = gather_rows(level, ops.reshape(children, (-1, *_merged(children))))
+    flat = (-1, children.shape[1] * children.shape[2])
+    times = gather_rows(level, ops.reshape(children, flat))
     return ops.min(ops.reshape(times, (-1, *children.shape[1:])), axis=-1)
-
-
-def _merged(children):
-    return (children.shape[1] * children.shape[2],)
 
 
 def _children(level, nodes):

@@ -3,66 +3,33 @@
 import keras
 
 from keras_dnc.core.cell import AccessCell
-from keras_dnc.sparse.access import LinkedAccess
 from keras_dnc.sparse.access import SparseAccess
+from keras_dnc.sparse.linked_access import LinkedAccess
 
 
 class SparseCell(AccessCell):
-    """Base of the two cells: the arguments they share, and half precision refused."""
+    """Base of the two cells. A subclass calls `_take` in its constructor."""
 
-    def __init__(
-        self,
-        output_size,
-        controller=100,
-        memory_size=1024,
-        word_size=32,
-        num_reads=4,
-        top_k=4,
-        search="exact",
-        clip_value=20.0,
-        strength="softplus",
-        **kwargs,
-    ):
-        super().__init__(output_size, controller, clip_value, **kwargs)
-        self.access = self._make_access(
-            memory_size=memory_size,
-            word_size=word_size,
-            num_reads=num_reads,
-            top_k=top_k,
-            search=search,
-            strength=strength,
-            dtype=self.dtype_policy,
-            name="access",
-        )
-        self.memory_size = self.access.memory_size
-        self.word_size = self.access.word_size
-        self.num_reads = self.access.num_reads
-        self.top_k = self.access.top_k
-        self.strength = strength
+    numbers_slots = True
 
-    def _make_access(self, **arguments):
-        """Give the layer that the controller asks for words."""
-        return SparseAccess(**arguments)
+    def _take(self, access):
+        """Make `access` the layer that the controller asks for words."""
+        self.access = access
+        self.memory_size = access.memory_size
+        self.word_size = access.word_size
+        self.num_reads = access.num_reads
+        self.top_k = access.top_k
+        self.strength = access.strength
+
+    @property
+    def search(self):
+        """The `Search` layer."""
+        return self.access.search
 
     @property
     def edited_states(self):
         """The memory, and what search, links and least recent access remember."""
         return self.access.edited_states
-
-    def get_dropout_mask(self, step_input):
-        """Refuse an RNN layer of half precision; make the controller's dropout masks.
-
-        Keras calls this before its loop, with the layer's input.
-        """
-        dtype = keras.backend.standardize_dtype(step_input.dtype)
-        if dtype in ("float16", "bfloat16"):
-            raise ValueError(
-                "Argument `dtype` of the RNN layer must be 'float32' around this cell: "
-                "its states number slots, which half precision rounds, so write "
-                "`RNN(cell, dtype='float32')`; the cell's own `dtype` may be a mixed "
-                f"policy. Received: a layer that computes in {dtype}"
-            )
-        super().get_dropout_mask(step_input)
 
     def get_config(self):
         """Give the constructor's arguments."""
@@ -72,7 +39,7 @@ class SparseCell(AccessCell):
             "word_size": self.word_size,
             "num_reads": self.num_reads,
             "top_k": self.top_k,
-            "search": keras.saving.serialize_keras_object(self.access.search),
+            "search": keras.saving.serialize_keras_object(self.search),
             "strength": self.strength,
         }
 
@@ -85,10 +52,13 @@ class SAMCell(SparseCell):
     $$r_t = \mathrm{SparseAccess}(\nu_t)$$
     $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
 
-    `keras_dnc.MemoryRNN(SAMCell(...))`, compiled by XLA, trains it at a cost per step
-    that does not grow with `memory_size`. `keras.layers.RNN(SAMCell(...))` gives the
-    same numbers and gradients, and passes over all of the memory at every step of
-    back-propagation. The all-zero state is a fresh memory.
+    `keras_dnc.MemoryRNN(SAMCell(..., search="lsh"))`, compiled by XLA, trains it at a
+    cost per step that does not grow with `memory_size`; exact search compares all slots
+    on the way forward, and only there. `keras.layers.RNN(SAMCell(...))` gives the same
+    numbers and gradients, and passes over all of the memory at every step. The all-zero
+    state is a fresh memory. A state of one's own must hold the index and the times of
+    access that belong to its memory: take it from a run, or start from zeros. Times
+    are exact to 2^24 steps of a stateful layer; after these, take a fresh state.
 
     Departures: see `SparseAccess`; controller output, controller state and output are
     clipped (`clip_value=None` switches it off).
@@ -137,6 +107,33 @@ class SAMCell(SparseCell):
           and writes, NIPS.
     """
 
+    def __init__(
+        self,
+        output_size,
+        controller=100,
+        memory_size=1024,
+        word_size=32,
+        num_reads=4,
+        top_k=4,
+        search="exact",
+        clip_value=20.0,
+        strength="softplus",
+        **kwargs,
+    ):
+        super().__init__(output_size, controller, clip_value, **kwargs)
+        self._take(
+            SparseAccess(
+                memory_size=memory_size,
+                word_size=word_size,
+                num_reads=num_reads,
+                top_k=top_k,
+                search=search,
+                strength=strength,
+                dtype=self.dtype_policy,
+                name="access",
+            )
+        )
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SDNCCell(SparseCell):
@@ -161,7 +158,10 @@ class SDNCCell(SparseCell):
         top_k: Slots that a head reads.
         search: `"exact"`, `"lsh"`, or a `Search` layer, as in `SAMCell`.
         link_top_k: Links kept per slot and direction.
-        **kwargs: `clip_value`, `strength`, `name` and `dtype`, as in `SAMCell`.
+        clip_value: Bound on the magnitude of controller output, controller state and
+            output; `None` for none.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        **kwargs: `name` and `dtype`, as in `SAMCell`.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -198,23 +198,25 @@ class SDNCCell(SparseCell):
         top_k=4,
         search="exact",
         link_top_k=8,
+        clip_value=20.0,
+        strength="softplus",
         **kwargs,
     ):
-        self._link_top_k = link_top_k
-        super().__init__(
-            output_size,
-            controller,
-            memory_size,
-            word_size,
-            num_reads,
-            top_k,
-            search,
-            **kwargs,
+        super().__init__(output_size, controller, clip_value, **kwargs)
+        self._take(
+            LinkedAccess(
+                memory_size=memory_size,
+                word_size=word_size,
+                num_reads=num_reads,
+                top_k=top_k,
+                search=search,
+                link_top_k=link_top_k,
+                strength=strength,
+                dtype=self.dtype_policy,
+                name="access",
+            )
         )
         self.link_top_k = self.access.link_top_k
-
-    def _make_access(self, **arguments):
-        return LinkedAccess(link_top_k=self._link_top_k, **arguments)
 
     def get_config(self):
         """Give the constructor's arguments."""

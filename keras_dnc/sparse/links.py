@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import gather_rows
@@ -50,16 +51,37 @@ class SparseLinkage(keras.layers.Layer):
     of each row of which the `link_top_k` largest are kept. N leads backward, P forward.
     A step changes the rows of slots that are written or were written last.
 
-    Departures: a link is not weakened when the slot it leads to is written again, which
-    would change rows all over the memory. No gradient flows through links, as in the
-    paper.
+    Departures: both kinds of links are weakened when the slot they lead from is written
+    again; weakening those that lead to it, as the dense DNC does, would change rows all
+    over the memory. No gradient flows through links, as in the paper.
 
     Args:
         link_top_k: Links kept per slot and direction.
         **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
 
+    Call arguments:
+        slots: `(batch, writes)`, slots that are written; those that repeat add up.
+        weights: `(batch, writes)`, their weights, which sum to at most 1.
+        state: The previous `SparseLinkageState`.
+        active: `(batch,)`, which samples change; `None` for all.
+
+    Returns:
+        The new `SparseLinkageState`.
+
     Raises:
-        ValueError: `link_top_k` is no positive integer.
+        ValueError: `link_top_k` is no positive integer, or a call argument has the
+            wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> linkage = SparseLinkage(link_top_k=2)
+        >>> shapes = linkage.state_shapes(memory_size=5)
+        >>> state = SparseLinkageState(*(np.zeros((1, *s), "float32") for s in shapes))
+        >>> certain = np.ones((1, 1), "float32")
+        >>> state = linkage(np.array([[3.0]], "float32"), certain, state)
+        >>> state = linkage(np.array([[1.0]], "float32"), certain, state)
+        >>> float(state.forward_slots[0, 3, 0]), float(state.backward_slots[0, 1, 0])
+        (1.0, 3.0)
 
     References:
         - Rae et al. 2016, appendix D.
@@ -75,18 +97,10 @@ class SparseLinkage(keras.layers.Layer):
         rows = (memory_size, self.link_top_k)
         return SparseLinkageState(*[rows] * 4, *[(self.link_top_k,)] * 2)
 
-    def update(self, state, slots, weights, active=None):
-        """Link what is written now to what was written last.
-
-        Args:
-            state: `SparseLinkageState`.
-            slots: `(batch, writes)`, slots that are written; those that repeat add up.
-            weights: `(batch, writes)`, their weights, which sum to at most 1.
-            active: `(batch,)`, which samples change; `None` for all.
-
-        Returns:
-            The new `SparseLinkageState`.
-        """
+    def call(self, slots, weights, state, active=None):
+        """Link what is written now to what was written last."""
+        check_shape("slots", slots.shape, ("batch", "writes"))
+        check_shape("weights", weights.shape, ("batch", slots.shape[1]))
         weights = ops.stop_gradient(weights)
         last = state.precedence_slots, state.precedence_weights
         both = ops.concatenate([slots, last[0]], axis=1)
@@ -121,7 +135,7 @@ class SparseLinkage(keras.layers.Layer):
             written: `(batch, count)`, how far each is written.
             linked: `(batch, count)`, how far each gets new links.
             targets: Slots to link them to, and weights, each `(batch, targets)`.
-            active: As in `update`.
+            active: As in `call`.
         """
         old_slots, old_weights = gather_rows(slots, rows), gather_rows(weights, rows)
         shape = (1, rows.shape[1], 1)

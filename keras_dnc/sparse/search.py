@@ -26,7 +26,27 @@ class Search(keras.layers.Layer):
     def __init__(self, dtype=None, **kwargs):
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
-    def get_config(self):
+    def prepare(self, memory_size, word_size):
+        """Create the weights, once: cells of one size may share a search.
+
+        Raises:
+            ValueError: The search belongs to a memory of another size.
+        """
+        size = (memory_size, word_size)
+        if not self.built:
+            self.build((None, *size))
+        if self.size != size:
+            raise ValueError(
+                "Argument `search` must be a layer of its own for each size of memory. "
+                f"Received: search={self!r}, made for (memory_size, word_size) = "
+                f"{self.size}, around a memory of {size}"
+            )
+
+    def build(self, memory_shape):
+        """Keep the size of the memory."""
+        self.size = tuple(memory_shape[1:])
+
+    def get_config(self):  # Keras asks for it where `dtype` is an argument
         """Give the constructor's arguments."""
         return super().get_config()
 
@@ -124,14 +144,19 @@ class LSHSearch(Search):
     bucket of the table, which holds the slots of its rows. All candidates of a key are
     then compared with it exactly. A slot enters and leaves its buckets as its row
     changes. Slots of a row of zeros are in no bucket. Into a full bucket, a slot enters
-    in the place of another, which this table then no longer finds.
+    in the place of another, which this table then no longer finds; where more enter in
+    one step than there are places, those left over do not.
+
+    The index holds about 4 `num_tables` numbers per slot. Of a million random rows, the
+    defaults find 96 % of keys at cosine 0.99 to a row and 62 % of those at 0.95; 32
+    tables find 97 % of the latter (`benchmarks/recall.py`).
 
     Args:
         num_tables: Tables. More find more, and cost in proportion.
         bucket_size: Slots in a bucket.
         num_bits: Hyperplanes of a table, at most 22. `None` takes as many as make four
             slots per bucket of a full memory. More make fewer false candidates, and
-            miss more.
+            miss more. Weights fit memories of another size if it is given.
         seed: Of the hyperplanes.
         **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
 
@@ -149,7 +174,9 @@ class LSHSearch(Search):
         super().__init__(dtype=dtype, **kwargs)
         self.num_tables = positive_integer("num_tables", num_tables)
         self.bucket_size = positive_integer("bucket_size", bucket_size)
-        if num_bits is not None and positive_integer("num_bits", num_bits) > _MAX_BITS:
+        if num_bits is not None:
+            num_bits = positive_integer("num_bits", num_bits)
+        if (num_bits or 0) > _MAX_BITS:
             raise ValueError(
                 f"Argument `num_bits` must be at most {_MAX_BITS}. "
                 f"Received: num_bits={num_bits!r}"
@@ -169,10 +196,17 @@ class LSHSearch(Search):
         find or to change where there is nothing.
         """
         buckets = self.num_tables * 2 ** self._bits(memory_size)
+        if (buckets + 1) * self.bucket_size >= 2**31:
+            raise ValueError(
+                "Arguments `num_tables` and `bucket_size` must make fewer than 2^31 "
+                f"places in all. Received: num_tables={self.num_tables}, "
+                f"bucket_size={self.bucket_size}, {buckets // self.num_tables} buckets"
+            )
         return [(buckets + 1, self.bucket_size)]
 
     def build(self, memory_shape):
         """Draw the hyperplanes."""
+        super().build(memory_shape)
         _, memory_size, word_size = memory_shape
         self.bits = self._bits(memory_size)
         self.planes = self.add_weight(
@@ -212,14 +246,13 @@ class LSHSearch(Search):
             ops.cumsum(ops.cast(free, "int32"), axis=-1), rank[..., None] + 1
         )
         wanted = ops.logical_and(free, wanted)
-        # Full: over a place that changes with what the bucket holds.
-        other = ops.cast(ops.sum(contents, axis=-1), "int32") + rank
-        place = ops.where(
-            ops.any(wanted, axis=-1),
-            _place(wanted),
-            other % self.bucket_size,
-        )
-        enters = ops.logical_and(enters, rank < self.bucket_size)
+        finds = ops.any(wanted, axis=-1)
+        # Full: over a place that changes with what the bucket holds, each over another.
+        over = ops.sum(ops.cast(contents, "int32") % self.bucket_size, axis=-1) + rank
+        place = ops.where(finds, _place(wanted), over % self.bucket_size)
+        is_full = ops.logical_not(ops.any(free, axis=-1))
+        is_full = ops.logical_and(is_full, rank < self.bucket_size)
+        enters = ops.logical_and(enters, ops.logical_or(finds, is_full))
         return self._put(entries, buckets, place, names, enters)
 
     def _contents(self, entries, buckets):

@@ -8,10 +8,10 @@ from keras import ops
 import keras_dnc
 from keras_dnc.core.rows import gather_rows
 from keras_dnc.core.rows import set_rows
-from keras_dnc.sparse.access import LinkedAccess
-from keras_dnc.sparse.access import LinkedControls
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import SparseControls
+from keras_dnc.sparse.linked_access import LinkedAccess
+from keras_dnc.sparse.linked_access import LinkedControls
 from tests.numbers import to_numpy
 from tests.sparse.cells import CELLS
 

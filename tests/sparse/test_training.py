@@ -182,7 +182,9 @@ def test_nothing_is_said_of_a_memory_that_is_small_or_compiled(slots, compiled):
 @pytest.mark.only("tensorflow", "torch")
 def test_a_large_memory_outside_xla_is_warned_of():
     model = large_model(16_385, False)
-    with pytest.warns(UserWarning, match="16385 slots is copied.*jit_compile=True"):
+    with pytest.warns(
+        UserWarning, match="copies its memory of 16385 slots.*jit_compile=True"
+    ):
         model.predict(np.zeros((1, 2, 5), "float32"), verbose=0)
 
 
