@@ -33,7 +33,7 @@ def _stack():
 
 
 CELLS = {
-    "dnc": _dnc,
+    "dnc-sparse-links": lambda **kw: _dnc(**{"link_sparsity": 3, **kw}),
     "dnc-two-writes-gru": lambda **kw: _dnc(
         **{"num_writes": 2, "controller": _gru(), "strength": "oneplus", **kw}
     ),
@@ -44,7 +44,7 @@ CELLS = {
 if keras.backend.backend() == "jax":
     # Every loop takes JAX seconds to compile. The cases left have all that these have,
     # and more; what they compute is tested on JAX in their papers' rooms.
-    del CELLS["dnc"], CELLS["sdnc-lsh"]
+    del CELLS["dnc-sparse-links"], CELLS["sdnc-lsh"]
 
 # The same cells around controllers of every kind: what depends on states alone.
 CONTROLLERS = {

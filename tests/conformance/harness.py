@@ -35,7 +35,7 @@ def functional_model(cell, time=None, batch=None, **arguments):
 
 def rnn_policy(cell):
     """What the layer around `cell` takes beside a mixed policy of the cell's own."""
-    return {} if cell.edited_states is None else {"dtype": "float32"}
+    return {"dtype": "float32"} if cell.numbers_slots else {}
 
 
 def compile_model(model, jit_compile="auto"):

@@ -54,8 +54,19 @@ def only_best(rows, count):
 class SAM:
     """One sequence of a SAM, or with `link_top_k` of an SDNC."""
 
-    def __init__(self, weights, memory_size, word_size, num_reads, top_k, link_top_k):
+    def __init__(
+        self,
+        weights,
+        memory_size,
+        word_size,
+        num_reads,
+        top_k,
+        link_top_k,
+        frozen_links=None,
+    ):
         self.weights = weights
+        # What links lead to, head by head: no gradient flows through it.
+        self.link_history, self.frozen_links = [], frozen_links
         self.top_k = top_k
         self.link_top_k = link_top_k
         self.memory = np.zeros((memory_size, word_size))
@@ -131,6 +142,9 @@ class SAM:
             if self.link_top_k:
                 mode = softmax(control["read_mode"].reshape(heads, 3)[head])
                 links = [before[head] @ self.backward, before[head] @ self.forward]
+                if self.frozen_links:
+                    links = self.frozen_links[len(self.link_history)]
+                self.link_history.append(links)
                 backward, forward = only_best(np.array(links), self.top_k)
                 weights = mode[0] * backward + mode[1] * forward + mode[2] * weights
                 weights = only_best(weights[None], self.top_k)[0]

@@ -1,12 +1,17 @@
 """SAMCell and SDNCCell against the float64 oracle, dense and written from the paper."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+import keras_dnc
 from tests.dnc.cells import oracle_weights
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
 from tests.sparse import oracle
 from tests.sparse.cells import CELLS
 from tests.sparse.cells import SIZES
@@ -59,3 +64,48 @@ def test_the_oracle_has_links_to_compare(rng):
     sam.run(rng.normal(size=(14, 5)))
     assert np.sum(sam.forward > 0.01) > 10
     assert np.sum(sam.backward > 0.01) > 10
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("memory_size", [11, 3])
+def test_gradients_equal_finite_differences_of_the_equations(rng, kind, memory_size):
+    cell = random_cell(rng, kind, memory_size=memory_size)
+    inputs = rng.normal(size=(10, 5))
+    links = CELLS[kind].get("link_top_k")
+    sizes = {**SIZES, "memory_size": memory_size, "link_top_k": links}
+    layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
+    batch = ops.convert_to_tensor(inputs[None].astype("float32"))
+    variables = [cell.controller.bias, cell.access.interface.dense.bias]
+    _, gradients = value_and_gradients(
+        lambda: ops.mean(ops.square(layer(batch, training=True))), variables
+    )
+    weights = oracle_weights(cell)
+    first = oracle.SAM(weights, **sizes)
+    first.run(inputs)
+    frozen = first.link_history if links else None
+
+    def mean_square(weights):
+        return np.mean(
+            np.square(oracle.SAM(weights, **sizes, frozen_links=frozen).run(inputs))
+        )
+
+    expected = finite_difference(weights, lambda w: w["bias"], mean_square)
+    assert_close(gradients[0], expected, 1e-4)
+    expected = [
+        finite_difference(weights, lambda w, n=name: w["interface"][n][1], mean_square)
+        for name in cell.access.interface.columns
+    ]
+    assert_close(gradients[1], np.concatenate(expected), 1e-4)
+
+
+def finite_difference(weights, bias, function):
+    """Gradient of `function(weights)` with respect to the vector `bias(weights)`."""
+    gradient = np.zeros_like(bias(weights))
+    for index in range(len(gradient)):
+        values = []
+        for step in (1e-5, -1e-5):
+            moved = copy.deepcopy(weights)
+            bias(moved)[index] += step
+            values.append(function(moved))
+        gradient[index] = (values[0] - values[1]) / 2e-5
+    return gradient

@@ -148,6 +148,24 @@ def test_a_full_bucket_lets_another_go(rng):
     assert len(set(full)) == 3
 
 
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_more_enter_a_bucket_than_it_has_room_for(rng, free):
+    """Those in it stay apart from each other, and a free place is filled."""
+    search = LSHSearch(num_tables=1, bucket_size=4, num_bits=1)
+    memory = np.abs(rng.normal(size=(1, 20, 1))).astype("float32")  # one side of all
+    search.build((None, 20, 1))
+    index = [ops.zeros((1, *shape)) for shape in search.state_shapes(20)]
+    for slots in (np.arange(4 - free), np.arange(10, 15)):
+        after = ops.convert_to_tensor(memory[:, slots])
+        slots = ops.convert_to_tensor(slots[None])
+        index = search.update(index, slots, ops.zeros_like(after), after, None)
+    entries = to_numpy(index[0])[0]
+    bucket = entries[np.argmax(np.sum(entries > 0, axis=1))]
+    assert len(set(bucket)) == 4 and np.all(bucket > 0)
+    assert np.sum(bucket > 10) == (free or 4)
+    assert not np.any(entries[-1])
+
+
 @pytest.mark.parametrize("bad", ["annoy", None, 3])
 def test_an_unknown_search_is_refused(bad):
     with pytest.raises(ValueError, match=r"`search` must be one of \['exact', 'lsh'\]"):
@@ -160,3 +178,17 @@ def test_an_unknown_search_is_refused(bad):
 def test_hashes_of_no_size_are_refused(arguments):
     with pytest.raises(ValueError, match="Argument .* Received"):
         LSHSearch(**arguments)
+
+
+def test_more_places_than_can_be_numbered_are_refused():
+    search = LSHSearch(num_tables=64, num_bits=22)
+    with pytest.raises(ValueError, match=r"fewer than 2\^31 places.*Received"):
+        search.state_shapes(2**24)
+
+
+def test_a_search_belongs_to_memories_of_one_size():
+    search = LSHSearch(num_bits=3)
+    search.prepare(100, 4)
+    search.prepare(100, 4)
+    with pytest.raises(ValueError, match="`search` must be a layer.*Received"):
+        search.prepare(200, 4)
