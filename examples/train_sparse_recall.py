@@ -1,7 +1,7 @@
 """Train a sparse memory to recall ever more items, doubling their number as it learns.
 
-    python examples/train_sparse_recall.py             # Sparse Access Memory
-    python examples/train_sparse_recall.py --cell dnc  # the dense cell
+    python examples/train_sparse_recall.py
+    python examples/train_sparse_recall.py --cell dnc --output runs/recall_dnc
 
 Starts with episodes of up to two items; each time the mean cost falls below
 `--threshold`, their largest number doubles. Stops when `--max-items` are recalled at
@@ -29,32 +29,22 @@ def parse_arguments():
     add = parser.add_argument
     add("--cell", default="sam", choices=CELLS)
     add("--max-items", default=256, type=int)
-    add("--controller-units", default=100, type=int)
     add("--memory-size", default=1024, type=int, help="four slots an item")
-    add("--search", default="exact", choices=["exact", "lsh"])
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=1e-3, type=float)
     add("--steps", default=100, type=int, help="updates in an epoch")
     add("--threshold", default=0.05, type=float, help="bits per bit, to double at")
-    add("--goal", default=0.01, type=float, help="bits per bit, to stop at, at the end")
+    add("--goal", default=0.004, type=float, help="bits per bit, to stop at")
     add("--minutes", default=60.0, type=float)
-    add("--test-size", default=256, type=int, help="fresh episodes to judge by")
-    add("--output", default="runs/recall", type=pathlib.Path, help="a folder a cell")
+    add("--test-size", default=1024, type=int, help="fresh episodes to judge by")
+    add("--output", default="runs/recall", type=pathlib.Path, help="a folder per run")
     add("--seed", default=0, type=int)
-    settings = parser.parse_args()
-    settings.output /= settings.cell
-    return settings
+    return parser.parse_args()
 
 
 def build_model(settings):
-    cell = CELLS[settings.cell](
-        NUM_BITS,
-        controller=settings.controller_units,
-        memory_size=settings.memory_size,
-        word_size=32,
-        num_reads=4,
-        **({} if settings.cell == "dnc" else {"search": settings.search}),
-    )
+    sizes = {"memory_size": settings.memory_size, "word_size": 32, "num_reads": 4}
+    cell = CELLS[settings.cell](NUM_BITS, controller=100, **sizes)
     inputs = keras.Input((None, NUM_BITS + 2))
     layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
     model = keras.Model(inputs, layer(inputs))

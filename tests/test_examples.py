@@ -59,10 +59,10 @@ def test_train_babi(tmp_path, monkeypatch):
 
 def test_train_sparse_recall_goes_on_where_it_was(tmp_path):
     arguments = [*("--max-items", 4, "--threshold", 9, "--steps", 2, "--test-size", 4)]
-    arguments += [*("--batch-size", 2, "--controller-units", 8, "--memory-size", 16)]
-    arguments += [*("--goal", 9, "--output", "out")]
+    arguments += [*("--batch-size", 2, "--memory-size", 16, "--goal", 9)]
+    arguments += [*("--output", "out")]
     run("train_sparse_recall.py", *arguments, "--minutes", 0, cwd=tmp_path)
-    out = tmp_path / "out" / "sam"
+    out = tmp_path / "out"
     progress = json.loads((out / "progress.json").read_text())
     assert progress["epochs"] == 1 and progress["items"] == 4
     said = run("train_sparse_recall.py", *arguments, cwd=tmp_path)
