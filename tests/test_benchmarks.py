@@ -12,12 +12,16 @@ import pytest
 FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.fixture
-def report():
-    spec = importlib.util.spec_from_file_location("report", FOLDER / "report.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def report():
+    return load("report")
 
 
 def found(seconds, added):
@@ -37,10 +41,25 @@ def test_ratios_are_those_of_the_rounds_and_go_between_the_marks(report, tmp_pat
     assert (tmp_path / "speed.png").stat().st_size > 1000
 
 
-def test_the_figures_on_the_page_are_those_of_the_results(report):
-    results = json.loads((FOLDER / "results.json").read_text())
+@pytest.mark.parametrize(
+    "kind,results", [("report", "results"), ("report_sparse", "sparse")]
+)
+def test_the_figures_on_the_page_are_those_of_the_results(kind, results):
+    results = json.loads((FOLDER / f"{results}.json").read_text())
     page = (FOLDER / "README.md").read_text()
-    assert all(line in page for line in report.tables(results))
+    lines = list(load(kind).tables(results))
+    assert len(lines) > 20
+    assert all(line in page for line in lines)
+
+
+def test_a_pair_is_compared_round_by_round():
+    sizes = [{"slots": n, "time": 10, "batch": 2} for n in (4096, 64)]
+    pair = {"names": ["ours", "theirs"], "kind": "forward", "sizes": sizes}
+    pair |= {"ms": [[1.0, 8.0], [2.0, 10.0], [4.0, 8.0]], "bytes": [1e6, 30e6]}
+    *_, timed, held, _ = load("report_sparse").tables({"pairs": [pair]})
+    assert "| 2.000 |" in timed and "| 8.000 | 5.00 |" in timed
+    assert "4,096, 10, 2" in timed and "ours (forward alone)" in timed
+    assert "1.0 MB" in held and "| 30 MB | 30 |" in held
 
 
 @pytest.mark.only("tensorflow")

@@ -108,12 +108,20 @@ class SparseLinkage(keras.layers.Layer):
         was_last_at = weight_at(both, *last)
         count = slots.shape[1]
         backward = self._linked(
-            *(state.backward_slots, state.backward_weights, slots),
-            *(written_at[:, :count], written_at[:, :count], last, active),
+            (state.backward_slots, state.backward_weights),
+            slots,
+            written=written_at[:, :count],
+            linked=written_at[:, :count],
+            targets=last,
+            active=active,
         )
         forward = self._linked(
-            *(state.forward_slots, state.forward_weights, both),
-            *(written_at, was_last_at, (slots, weights), active),
+            (state.forward_slots, state.forward_weights),
+            both,
+            written=written_at,
+            linked=was_last_at,
+            targets=(slots, weights),
+            active=active,
         )
         kept = (1.0 - ops.sum(weights, axis=1, keepdims=True)) * last[1]
         precedence = largest_of(
@@ -125,19 +133,18 @@ class SparseLinkage(keras.layers.Layer):
         ]
         return SparseLinkageState(*backward, *forward, *precedence)
 
-    def _linked(self, slots, weights, rows, written, linked, targets, active):
+    def _linked(self, links, rows, written, linked, targets, active):
         """Weaken the links of rows that are written, add new ones.
 
         Args:
-            slots: `(batch, memory_size, link_top_k)`.
-            weights: `(batch, memory_size, link_top_k)`.
+            links: Slots and weights, each `(batch, memory_size, link_top_k)`.
             rows: `(batch, count)`, rows that change.
             written: `(batch, count)`, how far each is written.
             linked: `(batch, count)`, how far each gets new links.
             targets: Slots to link them to, and weights, each `(batch, targets)`.
             active: As in `call`.
         """
-        old_slots, old_weights = gather_rows(slots, rows), gather_rows(weights, rows)
+        old_slots, old_weights = (gather_rows(part, rows) for part in links)
         shape = (1, rows.shape[1], 1)
         new_slots = ops.tile(targets[0][:, None, :], shape)
         new_weights = linked[:, :, None] * targets[1][:, None, :]
@@ -150,10 +157,12 @@ class SparseLinkage(keras.layers.Layer):
             ),
             self.link_top_k,
         )
-        return (
-            set_rows(slots, rows, where_active(active, new[0], old_slots)),
-            set_rows(weights, rows, where_active(active, new[1], old_weights)),
-        )
+        return [
+            set_rows(part, rows, where_active(active, changed, old))
+            for part, changed, old in zip(
+                links, new, (old_slots, old_weights), strict=True
+            )
+        ]
 
     def follow(self, state, slots, weights, count):
         """Step from slots to those written before and after them.
