@@ -88,6 +88,25 @@ def largest_of(slots, weights, count):
     return [ops.pad(chosen(part, places), missing) for part in (slots, weights)]
 
 
+def linked_rows(rows, links, new_weights, targets):
+    """Add links from rows to targets, none to a row itself; keep each row's largest.
+
+    Args:
+        rows: `(batch, count)`, slots that the links lead from.
+        links: Slots and weights of these rows, each `(batch, count, kept)`.
+        new_weights: `(batch, count, targets)`.
+        targets: `(batch, targets)`, slots.
+
+    Returns:
+        The new slots and weights, each `(batch, count, kept)`.
+    """
+    new_slots = ops.tile(targets[:, None, :], (1, rows.shape[1], 1))
+    is_self = ops.equal(new_slots, rows[:, :, None])
+    new = new_slots, ops.where(is_self, 0.0, new_weights)
+    both = (ops.concatenate(pair, axis=2) for pair in zip(links, new, strict=True))
+    return largest_of(*both, links[0].shape[2])
+
+
 def add_to_rows(table, slots, erased, additions, active=None):
     """Wipe one row of each sample, then add to some.
 

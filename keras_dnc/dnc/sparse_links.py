@@ -11,7 +11,7 @@ from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import chosen
 from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import largest_of
+from keras_dnc.core.rows import linked_rows
 from keras_dnc.core.rows import set_rows
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
@@ -111,16 +111,11 @@ class SparseTemporalLinkage(keras.layers.Layer):
         there = ops.reshape(slots, (-1, slots.shape[1] * count))
         there = ops.reshape(gather_rows(by_slot, there), (-1, *slots.shape[1:]))
         weights = (1.0 - by_slot[:, :, None] - there) * weights
-        new_slots = ops.tile(last[0][:, None, :], (1, rows.shape[1], 1))
-        new_weights = written[1][:, :, None] * last[1][:, None, :]
-        is_self = ops.equal(new_slots, rows[:, :, None])
-        new_slots, new_weights = largest_of(
-            ops.concatenate([gather_rows(slots, rows), new_slots], axis=2),
-            ops.concatenate(
-                [gather_rows(weights, rows), ops.where(is_self, 0.0, new_weights)],
-                axis=2,
-            ),
-            count,
+        new_slots, new_weights = linked_rows(
+            rows,
+            (gather_rows(slots, rows), gather_rows(weights, rows)),
+            written[1][:, :, None] * last[1][:, None, :],
+            last[0],
         )
         weights = set_rows(weights, rows, new_weights)
         weights = ops.where(weights < 1.0 / self.link_sparsity, 0.0, weights)

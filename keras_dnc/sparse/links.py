@@ -11,6 +11,7 @@ from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import gather_rows
 from keras_dnc.core.rows import largest_of
+from keras_dnc.core.rows import linked_rows
 from keras_dnc.core.rows import set_rows
 from keras_dnc.core.rows import weight_at
 from keras_dnc.core.rows import where_active
@@ -145,17 +146,11 @@ class SparseLinkage(keras.layers.Layer):
             active: As in `call`.
         """
         old_slots, old_weights = (gather_rows(part, rows) for part in links)
-        shape = (1, rows.shape[1], 1)
-        new_slots = ops.tile(targets[0][:, None, :], shape)
-        new_weights = linked[:, :, None] * targets[1][:, None, :]
-        is_self = ops.equal(new_slots, rows[:, :, None])
-        new_weights = ops.where(is_self, 0.0, new_weights)
-        new = largest_of(
-            ops.concatenate([old_slots, new_slots], axis=2),
-            ops.concatenate(
-                [(1.0 - written[:, :, None]) * old_weights, new_weights], axis=2
-            ),
-            self.link_top_k,
+        new = linked_rows(
+            rows,
+            (old_slots, (1.0 - written[:, :, None]) * old_weights),
+            linked[:, :, None] * targets[1][:, None, :],
+            targets[0],
         )
         return [
             set_rows(part, rows, where_active(active, changed, old))
