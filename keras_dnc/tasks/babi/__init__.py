@@ -1,15 +1,20 @@
-"""The bAbI question-answering tasks (Weston et al. 2015), one story as one sequence.
+"""The bAbI question-answering tasks (Weston et al. 2015), as sequences or as questions.
 
 Reading order: `source` (the official files), `babi_dataset_builder` (the same as a
 TensorFlow dataset, imported only where it is used), `stories` (loading them),
-`encoding` (words to numbers), `batches` (numbers to batches of like length).
+`encoding` (a story as one sequence of numbers), `questions` (a question and the
+sentences before it), `batches` (numbers to batches of like length).
 """
 
+from keras_dnc.tasks.babi.batches import QuestionBatches
 from keras_dnc.tasks.babi.batches import StoryBatches
 from keras_dnc.tasks.babi.encoding import UNKNOWN
 from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import Vocabulary
 from keras_dnc.tasks.babi.encoding import encode_story
+from keras_dnc.tasks.babi.questions import EncodedQuestion
+from keras_dnc.tasks.babi.questions import encode_questions
+from keras_dnc.tasks.babi.questions import question_vocabulary
 from keras_dnc.tasks.babi.source import TASK_NAMES
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
@@ -18,11 +23,15 @@ from keras_dnc.tasks.babi.stories import load_stories
 __all__ = [
     "TASK_NAMES",
     "UNKNOWN",
+    "EncodedQuestion",
     "EncodedStory",
     "Line",
+    "QuestionBatches",
     "Story",
     "StoryBatches",
     "Vocabulary",
+    "encode_questions",
     "encode_story",
     "load_stories",
+    "question_vocabulary",
 ]
