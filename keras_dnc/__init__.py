@@ -20,6 +20,10 @@ from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
 from keras_dnc.dnc.sparse_links import SparseLink
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
+from keras_dnc.memn2n import LinearStart
+from keras_dnc.memn2n import MemN2N
+from keras_dnc.product_key import ProductKeyMemory
+from keras_dnc.product_key import SlotUsage
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import SparseAccessState
 from keras_dnc.sparse.cell import SAMCell
@@ -33,6 +37,7 @@ from keras_dnc.sparse.search import LSHSearch
 from keras_dnc.sparse.search import Search
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import QuestionError
+from keras_dnc.training.optimizers import SparseAdam
 
 __all__ = [
     "CosineWeights",
@@ -44,19 +49,24 @@ __all__ = [
     "FusedLSTMCell",
     "Interface",
     "LSHSearch",
+    "LinearStart",
     "LinkedAccess",
     "LinkedAccessState",
+    "MemN2N",
     "MemoryAccess",
     "MemoryAccessState",
     "MemoryCell",
     "MemoryRNN",
+    "ProductKeyMemory",
     "QuestionError",
     "SAMCell",
     "SDNCCell",
     "Search",
     "SequenceCrossentropy",
+    "SlotUsage",
     "SparseAccess",
     "SparseAccessState",
+    "SparseAdam",
     "SparseLink",
     "SparseLinkage",
     "SparseLinkageState",

@@ -91,6 +91,41 @@ def with_gradient(forward, backward, save):
     return _implementation().with_gradient(forward, backward, save)
 
 
+def take_rows(table, rows, sparse_gradient):
+    """Give rows of a weight for whole numbers `rows` below its size.
+
+    Args:
+        table: Weight, `(size, ...)`.
+        rows: Integers, any shape; they may repeat.
+        sparse_gradient: Whether the weight's gradient holds these rows alone, in the
+            backend's own form, where it has one.
+
+    Returns:
+        `(shape of rows, ...)`.
+    """
+    return _implementation().take_rows(table, rows, sparse_gradient)
+
+
+def has_sparse_gradients():
+    """Whether a gradient can hold a few rows of a weight and no others."""
+    return _implementation().has_sparse_gradients
+
+
+def rows_of_gradient(gradient):
+    """Take a sparse gradient apart.
+
+    Returns:
+        `(rows, values)`, `(count,)` and `(count, width)`; rows may repeat, and the
+        gradient is the sum of all. `None` if the gradient is not sparse.
+    """
+    return _implementation().rows_of_gradient(gradient)
+
+
+def assign_rows(variable, rows, values):
+    """Set rows of a variable in place; a row that repeats must get equal values."""
+    _implementation().assign_rows(variable, rows, values)
+
+
 def is_compiled():
     """Whether XLA compiles what is computed now, and so edits tensors in place."""
     return _implementation().is_compiled()
@@ -104,6 +139,45 @@ def _implementation():
 
 
 class _TensorFlow:
+    has_sparse_gradients = True
+
+    @staticmethod
+    def take_rows(table, rows, sparse_gradient):
+        import tensorflow as tf
+
+        table, rows = tf.convert_to_tensor(table), tf.convert_to_tensor(rows)
+        if sparse_gradient:
+            return tf.gather(table, rows)
+
+        # TensorFlow's own gradient is sparse, and Keras's optimizers square each of a
+        # row's gradients where they should square the sum.
+        @tf.custom_gradient
+        def take(table):
+            def gradient(by_rows):
+                by_rows = tf.reshape(by_rows, (-1, *table.shape[1:]))
+                places = tf.reshape(rows, (-1,))
+                return tf.math.unsorted_segment_sum(by_rows, places, table.shape[0])
+
+            return tf.gather(table, rows), gradient
+
+        return take(table)
+
+    @staticmethod
+    def rows_of_gradient(gradient):
+        import tensorflow as tf
+
+        if isinstance(gradient, tf.IndexedSlices):
+            return gradient.indices, gradient.values
+        return None
+
+    @staticmethod
+    def assign_rows(variable, rows, values):
+        import tensorflow as tf
+
+        if isinstance(variable, keras.Variable):
+            variable = variable.value
+        variable.scatter_update(tf.IndexedSlices(values, rows))
+
     @staticmethod
     def is_compiled():
         import tensorflow as tf
@@ -186,6 +260,16 @@ class _TensorFlow:
 
 
 class _Jax:
+    has_sparse_gradients = False
+
+    @staticmethod
+    def take_rows(table, rows, sparse_gradient):
+        return ops.take(table, rows, axis=0)
+
+    @staticmethod
+    def rows_of_gradient(gradient):
+        return None
+
     @staticmethod
     def is_compiled():
         return True
@@ -242,6 +326,31 @@ class _Jax:
 
 
 class _Torch:
+    has_sparse_gradients = True
+
+    @staticmethod
+    def take_rows(table, rows, sparse_gradient):
+        import torch
+
+        table, rows = ops.convert_to_tensor(table), ops.convert_to_tensor(rows)
+        if not sparse_gradient:
+            return table[rows]
+        return torch.nn.functional.embedding(rows, table, sparse=True)
+
+    @staticmethod
+    def rows_of_gradient(gradient):
+        if not gradient.is_sparse:
+            return None
+        gradient = gradient.coalesce()
+        return gradient.indices()[0], gradient.values()
+
+    @staticmethod
+    def assign_rows(variable, rows, values):
+        import torch
+
+        with torch.no_grad():
+            variable.value[rows] = values
+
     @staticmethod
     def is_compiled():
         return False

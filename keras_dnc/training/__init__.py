@@ -1,1 +1,1 @@
-"""Losses and metrics for training memory networks."""
+"""Losses, metrics and optimizers for training memory networks."""
