@@ -41,7 +41,7 @@ def encode_positions(vectors, present):
     count = ops.maximum(ops.sum(present, axis=-1, keepdims=True), 1.0)
     place = ops.cumsum(present, axis=-1) / count
     features = vectors.shape[-1]
-    feature = ops.arange(1, features + 1, dtype=vectors.dtype) / features
+    feature = ops.cast(np.arange(1, features + 1) / features, vectors.dtype)
     constant = sum_words(vectors, present * (1.0 - place))
     slope = sum_words(vectors, present * (1.0 - 2.0 * place))
     return constant - feature * slope

@@ -198,12 +198,12 @@ class ProductKeyMemory(keras.layers.Layer):
         _check_rank(input_shape)
         size = self.num_heads * self.key_dim
         self.query = keras.layers.Dense(size, dtype=self.dtype_policy, name="query")
-        self.query.build(input_shape)
+        self.query.build((None, input_shape[-1]))
         if self.query_normalization:
             self.normalization = keras.layers.BatchNormalization(
                 dtype=self.dtype_policy, name="normalization"
             )
-            self.normalization.build((*input_shape[:-1], size))
+            self.normalization.build((None, size))
         half, root = self.key_dim // 2, math.isqrt(self.num_slots)
         bound = 1.0 / math.sqrt(half)
         self.sub_keys = self.add_weight(
@@ -222,9 +222,7 @@ class ProductKeyMemory(keras.layers.Layer):
     def call(self, inputs, training=None, mask=None, return_addresses=False):
         """Ask, find the best slots, and read them."""
         _check_rank(inputs.shape)
-        queries = self.query(inputs)
-        if self.query_normalization:
-            queries = self.normalization(queries, training=training, mask=mask)
+        queries = self._ask(inputs, training, mask)
         scores, slots = best_slots(self._half_scores(queries), self.top_k)
         weights = WEIGHTINGS[self.weighting](ops.cast(scores, "float32"))
         weights = ops.cast(weights, self.compute_dtype)
@@ -235,6 +233,14 @@ class ProductKeyMemory(keras.layers.Layer):
             return outputs
         addresses = (*places, self.num_heads, self.top_k)
         return outputs, ops.reshape(slots, addresses), ops.reshape(weights, addresses)
+
+    def _ask(self, inputs, training, mask):
+        """Give the queries of every position, `(places, heads * key_dim)`."""
+        queries = self.query(ops.reshape(inputs, (-1, inputs.shape[-1])))
+        if not self.query_normalization:
+            return queries
+        mask = None if mask is None else ops.reshape(mask, (-1,))
+        return self.normalization(queries, training=training, mask=mask)
 
     def _half_scores(self, queries):
         """Compare each query's halves with the sub-keys, `(places, heads, 2, n)`."""
