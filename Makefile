@@ -19,6 +19,7 @@ bench: $(VENV)-bench/.done
 	KERAS_BACKEND=jax $(VENV)-bench/bin/python benchmarks/recall.py
 	$(VENV)-bench/bin/python benchmarks/sparse.py \
 	    --parts growth pairs large recall learning
+	$(VENV)-bench/bin/python benchmarks/product_key.py
 
 test: test-tensorflow test-jax test-torch
 
@@ -29,7 +30,8 @@ test-tensorflow: $(VENV)/.test
 # of JAX's time goes into compiling, a third less of it without LLVM's dearest passes.
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* $(BIN)/pytest -n 2 \
-	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect tests/training
+	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect tests/training \
+	    tests/test_memn2n.py tests/test_product_key.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -4,12 +4,12 @@
     python examples/train_babi_memn2n.py --tasks all --joint --data path/to/babi
 
 A question is answered from the sentences before it (Sukhbaatar et al. 2015). As in the
-paper, a model is trained several times from new weights, and the run with the lowest
-error on held-out questions is the one that is tested. Killed and started again with the
-same --output, a run goes on after its last finished epoch.
+paper several runs are made, and the best on held-out questions is tested. Killed and
+started again with the same --output, training goes on after its last finished epoch.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 
@@ -18,141 +18,127 @@ import keras
 import keras_dnc
 from keras_dnc.tasks import babi
 
+MEMORY_SIZE = 50  # sentences that are kept, the newest
+BATCH_SIZE, RATE = 32, 0.01  # the rate is for each question of a batch
+MODELS = {  # the paper's larger model (appendix, table 3), and one like its table 1's
+    "larger": {"weight_sharing": "layerwise", "hop_activation": "relu"},
+    "adjacent": {"weight_sharing": "adjacent"},
+}
+
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--tasks", default="1", help="such as 1, 1,4,15 or all")
     add("--joint", action="store_true", help="one model for all tasks")
-    add("--subset", default="en-10k", help="en, en-10k, en-valid, ...")
     add("--data", help="bAbI archive or folder; downloaded where not given")
     add("--output", default="runs/babi-memn2n", type=pathlib.Path)
-    add("--restarts", default=1, type=int, help="runs to choose from")
-    add("--seed", default=0, type=int, help="seed of the first run")
-    add("--enough", default=0.5, type=float, help="held-out error %% to stop at")
-    add("--epochs", default=60, type=int)
-    add("--linear-epochs", default=15, type=int, help="at most, without the softmax")
-    add("--batch-size", default=32, type=int)
-    add("--learning-rate", default=2e-3, type=float)
-    add("--halve-every", default=15, type=int, help="epochs to half the learning rate")
-    add("--embedding-dim", default=100, type=int)
-    add("--hops", default=3, type=int)
-    add("--memory-size", default=50, type=int, help="sentences kept, the newest")
-    add("--weight-sharing", default="layerwise", choices=["adjacent", "layerwise"])
-    add("--hop-activation", default="relu", help="relu or linear")
-    add("--limit", type=int, help="stories of each task and split, for a quick look")
+    add("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    add("--seeds", nargs="+", default=[0], type=int)
+    add(
+        "--enough", default=0.5, type=float, help="held-out error %% to be content with"
+    )
+    add("--epochs", default=100, type=int)
+    add("--linear-epochs", default=20, type=int, help="at most, without the softmax")
+    add("--halve-every", default=30, type=int, help="epochs to half the learning rate")
     return parser.parse_args()
 
 
-def load(tasks, split, settings):
-    stories = []
-    for task in tasks:
-        config = f"{settings.subset}-qa{task}"
-        stories += babi.load_stories(config, split, settings.data)[: settings.limit]
-    return stories
+def load(tasks, split, data):
+    configs = [f"en-10k-qa{task}" for task in tasks]
+    return sum((babi.load_stories(config, split, data) for config in configs), [])
 
 
-def encode(stories, vocabulary, settings):
-    questions = []
-    for story in stories:
-        questions += babi.encode_questions(story, vocabulary, settings.memory_size)
-    return questions
+def encode(stories, vocabulary):
+    encoded = (babi.encode_questions(one, vocabulary, MEMORY_SIZE) for one in stories)
+    return [question for questions in encoded for question in questions]
 
 
-def build_model(vocabulary_size, settings):
-    sentences = keras.Input((None, None), dtype="int32", name="sentences")
-    question = keras.Input((None,), dtype="int32", name="question")
-    network = keras_dnc.MemN2N(
-        vocabulary_size,
-        settings.embedding_dim,
-        num_hops=settings.hops,
-        memory_size=settings.memory_size,
-        weight_sharing=settings.weight_sharing,
-        hop_activation=settings.hop_activation,
-        linear_start=settings.linear_epochs > 0,
-    )
+def build_model(words, kind):
+    sentences = keras.Input((None, None), dtype="int32")
+    question = keras.Input((None,), dtype="int32")
+    sizes = {"embedding_dim": 100, "memory_size": MEMORY_SIZE}
+    network = keras_dnc.MemN2N(words, **sizes, linear_start=True, **MODELS[kind])
     inputs = {"sentences": sentences, "question": question}
-    return keras.Model(inputs, network(sentences, question))
+    return keras.Model(inputs, network(**inputs))
 
 
-def train(training, validation, vocabulary, settings, seed, output):
-    """Train once; gives the model and its error on held-out questions in per cent."""
-    keras.utils.set_random_seed(seed)
-    model = build_model(len(vocabulary), settings)
-    batches = babi.QuestionBatches(
-        training, settings.batch_size, shuffle=True, seed=seed
-    )
-    rate = keras.optimizers.schedules.ExponentialDecay(
-        settings.learning_rate, settings.halve_every * len(batches), 0.5, staircase=True
-    )
+def train(model, batches, held_out, output, settings):
+    def learning_rate(epoch):
+        """Half before the softmax, then halved in steps, as in the paper."""
+        steps = 1 if model.layers[-1].is_linear else epoch // settings.halve_every
+        # The paper adds up the gradients of a batch; Keras takes their mean.
+        return RATE * BATCH_SIZE * 0.5**steps
+
     model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=40.0),
+        keras.optimizers.SGD(global_clipnorm=40.0 / BATCH_SIZE),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=["accuracy"],
         jit_compile=True,
     )
-    output.mkdir(parents=True, exist_ok=True)
     callbacks = [
-        keras.callbacks.BackupAndRestore(output / "backup"),
+        keras_dnc.LinearStart(max_epochs=settings.linear_epochs),
+        keras.callbacks.LearningRateScheduler(learning_rate),
+        keras.callbacks.BackupAndRestore(output / "backup", delete_checkpoint=False),
         keras.callbacks.CSVLogger(output / "log.csv", append=True),
     ]
-    if settings.linear_epochs:
-        callbacks.append(keras_dnc.LinearStart(max_epochs=settings.linear_epochs))
-    held_out = babi.QuestionBatches(validation, settings.batch_size)
-    model.fit(
-        batches, validation_data=held_out, epochs=settings.epochs, callbacks=callbacks
-    )
-    return model, error_percent(model, validation, settings)
+    lengths = {"epochs": settings.epochs, "validation_data": held_out}
+    model.fit(batches, **lengths, callbacks=callbacks)
 
 
-def error_percent(model, questions, settings):
-    batches = babi.QuestionBatches(questions, settings.batch_size)
-    logs = model.evaluate(batches, return_dict=True, verbose=0)
-    return 100.0 * (1.0 - logs["accuracy"])
+def error_percent(model, questions):
+    batches = babi.QuestionBatches(questions, BATCH_SIZE)
+    return 100.0 * (1.0 - model.evaluate(batches, return_dict=True)["accuracy"])
 
 
-def best_of_restarts(tasks, settings, output):
-    """Train and choose; gives the test error of each task in per cent."""
-    if (output / "metrics.json").exists():
-        return json.loads((output / "metrics.json").read_text())
-    stories = load(tasks, "train", settings)
+def best_model(tasks, words, training, validation, output, settings):
+    """Train until a run is good enough; gives the best, and all held-out errors."""
+    held_out = babi.QuestionBatches(validation, BATCH_SIZE)
+    best, errors = None, {}
+    for seed, kind in itertools.product(settings.seeds, settings.models):
+        run = f"{kind}-{seed}"
+        print(f"\nTasks {tasks}: {run}")
+        (output / run).mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(seed)
+        model = build_model(words, kind)
+        batches = babi.QuestionBatches(training, BATCH_SIZE, shuffle=True, seed=seed)
+        train(model, batches, held_out, output / run, settings)
+        errors[run] = error_percent(model, validation)
+        best = model if errors[run] == min(errors.values()) else best
+        if errors[run] <= settings.enough:
+            break
+    return best, errors
+
+
+def solve(tasks, output, settings):
+    """Train, choose and test, unless that is done; gives the figures."""
+    if (file := output / "metrics.json").exists():
+        return json.loads(file.read_text())
+    stories = load(tasks, "train", settings.data)
     vocabulary = babi.question_vocabulary(stories)
     # Stories arrive task by task: every tenth is a fair tenth of each task.
-    validation = encode(stories[::10], vocabulary, settings)
+    validation = encode(stories[::10], vocabulary)
     del stories[::10]
-    training = encode(stories, vocabulary, settings)
-    held_out, best = [], None
-    for seed in range(settings.seed, settings.seed + settings.restarts):
-        print(f"\nTasks {tasks}, seed {seed}")
-        run = train(
-            training, validation, vocabulary, settings, seed, output / f"seed{seed}"
-        )
-        held_out.append(run[1])
-        best = run if best is None or run[1] < best[1] else best
-        if best[1] <= settings.enough:
-            break
-    best[0].save(output / "model.keras")
-    test = {}
+    sets = encode(stories, vocabulary), validation
+    model, held_out = best_model(tasks, len(vocabulary), *sets, output, settings)
+    errors = {}
     for task in tasks:
-        asked = encode(load([task], "test", settings), vocabulary, settings)
-        test[task] = error_percent(best[0], asked, settings)
-    metrics = {"held_out_error_percent": held_out, "test_error_percent": test}
-    metrics["words"] = vocabulary.words
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return json.loads(json.dumps(metrics))
+        test = encode(load([task], "test", settings.data), vocabulary)
+        errors[str(task)] = error_percent(model, test)
+    model.save(output / "model.keras")
+    metrics = {"test_error_percent": errors, "held_out_error_percent": held_out}
+    file.write_text(json.dumps({**metrics, "words": vocabulary.words}, indent=1))
+    return metrics
 
 
 def main():
-    settings = parse_arguments()
-    names = babi.TASK_NAMES
+    settings, names, errors = parse_arguments(), babi.TASK_NAMES, {}
     tasks = list(names) if settings.tasks == "all" else settings.tasks.split(",")
     tasks = [int(task) for task in tasks]
-    groups = [tasks] if settings.joint else [[task] for task in tasks]
-    errors = {}
-    for group in groups:
+    for group in [tasks] if settings.joint else [[task] for task in tasks]:
         name = "joint" if settings.joint else f"task{group[0]}"
-        metrics = best_of_restarts(group, settings, settings.output / name)
-        errors.update(metrics["test_error_percent"])
+        figures = solve(group, settings.output / name, settings)
+        errors.update(figures["test_error_percent"])
     print(f"\n{'task':<32}test error %")
     for task, error in errors.items():
         print(f"{task:>2} {names[int(task)]:<29}{error:12.2f}")

@@ -52,21 +52,21 @@ def best_slots(half_scores, top_k):
     Returns:
         As `score_all_slots`.
     """
-    size = half_scores.shape[-1]
-    scores, keys = ops.top_k(half_scores, top_k)
-    scores = ops.sum(_pairs_that_can_win(scores), axis=2)
-    keys = _pairs_that_can_win(ops.cast(keys, "int32"))
-    slots = keys[:, :, 0] * size + keys[:, :, 1]
+    size, scores, slots = half_scores.shape[-1], 0.0, 0
+    for half, ranks in enumerate(_pairs_that_can_win(top_k)):
+        # One half at a time: XLA sorts everything where slices follow the top k.
+        best, keys = ops.top_k(half_scores[:, :, half], top_k)
+        scores = scores + ops.take(best, ranks, axis=-1)
+        keys = ops.take(ops.cast(keys, "int32"), ranks, axis=-1)
+        slots = slots * size + keys
     scores, places = ops.top_k(scores, top_k)
     return scores, ops.take_along_axis(slots, ops.cast(places, "int32"), axis=-1)
 
 
-def _pairs_that_can_win(ranked):
-    """Pair the two halves, `(batch, heads, 2, top_k)` to `(batch, heads, 2, pairs)`."""
-    rank = np.arange(1, ranked.shape[-1] + 1)
-    first, second = np.nonzero(np.outer(rank, rank) <= len(rank))
-    halves = ops.take(ranked[:, :, 0], first, -1), ops.take(ranked[:, :, 1], second, -1)
-    return ops.stack(halves, axis=2)
+def _pairs_that_can_win(top_k):
+    """Give the ranks, from 0, of the first and of the second half of each pair."""
+    rank = np.arange(1, top_k + 1)
+    return np.nonzero(np.outer(rank, rank) <= top_k)
 
 
 WEIGHTINGS = {"softmax": ops.softmax, "relu": ops.relu}

@@ -73,3 +73,32 @@ def test_train_sparse_recall_goes_on_where_it_was(tmp_path):
     assert 0.0 < metrics["bits_per_bit"] < 9.0
     said = run("train_sparse_recall.py", *arguments, "--seed", 1, cwd=tmp_path, code=1)
     assert "with other settings" in said
+
+
+def test_train_babi_memn2n_does_not_do_again_what_is_done(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "datasets"))
+    arguments = ["--tasks", "1,8", "--joint", "--data", DUMMY, "--output", "out"]
+    arguments += ["--epochs", 2, "--linear-epochs", 1, "--models", "larger"]
+    said = run("train_babi_memn2n.py", *arguments, cwd=tmp_path)
+    for line in ("single supporting fact", "lists/sets", "mean"):
+        assert line in said
+    out = tmp_path / "out" / "joint"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert set(metrics["test_error_percent"]) == {"1", "8"}
+    assert set(metrics["held_out_error_percent"]) == {"larger-0"}
+    (out / "metrics.json").unlink()
+    again = run("train_babi_memn2n.py", *arguments, cwd=tmp_path)
+    assert "Epoch 1/2" not in again and again.count("larger-0") == 1
+    assert len((out / "larger-0" / "log.csv").read_text().splitlines()) == 3
+    assert (out / "model.keras").exists()
+
+
+def test_train_key_value_table(tmp_path):
+    arguments = ["--entries", 64, "--size", 6, "--num-slots", 16, "--top-k", 2]
+    arguments += ["--key-dim", 4, "--epochs", 3, "--dense-epochs", 2]
+    said = run("train_key_value_table.py", *arguments, "--output", "out", cwd=tmp_path)
+    assert "multiplications an entry" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert 0.0 < metrics["memory"]["usage"]["fraction_used"] <= 1.0
+    assert metrics["dense"]["error"] > 0.0
+    assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
