@@ -27,9 +27,12 @@ test-tensorflow: $(VENV)/.test
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2
 
 # JAX and PyTorch share the tests of layers and cells; the rest is TensorFlow's alone. Most
-# of JAX's time goes into compiling, a third less of it without LLVM's dearest passes.
+# of JAX's time goes into compiling: a third less of it without LLVM's dearest passes, and
+# no program is compiled twice.
 test-jax test-torch: test-%: $(VENV)/.test
-	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* $(BIN)/pytest -n 2 \
+	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
+	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
+	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(BIN)/pytest -n 2 \
 	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect tests/training \
 	    tests/test_memn2n.py tests/test_product_key.py
 
