@@ -107,7 +107,7 @@ class MemN2N(keras.layers.Layer):
             model; `None` for none.
         linear_start: Whether to begin without the softmax between question and memory;
             `LinearStart` puts it in.
-        seed: Seed of the noise, an integer or `keras.random.SeedGenerator`.
+        seed: Seed of the noise, an integer, or `None` for the global seed.
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -296,7 +296,7 @@ class MemN2N(keras.layers.Layer):
             "time_noise": self.time_noise,
             "hop_activation": keras.activations.serialize(self.hop_activation),
             "linear_start": self.linear_start,
-            "seed": keras.saving.serialize_keras_object(self.seed),
+            "seed": self.seed,
         }
 
 
