@@ -192,9 +192,10 @@ def write(results, folder):
     path = folder / "README.md"
     marks = r"(<!-- product keys -->\n).*(<!-- end of product keys -->)"
     figures = "\n".join(tables(results)) + "\n\n"
-    page = re.sub(
+    page, count = re.subn(
         marks, lambda m: m[1] + figures + m[2], path.read_text(), flags=re.DOTALL
     )
+    assert count == 1, f"{path} has no place for the figures"
     path.write_text(page)
 
 

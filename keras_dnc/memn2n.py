@@ -4,7 +4,8 @@ What it adds to memory: nothing is written. Every sentence of a story is a slot,
 two vectors, one to be found by and one to be read; a question is answered by reading
 several times, each time with what was read before.
 
-Reading order: `encode_positions` (words to a vector), `sentence_ages` (the time index),
+Reading order: `encode_positions` (words to a vector; `sum_words` without their places),
+`sentence_ages` (the time index),
 `MemN2N` (the network), `LinearStart` (training without the softmax first).
 """
 
@@ -16,6 +17,7 @@ from keras_dnc.core import backend
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.arguments import probability
 
 PADDING = 0  # the word that says nothing, and fills up sentences and stories
 
@@ -162,7 +164,7 @@ class MemN2N(keras.layers.Layer):
         self.weight_sharing = weight_sharing
         self.position_encoding = bool(position_encoding)
         self.temporal_encoding = bool(temporal_encoding)
-        self.time_noise = _probability("time_noise", time_noise)
+        self.time_noise = probability("time_noise", time_noise)
         self.hop_activation = keras.activations.get(hop_activation)
         self.linear_start = bool(linear_start)
         self.seed = seed
@@ -171,9 +173,9 @@ class MemN2N(keras.layers.Layer):
     @property
     def is_linear(self):
         """Whether the softmax is still left out."""
-        return self.linear_start and not bool(
-            ops.convert_to_numpy(self.softmax_is_in) > 0
-        )
+        if not (self.linear_start and self.built):
+            return self.linear_start
+        return not bool(ops.convert_to_numpy(self.softmax_is_in) > 0)
 
     def insert_softmax(self):
         """End the linear start."""
@@ -191,7 +193,8 @@ class MemN2N(keras.layers.Layer):
         if not adjacent:
             self.question_embeddings = self._add("question_embeddings", word)
             self.answer_embeddings = self._add("answer_embeddings", word)
-            self.hop_kernel = self._add("hop_kernel", (word[1], word[1]))
+            kernel = (word[1], word[1])
+            self.hop_kernel = self._add("hop_kernel", kernel, autocast=True)
         if self.linear_start:
             self.softmax_is_in = self.add_weight(
                 name="softmax_is_in",
@@ -201,16 +204,21 @@ class MemN2N(keras.layers.Layer):
                 autocast=False,
             )
 
-    def _add(self, name, shape):
-        initializer = keras.initializers.RandomNormal(stddev=_SCALE)
-        return self.add_weight(name=name, shape=shape, initializer=initializer)
+    def _add(self, name, shape, autocast=False):
+        """Create a weight; a table's rows are cast, so that gradients add up whole."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.RandomNormal(stddev=_SCALE),
+            autocast=autocast,
+        )
 
     def call(self, sentences, question, training=None, return_read_weights=False):
         """Read the story hop by hop, then score the answers."""
         _check_words("sentences", sentences, ("batch", "sentences", "words"))
         _check_words("question", question, ("batch", "words"))
-        memory = self._remember(sentences, training)
         present = ops.any(sentences != PADDING, axis=-1)
+        memory = self._remember(sentences, present, training)
         state = self._ask(question)
         read_weights = []
         for hop in range(self.num_hops):
@@ -228,16 +236,15 @@ class MemN2N(keras.layers.Layer):
         """Which embeddings a sentence is found by, and read with."""
         return (hop, hop + 1) if self.weight_sharing == "adjacent" else (0, 1)
 
-    def _remember(self, sentences, training):
+    def _remember(self, sentences, present, training):
         """Give every sentence's vectors, `(batch, sentences, tables, dim)`."""
         memory = self._encode(sentences, self.embeddings)
         if not self.temporal_encoding:
             return memory
-        present = ops.cast(ops.any(sentences != PADDING, axis=-1), "int32")
+        present = ops.cast(present, "int32")
         ages = sentence_ages(present, self._blanks(present, training))
         oldest = self.memory_size - 1
-        ages = ops.minimum(ages, oldest)
-        return memory + backend.take_rows(self.times, ages, sparse_gradient=False)
+        return memory + self._rows(self.times, ops.minimum(ages, oldest))
 
     def _blanks(self, present, training):
         """Draw the empty memories, `(batch, sentences)`, int32."""
@@ -257,15 +264,19 @@ class MemN2N(keras.layers.Layer):
     def _answers(self):
         """Give each answer's vector, `(vocabulary_size, dim)`: the rows of W."""
         if self.weight_sharing == "layerwise":
-            return ops.convert_to_tensor(self.answer_embeddings)
-        return self.embeddings[:, self.num_hops]
+            return ops.cast(self.answer_embeddings, self.compute_dtype)
+        return ops.cast(self.embeddings[:, self.num_hops], self.compute_dtype)
 
     def _encode(self, words, tables):
         """Give sentences' vectors from the embeddings `(words, tables, dim)`."""
-        vectors = backend.take_rows(tables, words, sparse_gradient=False)
+        vectors = self._rows(tables, words)
         present = ops.cast(words != PADDING, "float32")
         combine = encode_positions if self.position_encoding else sum_words
         return combine(vectors, present)
+
+    def _rows(self, table, numbers):
+        rows = backend.take_rows(table, numbers, sparse_gradient=False)
+        return ops.cast(rows, self.compute_dtype)
 
     def _address(self, memory, state, present):
         """Weigh the sentences, `(batch, sentences)`; eq. 1, or without its softmax."""
@@ -306,7 +317,8 @@ class LinearStart(keras.callbacks.Callback):
     Without the softmax the network is easier to train and seldom gets stuck; when the
     monitored loss no longer falls, the softmax goes in and training goes on (Sukhbaatar
     et al. 2015, section 4.2). Whether it is in is kept with the model's weights: a run
-    that is started again knows.
+    that is started again knows. It does not know how long it has waited: it waits anew,
+    so that `max_epochs` is worth setting.
 
     Args:
         patience: Epochs without a lower loss before the softmax goes in.
@@ -314,8 +326,9 @@ class LinearStart(keras.callbacks.Callback):
         monitor: Name of the loss in the logs.
 
     Raises:
-        ValueError: When training begins: no layer of the model starts linearly. After
-            an epoch: there is no such entry in the logs.
+        ValueError: `patience` or `max_epochs` is no positive integer. When training
+            begins: no layer of the model starts linearly. After an epoch: there is no
+            such entry in the logs.
 
     Example:
         ```python
@@ -362,15 +375,6 @@ class LinearStart(keras.callbacks.Callback):
 
 def _starts_linear(layer):
     return isinstance(layer, MemN2N) and layer.linear_start
-
-
-def _probability(name, value):
-    if not 0.0 <= value < 1.0:
-        raise ValueError(
-            f"Argument `{name}` must be at least 0 and below 1. "
-            f"Received: {name}={value!r}"
-        )
-    return float(value)
 
 
 def _check_words(name, words, expected):

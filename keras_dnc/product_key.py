@@ -50,7 +50,7 @@ def best_slots(half_scores, top_k):
         top_k: How many slots to find, at most n.
 
     Returns:
-        As `score_all_slots`.
+        As `score_all_slots`; of slots that tie, any.
     """
     size, scores, slots = half_scores.shape[-1], 0.0, 0
     for half, ranks in enumerate(_pairs_that_can_win(top_k)):
@@ -97,8 +97,13 @@ class ProductKeyMemory(keras.layers.Layer):
 
     Older versions take `keras_dnc.SparseAdam` for all, or a `train_step` with two.
 
+    In mixed precision the scores are computed in float32 all the same, so that the same
+    slots are read; values are cast row by row.
+
     Departures: the scores of ReLU weights are not normalized; the paper has softmax.
     The initial sub-keys follow the authors' program, where section 3.1 says nothing.
+    A batch that is masked as a whole counts as one of mean and variance 0, as in
+    Keras's batch normalization.
 
     Args:
         value_dim: Size of a value and of the output.
@@ -111,8 +116,9 @@ class ProductKeyMemory(keras.layers.Layer):
         weighting: `"softmax"` over a head's best scores, or `"relu"` of each.
         sparse_gradient: Whether the values' gradient holds the rows that were read and
             no others. Takes an optimizer that knows such gradients, as `SparseAdam`,
-            and TensorFlow or PyTorch; on JAX a gradient is always of the whole table,
-            and a warning says so.
+            and TensorFlow or PyTorch (there with `jit_compile=False`, and no loss
+            scaling); on JAX a gradient is always of the whole table, and a warning
+            says so.
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -210,6 +216,7 @@ class ProductKeyMemory(keras.layers.Layer):
             name="sub_keys",
             shape=(self.num_heads, 2, root, half),
             initializer=keras.initializers.RandomUniform(-bound, bound),
+            autocast=False,
         )
         deviation = 1.0 / math.sqrt(self.value_dim)
         self.values = self.add_weight(
@@ -224,8 +231,7 @@ class ProductKeyMemory(keras.layers.Layer):
         _check_rank(inputs.shape)
         queries = self._ask(inputs, training, mask)
         scores, slots = best_slots(self._half_scores(queries), self.top_k)
-        weights = WEIGHTINGS[self.weighting](ops.cast(scores, "float32"))
-        weights = ops.cast(weights, self.compute_dtype)
+        weights = ops.cast(WEIGHTINGS[self.weighting](scores), self.compute_dtype)
         outputs = self._read(slots, weights)
         places = ops.shape(inputs)[:-1]
         outputs = ops.reshape(outputs, (*places, self.value_dim))
@@ -245,6 +251,8 @@ class ProductKeyMemory(keras.layers.Layer):
     def _half_scores(self, queries):
         """Compare each query's halves with the sub-keys, `(places, heads, 2, n)`."""
         halves = ops.reshape(queries, (-1, self.num_heads, 2, self.key_dim // 2))
+        # In half precision scores would tie, and their sums select other slots.
+        halves = ops.cast(halves, self.variable_dtype)
         return ops.einsum("bhpd,hpnd->bhpn", halves, self.sub_keys)
 
     def _read(self, slots, weights):

@@ -267,6 +267,49 @@ def test_mixed_precision_trains_and_stays_near(dtype):
     assert np.all(np.isfinite(losses)) and losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_gradients_of_frequent_words_add_up_in_mixed_precision(dtype):
+    story = np.full((40, 50, 8), 3, "int32")
+    gradients = []
+    for policy in (dtype, "float32"):
+        layer = network(dtype=policy)
+
+        def loss(layer=layer):
+            return ops.sum(ops.cast(layer(story, story[:, 0, :4]), "float32"))
+
+        gradients.append(value_and_gradients(loss, [layer.embeddings])[1][0][3])
+    assert_close(gradients[0], gradients[1], 0.05)
+
+
+def test_every_argument_is_in_the_config():
+    layer = keras_dnc.MemN2N(
+        VOCABULARY,
+        embedding_dim=5,
+        num_hops=2,
+        memory_size=7,
+        weight_sharing="layerwise",
+        position_encoding=False,
+        temporal_encoding=False,
+        time_noise=0.3,
+        hop_activation="relu",
+        linear_start=True,
+        seed=4,
+    )
+    again = keras_dnc.MemN2N.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again.is_linear and again.seed == 4 and again.time_noise == 0.3
+    assert again.weight_sharing == "layerwise" and not again.position_encoding
+
+
+def test_a_tenth_of_the_sentences_have_an_empty_memory_after_them():
+    layer = network(time_noise=0.1, seed=8)
+    present = ops.ones((100, 100), dtype="int32")
+    blanks = to_numpy(layer._blanks(present, training=True))
+    assert 0.08 < blanks.mean() < 0.12
+    other = network(time_noise=0.1, seed=8)
+    np.testing.assert_array_equal(blanks, to_numpy(other._blanks(present, True)))
+
+
 @pytest.mark.only("tensorflow")
 def test_it_is_exported_for_any_batch_and_length(tmp_path):
     import tensorflow as tf
@@ -293,6 +336,7 @@ def test_it_is_exported_for_any_batch_and_length(tmp_path):
         ({"memory_size": -1}, "`memory_size` must be a positive integer"),
         ({"weight_sharing": "rnn"}, "`weight_sharing` must be one of"),
         ({"time_noise": 1.0}, "`time_noise` must be at least 0 and below 1"),
+        ({"time_noise": "a"}, "`time_noise` must be at least 0 and below 1"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

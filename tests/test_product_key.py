@@ -211,6 +211,12 @@ def test_mixed_precision_trains_and_keeps_the_table_whole(dtype, rng):
     outputs = layer(inputs_of(rng, BATCH, TIME, 6))
     assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
     assert layer.values.dtype == "float32"
+    whole = memory()
+    whole.build((BATCH, TIME, 6))
+    whole.set_weights(layer.get_weights())
+    sample = np.round(inputs_of(rng, BATCH, TIME, 6), 1)
+    chosen = [to_numpy(one(sample, return_addresses=True)[1]) for one in (layer, whole)]
+    assert np.mean(chosen[0] == chosen[1]) > 0.8
     optimizer = keras.optimizers.Adam(1e-2)
     if dtype == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -219,8 +225,10 @@ def test_mixed_precision_trains_and_keeps_the_table_whole(dtype, rng):
     assert np.all(np.isfinite(losses)) and losses[-1] < losses[0]
 
 
-def test_a_keras_file_gives_it_back(rng, tmp_path):
-    model = model_of(memory(weighting="relu", query_normalization=False))
+@pytest.mark.parametrize("query_normalization", [True, False])
+def test_a_keras_file_gives_it_back(query_normalization, rng, tmp_path):
+    arguments = {"weighting": "relu", "query_normalization": query_normalization}
+    model = model_of(quiet_memory(sparse_gradient=True, **arguments))
     inputs = inputs_of(rng)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)

@@ -39,7 +39,8 @@ def test_the_other_programs_run():
             continue
         exec(compile(program, "README.md", "exec"), names)
         before = [weight.numpy() for weight in names["model"].trainable_variables]
-        names["model"].fit(tokens, np.ones((1, 4, 1000)), verbose=0)
+        fitted = names["model"].fit(tokens, np.ones((1, 4, 1000)), verbose=0)
+        assert fitted.history["loss"][0] > 0.0
         after = [weight.numpy() for weight in names["model"].trainable_variables]
         moved = [np.max(np.abs(a - b)) for a, b in zip(after, before, strict=True)]
         values = [w.name == "values" for w in names["model"].trainable_variables]

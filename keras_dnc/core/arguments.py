@@ -25,6 +25,17 @@ def check_positive_or_none(name, value):
         )
 
 
+def probability(name, value):
+    """Give `value` as a `float`, or raise a `ValueError` unless it is in [0, 1)."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not 0.0 <= value < 1.0:
+        raise ValueError(
+            f"Argument `{name}` must be at least 0 and below 1. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
 def check_choice(name, value, choices):
     """Raise a `ValueError` unless `value` is one of `choices`."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):

@@ -115,7 +115,7 @@ def rows_of_gradient(gradient):
     """Take a sparse gradient apart.
 
     Returns:
-        `(rows, values)`, `(count,)` and `(count, width)`; rows may repeat, and the
+        `(rows, values)`, `(count,)` and `(count, ...)`; rows may repeat, and the
         gradient is the sum of all. `None` if the gradient is not sparse.
     """
     return _implementation().rows_of_gradient(gradient)
@@ -145,9 +145,12 @@ class _TensorFlow:
     def take_rows(table, rows, sparse_gradient):
         import tensorflow as tf
 
-        table, rows = tf.convert_to_tensor(table), tf.convert_to_tensor(rows)
+        if isinstance(table, keras.Variable):
+            table = table.value
         if sparse_gradient:
+            # Of the variable itself: to read all of it is, outside XLA, to copy it.
             return tf.gather(table, rows)
+        table, rows = tf.convert_to_tensor(table), tf.convert_to_tensor(rows)
 
         # TensorFlow's own gradient is sparse, and Keras's optimizers square each of a
         # row's gradients where they should square the sum.
@@ -341,8 +344,7 @@ class _Torch:
     def rows_of_gradient(gradient):
         if not gradient.is_sparse:
             return None
-        gradient = gradient.coalesce()
-        return gradient.indices()[0], gradient.values()
+        return gradient._indices()[0], gradient._values()
 
     @staticmethod
     def assign_rows(variable, rows, values):

@@ -5,6 +5,16 @@ from keras import ops
 
 from keras_dnc.core import backend
 
+_REFUSED = (
+    "amsgrad",
+    "weight_decay",
+    "use_ema",
+    "gradient_accumulation_steps",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SparseAdam(keras.optimizers.Adam):
@@ -19,11 +29,14 @@ class SparseAdam(keras.optimizers.Adam):
     Weights of one axis are updated as by Adam.
 
     Args:
-        learning_rate: As in `keras.optimizers.Adam`, like all that follow; `amsgrad`
-            and `weight_decay` are not to be had, for they touch every row.
+        learning_rate: As in `keras.optimizers.Adam`, like all that follow. Not to be
+            had are `amsgrad`, `weight_decay`, `use_ema` and
+            `gradient_accumulation_steps`, which touch every row, and `clipnorm`,
+            `global_clipnorm` and `clipvalue`, which Keras applies to each gradient of
+            a row where it should to their sum.
 
     Raises:
-        ValueError: `amsgrad` or `weight_decay` is given.
+        ValueError: One of these is given.
 
     Example:
         >>> optimizer = SparseAdam(1e-3)
@@ -35,11 +48,11 @@ class SparseAdam(keras.optimizers.Adam):
     """
 
     def __init__(self, learning_rate=1e-3, name="sparse_adam", **kwargs):
-        for argument in ("amsgrad", "weight_decay"):
+        for argument in _REFUSED:
             if kwargs.get(argument):
                 raise ValueError(
-                    f"Argument `{argument}` must be left out: it touches every row. "
-                    f"Received: {argument}={kwargs[argument]!r}"
+                    f"Argument `{argument}` must be left out: Keras does not apply it "
+                    f"row by row. Received: {argument}={kwargs[argument]!r}"
                 )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
@@ -91,7 +104,8 @@ def _summed_by_row(rows, values):
     order = ops.argsort(rows)
     rows = ops.take(rows, order, axis=0)
     is_new = ops.cast(rows[1:] != rows[:-1], "int32")
-    group = ops.concatenate([ops.zeros_like(is_new[:1]), ops.cumsum(is_new)])
+    first = ops.zeros_like(rows[:1], dtype="int32")
+    group = ops.cumsum(ops.concatenate([first, is_new]))
     values = ops.take(values, order, axis=0)
     total = ops.segment_sum(values, group, num_segments=rows.shape[0])
     return rows, ops.take(total, group, axis=0)
