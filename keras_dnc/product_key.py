@@ -210,6 +210,9 @@ class ProductKeyMemory(keras.layers.Layer):
                 dtype=self.dtype_policy, name="normalization"
             )
             self.normalization.build((None, size))
+        self._build_table()
+
+    def _build_table(self):
         half, root = self.key_dim // 2, math.isqrt(self.num_slots)
         bound = 1.0 / math.sqrt(half)
         self.sub_keys = self.add_weight(
