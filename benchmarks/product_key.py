@@ -12,11 +12,11 @@ import os
 import pathlib
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import time
 import warnings
+from statistics import median
 
 import keras
 import numpy as np
@@ -107,7 +107,7 @@ def milliseconds(run, least=0.3):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+    return 1e3 * median(times)
 
 
 def training(sparse_gradient, optimizer, rounds):
@@ -128,15 +128,14 @@ def training(sparse_gradient, optimizer, rounds):
     for name, trained in (("all", True), ("without", False)):
         memory.values.trainable = trained
         jit_compile = keras.backend.backend() != "torch"
-        optimizer = keras.optimizers.MultiOptimizer(by_variable)
-        if not trained:
-            optimizer = keras.optimizers.Adam(1e-3)
-        model.compile(optimizer, "mse", jit_compile=jit_compile)
+        both = keras.optimizers.MultiOptimizer(by_variable)
+        used = both if trained else keras.optimizers.Adam(1e-3)
+        model.compile(used, "mse", jit_compile=jit_compile)
         start = time.perf_counter()
         model.train_on_batch(batch, batch)
         found[f"{name} first"] = time.perf_counter() - start
         step = lambda: model.train_on_batch(batch, batch)  # noqa: E731
-        found[name] = statistics.median(milliseconds(step) for _ in range(rounds))
+        found[name] = median(milliseconds(step) for _ in range(rounds))
         if trained:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             found["peak_bytes"] = 1024 * peak
@@ -182,9 +181,6 @@ def tables(results):
             f"| {name} | {one['all']:.0f} | {one['without']:.0f} | "
             f"{one['all first']:.1f} | {one['peak_bytes'] / 2**30:.1f} |"
         )
-
-
-median = statistics.median
 
 
 def write(results, folder):

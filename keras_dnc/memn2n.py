@@ -5,8 +5,8 @@ two vectors, one to be found by and one to be read; a question is answered by re
 several times, each time with what was read before.
 
 Reading order: `encode_positions` (words to a vector; `sum_words` without their places),
-`sentence_ages` (the time index),
-`MemN2N` (the network), `LinearStart` (training without the softmax first).
+`sentence_ages` (the time index), `MemN2N` (the network), `LinearStart` (training
+without the softmax first).
 """
 
 import keras
