@@ -7,6 +7,8 @@ After `import keras_dnc`, `keras.models.load_model` finds all that a model can h
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.controllers import FeedForwardController
 from keras_dnc.core.controllers import FusedLSTMCell
+from keras_dnc.core.controllers import NormalizedLSTMCell
+from keras_dnc.core.dropout import SequenceDropout
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.core.state import MemoryCell
@@ -18,6 +20,8 @@ from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
+from keras_dnc.dnc.content_access import ContentAccess
+from keras_dnc.dnc.content_access import ContentAccessState
 from keras_dnc.dnc.sparse_links import SparseLink
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 from keras_dnc.memn2n import LinearStart
@@ -40,6 +44,8 @@ from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 
 __all__ = [
+    "ContentAccess",
+    "ContentAccessState",
     "CosineWeights",
     "DNCCell",
     "DNCState",
@@ -57,12 +63,14 @@ __all__ = [
     "MemoryAccessState",
     "MemoryCell",
     "MemoryRNN",
+    "NormalizedLSTMCell",
     "ProductKeyMemory",
     "QuestionError",
     "SAMCell",
     "SDNCCell",
     "Search",
     "SequenceCrossentropy",
+    "SequenceDropout",
     "SlotUsage",
     "SparseAccess",
     "SparseAccessState",

@@ -10,11 +10,14 @@ from keras import tree
 from keras_dnc.core.arguments import check_positive_or_none
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.arguments import probability
+from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.controllers import as_controller
+from keras_dnc.core.controllers import cell_output_size
 from keras_dnc.core.controllers import controller_state_shapes
+from keras_dnc.core.dropout import SequenceDropout
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.core.state import StepRecord
-from keras_dnc.core.state import cell_output_size
 
 
 class CellState(NamedTuple):
@@ -49,15 +52,28 @@ class AccessCell(MemoryCell):
         controller: LSTM units, or any RNN cell whose states are rank 2.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, so that answers have to come from memory.
+        lstm: Class of an LSTM made from units.
         **kwargs: As in `MemoryCell`.
     """
 
-    def __init__(self, output_size, controller, clip_value, **kwargs):
+    def __init__(
+        self,
+        output_size,
+        controller,
+        clip_value,
+        bypass_dropout=0.0,
+        lstm=FusedLSTMCell,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_positive_or_none("clip_value", clip_value)
         self.output_size = positive_integer("output_size", output_size)
-        self.controller = as_controller(controller, self.controller_dtype_policy)
+        self.controller = as_controller(controller, self.controller_dtype_policy, lstm)
         self.clip_value = clip_value
+        self.bypass_dropout = probability("bypass_dropout", bypass_dropout)
+        self.bypass = SequenceDropout(bypass_dropout, dtype=self.dtype_policy)
 
     @property
     def state_shapes(self):
@@ -73,6 +89,17 @@ class AccessCell(MemoryCell):
     def note_shapes(self):
         """The notes of `access` with the shape of one sample at each leaf."""
         return self.access.note_shapes
+
+    @property
+    def parts_with_dropout(self):
+        """The controller, and what drops its output on the way past the memory."""
+        return [self.controller, self.bypass]
+
+    def get_dropout_mask(self, step_input):
+        """Make the masks of controller and bypass, before the loop."""
+        super().get_dropout_mask(step_input)
+        shape = (ops.shape(step_input)[0], cell_output_size(self.controller))
+        self.bypass.get_dropout_mask(ops.zeros(shape, self.compute_dtype))
 
     def controller_input_size(self, input_size):
         """Width of the input with the previous read words beside it."""
@@ -109,7 +136,8 @@ class AccessCell(MemoryCell):
         read_words, access_state, notes = self.access.step(
             controls, state.access, known, **flags
         )
-        output = self.output_linear(self._beside_words(controlled, read_words))
+        seen = self.bypass(controlled)
+        output = self.output_linear(self._beside_words(seen, read_words))
         state = CellState(
             output=self._clip(output),
             read_words=read_words,
@@ -137,6 +165,7 @@ class AccessCell(MemoryCell):
             "output_size": self.output_size,
             "controller": keras.saving.serialize_keras_object(self.controller),
             "clip_value": self.clip_value,
+            "bypass_dropout": self.bypass_dropout,
         }
 
     @classmethod

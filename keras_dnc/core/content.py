@@ -84,6 +84,63 @@ def _similarity_gradient(tensors, saved, gradients):
     return [by_memory, by_keys]
 
 
+def masked_cosine_similarity(memory, keys, masks):
+    """Cosine of each key and each row of memory, both multiplied by the head's mask.
+
+    The plain reference of `fast_masked_cosine_similarity`.
+
+    Args:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+        masks: `(batch, heads, word_size)`, in [0, 1]: how far each number counts.
+
+    Returns:
+        `(batch, heads, memory_size)`, in [-1, 1].
+    """
+    masked_keys = masks * keys
+    masked_memory = masks[:, :, None, :] * memory[:, None, :, :]
+    dot = ops.sum(masked_memory * masked_keys[:, :, None, :], axis=-1)
+    memory_norms = ops.squeeze(_norm(masked_memory), -1)
+    return dot / (_norm(masked_keys) * memory_norms + _EPSILON)
+
+
+def fast_masked_cosine_similarity(memory, keys, masks):
+    """Give `masked_cosine_similarity`, no masked copy of the memory for each head."""
+    function = backend.with_gradient(_masked, _masked_gradient, save=True)
+    return function([memory, keys, masks])[0]
+
+
+def _masked(tensors, save):
+    memory, keys, masks = tensors
+    squares = ops.transpose(ops.square(masks), (0, 2, 1))
+    by_dot = ops.transpose(keys, (0, 2, 1)) * squares
+    dot = ops.matmul(memory, by_dot)
+    memory_norms = ops.sqrt(ops.matmul(ops.square(memory), squares) + _EPSILON)
+    key_norms = ops.transpose(_norm(masks * keys), (0, 2, 1))
+    cosine = dot / (memory_norms * key_norms + _EPSILON)
+    return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
+
+
+def _masked_gradient(tensors, saved, gradients):
+    memory, keys, masks = tensors
+    memory_norms, key_norms, cosine = saved
+    squares, gradient = ops.square(masks), ops.transpose(gradients[0], (0, 2, 1))
+    by_dot = gradient / (memory_norms * key_norms + _EPSILON)
+    by_norms = by_dot * cosine
+    # Of the squared norms, halved: what is multiplied by a square's derivative below.
+    by_memory_square = -by_norms * key_norms / memory_norms
+    by_key_square = -ops.sum(by_norms * memory_norms, axis=1, keepdims=True) / key_norms
+    by_key_square = ops.transpose(by_key_square, (0, 2, 1))
+    by_memory = ops.matmul(by_dot, keys * squares)
+    by_memory += memory * ops.matmul(by_memory_square, squares)
+    sums = ops.matmul(ops.transpose(by_dot, (0, 2, 1)), memory)
+    by_keys = squares * (sums + by_key_square * keys)
+    squared_sums = ops.transpose(by_memory_square, (0, 2, 1))
+    squared_sums = ops.matmul(squared_sums, ops.square(memory))
+    by_squares = sums * keys + 0.5 * (squared_sums + by_key_square * ops.square(keys))
+    return [by_memory, by_keys, 2.0 * masks * by_squares]
+
+
 def _norm(vectors):
     """Length of each vector on the last axis, which becomes 1."""
     return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
@@ -107,6 +164,9 @@ class CosineWeights(keras.layers.Layer):
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
         strengths: `(batch, heads)`, any real number, before squashing.
+        masks: `(batch, heads, word_size)`, in [0, 1], or `None`: how far each number
+            of key and rows counts, $C(M \circ m, k \circ m, \beta)$
+            (Csordas and Schmidhuber 2019).
 
     Returns:
         Weights, `(batch, heads, memory_size)`, rows sum to 1.
@@ -126,6 +186,9 @@ class CosineWeights(keras.layers.Layer):
         - Graves et al. 2014, Neural Turing Machines, eq. 5-6.
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
           external memory, Methods, "Content-based addressing".
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, section 3.1.
     """
 
     def __init__(self, strength="softplus", dtype=None, **kwargs):
@@ -133,13 +196,18 @@ class CosineWeights(keras.layers.Layer):
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
 
-    def call(self, memory, keys, strengths):
+    def call(self, memory, keys, strengths, masks=None):
         """Compare keys with rows and sharpen."""
         check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
         check_shape("keys", keys.shape, ("batch", "heads", memory.shape[2]))
         check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
         sharpness = STRENGTHS[self.strength](strengths)
-        return weighted_softmax(fast_cosine_similarity(memory, keys), sharpness)
+        if masks is None:
+            similarity = fast_cosine_similarity(memory, keys)
+        else:
+            check_shape("masks", masks.shape, ("batch", *keys.shape[1:]))
+            similarity = fast_masked_cosine_similarity(memory, keys, masks)
+        return weighted_softmax(similarity, sharpness)
 
     def get_config(self):
         """Give the constructor's arguments."""

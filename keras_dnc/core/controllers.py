@@ -9,6 +9,8 @@ from keras import tree
 from keras_dnc.core import backend
 from keras_dnc.core.arguments import positive_integer
 
+NORM_EPSILON = 1e-5  # keeps a layer normalisation's gradient finite at constant rows
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class FeedForwardController(keras.layers.Layer):
@@ -103,16 +105,107 @@ class FusedLSTMCell(keras.layers.LSTMCell):
         """Take one step; `(output, [output, carry])`, each `(batch, units)`."""
         if training and (self.dropout or self.recurrent_dropout):
             return super().call(inputs, states, training=training)
-        output, carry = states
-        gates = _joint_product(inputs, output, self.kernel, self.recurrent_kernel)
-        if self.use_bias:
-            gates = gates + self.bias
-        gate_in, forget, new, gate_out = ops.split(gates, 4, axis=-1)
+        return self._step(inputs, *states)
+
+    def _step(self, inputs, output, carry):
+        gate_in, forget, new, gate_out = self._gates(inputs, output)
         carry = self.recurrent_activation(forget) * carry + self.recurrent_activation(
             gate_in
         ) * self.activation(new)
-        output = self.recurrent_activation(gate_out) * self.activation(carry)
+        output = self.recurrent_activation(gate_out) * self._shown(carry)
         return output, [output, carry]
+
+    def _gates(self, inputs, output):
+        """Give input, forget, new and output gate before they are squashed."""
+        gates = _joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        if self.use_bias:
+            gates = gates + self.bias
+        return ops.split(gates, 4, axis=-1)
+
+    def _shown(self, carry):
+        """Give what the output gate lets through."""
+        return self.activation(carry)
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class NormalizedLSTMCell(FusedLSTMCell):
+    r"""LSTM cell whose gates and whose shown carry are layer-normalised.
+
+    $$(i, f, g, o) = \mathrm{LN}(W [x_t; h_{t-1}]) + b, \quad
+    c_t = \sigma(f) c_{t-1} + \sigma(i) \tanh(g), \quad
+    h_t = \sigma(o) \tanh(\mathrm{LN}(c_t))$$
+
+    each gate normalised by itself. What is carried is not normalised, so that a slot
+    of the carry keeps its number until a gate changes it.
+
+    Departures: Ba et al. normalise `W x` and `W h` apart; one product of both is
+    normalised here, as in Franke et al. 2018, whose controller this is.
+
+    Args:
+        units: Numbers in the output.
+        **kwargs: As in `keras.layers.LSTMCell`.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: `[output, carry]`, each `(batch, units)`.
+        training: Whether dropout is on.
+
+    Returns:
+        `(output, [output, carry])`, each `(batch, units)`.
+
+    Example:
+        >>> import keras_dnc
+        >>> controller = NormalizedLSTMCell(64, recurrent_dropout=0.1)
+        >>> keras_dnc.DNCCell(output_size=3, controller=controller).controller.units
+        64
+
+    References:
+        - Ba, Kiros and Hinton 2016, Layer normalization, eq. 20-22.
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, section 3.2.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **{"implementation": 2, **kwargs})
+
+    def build(self, input_shape):
+        """Create the weights of `keras.layers.LSTMCell`, gains and shifts."""
+        super().build(input_shape)
+        self.gate_gain = self._gain("gate_gain", (4, self.units))
+        self.carry_gain = self._gain("carry_gain", (self.units,))
+        self.carry_shift = self.add_weight(
+            name="carry_shift", shape=(self.units,), initializer="zeros"
+        )
+
+    def _gain(self, name, shape):
+        return self.add_weight(name=name, shape=shape, initializer="ones")
+
+    def call(self, inputs, states, training=False):
+        """Take one step; `(output, [output, carry])`, each `(batch, units)`."""
+        output, carry = states
+        if training and self.dropout:
+            inputs = inputs * self.get_dropout_mask(inputs)
+        if training and self.recurrent_dropout:
+            output = output * self.get_recurrent_dropout_mask(output)
+        return self._step(inputs, output, carry)
+
+    def _gates(self, inputs, output):
+        gates = _joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        gates = ops.reshape(gates, (-1, 4, self.units))
+        gates = _normalized(gates) * self.gate_gain
+        if self.use_bias:
+            gates = gates + ops.reshape(self.bias, (4, self.units))
+        return ops.unstack(gates, axis=1)
+
+    def _shown(self, carry):
+        return self.activation(_normalized(carry) * self.carry_gain + self.carry_shift)
+
+
+def _normalized(features):
+    """Bring the last axis to mean 0 and variance 1."""
+    centred = features - ops.mean(features, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    return centred * ops.rsqrt(variance + NORM_EPSILON)
 
 
 def _joint_product(a, b, a_kernel, b_kernel):
@@ -141,12 +234,13 @@ def _product_gradient(tensors, saved, gradients):
     ]
 
 
-def as_controller(controller, dtype):
+def as_controller(controller, dtype, lstm):
     """Give the RNN cell that `controller` stands for.
 
     Args:
         controller: Units of an LSTM, or any RNN cell whose states are rank 2.
         dtype: Policy of the LSTM.
+        lstm: Class of the LSTM.
 
     Returns:
         A Keras RNN cell.
@@ -156,7 +250,7 @@ def as_controller(controller, dtype):
     """
     if isinstance(controller, numbers.Integral) and not isinstance(controller, bool):
         units = positive_integer("controller", controller)
-        return FusedLSTMCell(units, dtype=dtype, name="controller")
+        return lstm(units, dtype=dtype, name="controller")
     if not _is_cell(controller):
         raise ValueError(
             "Argument `controller` must be a positive integer (LSTM units) or a Keras "
@@ -186,3 +280,16 @@ def controller_state_shapes(controller):
 
 def _shape(size):
     return (size,)
+
+
+def unstacked(cell):
+    """List the cells of a stack, of stacks of stacks too; else the cell itself."""
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [found for child in cell.cells for found in unstacked(child)]
+    return [cell]
+
+
+def cell_output_size(cell):
+    """Width of a Keras RNN cell's output: its own word, or its first state's size."""
+    size = getattr(cell, "output_size", None)
+    return tree.flatten(cell.state_size)[0] if size is None else size

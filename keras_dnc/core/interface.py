@@ -6,8 +6,10 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.controllers import NORM_EPSILON
 
 
 class Control(NamedTuple):
@@ -33,6 +35,8 @@ class Interface(keras.layers.Layer):
     Args:
         controls: Dict from a control's name to its `Control`, or to the pair
             `(shape, activation)`. The order is the order of the kernel's columns.
+        normalize: Whether the dense layer's output is layer-normalised, all controls
+            together, before it is split (Franke et al. 2018).
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -54,10 +58,14 @@ class Interface(keras.layers.Layer):
 
     References:
         - Graves et al. 2016, Methods, "Interface parameters".
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, section 3.2.
     """
 
-    def __init__(self, controls, **kwargs):
+    def __init__(self, controls, normalize=False, **kwargs):
         super().__init__(**kwargs)
+        check_choice("normalize", normalize, (False, True))
+        self.normalize = normalize
         self.controls = {
             name: _control(name, shape, activation)
             for name, (shape, activation) in controls.items()
@@ -79,15 +87,22 @@ class Interface(keras.layers.Layer):
         return slices
 
     def build(self, input_shape):
-        """Create the one dense layer."""
+        """Create the one dense layer, and what normalises it."""
         units = list(self.columns.values())[-1].stop
         self.dense = keras.layers.Dense(units, dtype=self.dtype_policy, name="dense")
         self.dense.build(input_shape)
+        if self.normalize:
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm"
+            )
+            self.norm.build((None, units))
 
     def call(self, inputs):
         """Project, split, squash."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
         projected = self.dense(inputs)
+        if self.normalize:
+            projected = self.norm(projected)
         return {
             name: self._squash(projected[:, columns], self.controls[name])
             for name, columns in self.columns.items()
@@ -104,7 +119,8 @@ class Interface(keras.layers.Layer):
             name: [list(control.shape), control.activation]
             for name, control in self.controls.items()
         }
-        return {**super().get_config(), "controls": controls}
+        config = {"controls": controls, "normalize": self.normalize}
+        return {**super().get_config(), **config}
 
 
 def _control(name, shape, activation):

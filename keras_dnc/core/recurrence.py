@@ -18,14 +18,14 @@ from keras.src.backend import AutocastScope
 
 from keras_dnc.core import in_place
 from keras_dnc.core import recompute
+from keras_dnc.core.controllers import cell_output_size
+from keras_dnc.core.dropout import get_dropout_masks
+from keras_dnc.core.dropout import set_dropout_masks
 from keras_dnc.core.recompute import Given
 from keras_dnc.core.recompute import Step
 from keras_dnc.core.rows import where_active
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.core.state import StepRecord
-from keras_dnc.core.state import cell_output_size
-from keras_dnc.core.state import get_dropout_masks
-from keras_dnc.core.state import set_dropout_masks
 
 
 def recurrence_of(cell, states, training):

@@ -14,11 +14,11 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_dnc.core import backend
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.controllers import unstacked
 from keras_dnc.core.precision import check_not_half_precision
 from keras_dnc.core.recompute import Chunks
 from keras_dnc.core.recurrence import recurrence_of
 from keras_dnc.core.state import MemoryCell
-from keras_dnc.core.state import unstacked
 
 _LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 

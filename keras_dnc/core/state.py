@@ -14,12 +14,11 @@ import keras
 from keras import ops
 from keras import tree
 
-# Keras primes dropout masks before its loop only for this class, which it does not
-# export: a mask first made inside the loop is a leaked tracer on JAX.
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
-
 from keras_dnc.core import backend
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.dropout import DropoutRNNCell
+from keras_dnc.core.dropout import prime_dropout
+from keras_dnc.core.dropout import reset_dropout
 from keras_dnc.core.precision import check_not_half_precision
 from keras_dnc.core.precision import full_precision
 
@@ -122,6 +121,11 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         `None` has it store every state once per chunk, and run `step` again.
         """
         return None
+
+    @property
+    def parts_with_dropout(self):
+        """The cells and layers inside that may hold dropout masks, in a fixed order."""
+        return [self.controller]
 
     @property
     def numbers_slots(self):
@@ -277,15 +281,14 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         if self.numbers_slots:
             check_not_half_precision(step_input.dtype)
         width = self.controller_input_size(step_input.shape[-1])
-        batch_size = ops.shape(step_input)[0]
-        _prime_dropout(self.controller, batch_size, width)
+        prime_dropout(self.controller, ops.shape(step_input)[0], width)
 
     def get_recurrent_dropout_mask(self, step_input):
         """Do nothing: `get_dropout_mask` has made both masks."""
 
     def reset_dropout_mask(self):
         """Drop the controller's dropout masks, after the loop."""
-        _reset_dropout(self.controller)
+        reset_dropout(self)
 
     def reset_recurrent_dropout_mask(self):
         """Do nothing: `reset_dropout_mask` has dropped both masks."""
@@ -325,60 +328,3 @@ def named_leaves(state, shapes):
         return tensor
 
     return tree.map_shape_structure(check, shapes)
-
-
-def _prime_dropout(cell, batch_size, input_size):
-    """Make the dropout masks of `cell`, or of each cell of a stack."""
-    for child in unstacked(cell):
-        if isinstance(child, DropoutRNNCell):
-            state_size = tree.flatten(child.state_size)[0]
-            dtype = child.compute_dtype
-            child.get_dropout_mask(ops.zeros((batch_size, input_size), dtype))
-            child.get_recurrent_dropout_mask(ops.zeros((batch_size, state_size), dtype))
-        input_size = cell_output_size(child)
-
-
-def _reset_dropout(cell):
-    """Drop the dropout masks of `cell`, or of each cell of a stack."""
-    for child in _with_masks(cell):
-        child.reset_dropout_mask()
-        child.reset_recurrent_dropout_mask()
-
-
-def get_dropout_masks(cell):
-    """Give the dropout masks that `cell` holds: nested lists of tensors and `None`."""
-    return [
-        [getattr(child, name, None) for name in _MASKS] for child in _with_masks(cell)
-    ]
-
-
-def set_dropout_masks(cell, masks):
-    """Have `cell` hold dropout masks as `get_dropout_masks` gives them."""
-    for child, values in zip(_with_masks(cell), masks, strict=True):
-        for name, value in zip(_MASKS, values, strict=True):
-            setattr(child, name, value)
-
-
-_MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of Keras's DropoutRNNCell
-
-
-def _with_masks(cell):
-    """List the cells inside `cell` that hold dropout masks of their own."""
-    if isinstance(cell, MemoryCell):
-        return _with_masks(cell.controller)
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        return [found for child in cell.cells for found in _with_masks(child)]
-    return [cell] if isinstance(cell, DropoutRNNCell) else []
-
-
-def unstacked(cell):
-    """List the cells of a stack, of stacks of stacks too; else the cell itself."""
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        return [found for child in cell.cells for found in unstacked(child)]
-    return [cell]
-
-
-def cell_output_size(cell):
-    """Width of a Keras RNN cell's output: its own word, or its first state's size."""
-    size = getattr(cell, "output_size", None)
-    return tree.flatten(cell.state_size)[0] if size is None else size

@@ -12,16 +12,20 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.arguments import probability
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
+from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
+from keras_dnc.dnc.addressing import sharpened
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 
 
@@ -61,11 +65,17 @@ class AccessControls(NamedTuple):
             by content (0).
         write_gate: `(batch, num_writes)`, in [0, 1]: write at all.
         read_mode: `(batch, num_reads, 2 * num_writes + 1)`, sums to 1 over its columns
-            backward (one per write head), forward (one per write head), content.
+            backward (one per write head), forward (one per write head), content;
+            `None` without links.
         write_keys: `(batch, num_writes, word_size)`.
         write_strengths: `(batch, num_writes)`, before squashing.
         read_keys: `(batch, num_reads, word_size)`.
         read_strengths: `(batch, num_reads)`, before squashing.
+        write_masks: `(batch, num_writes, word_size)`, in [`mask_floor`, 1], with
+            `masked_content`; else `None`.
+        read_masks: `(batch, num_reads, word_size)`, as `write_masks`.
+        link_sharpness: `(batch, num_reads, 2 * num_writes)`, before squashing, columns
+            as in `read_mode`, with `link_sharpness`; else `None`.
     """
 
     write_vectors: Any
@@ -78,6 +88,12 @@ class AccessControls(NamedTuple):
     write_strengths: Any
     read_keys: Any
     read_strengths: Any
+    write_masks: Any
+    read_masks: Any
+    link_sharpness: Any
+
+
+_NO_CONTROLS = AccessControls(*[None] * len(AccessControls._fields))
 
 
 class AccessNotes(NamedTuple):
@@ -86,11 +102,13 @@ class AccessNotes(NamedTuple):
     Attributes:
         erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
         write_vectors: `(batch, num_writes, word_size)`.
+        free_gate: `(batch, num_reads)`, in [0, 1].
         products: `(batch, num_writes, memory_size)`, of `Freeness.allocate`.
     """
 
     erase_vectors: Any
     write_vectors: Any
+    free_gate: Any
     products: Any
 
 
@@ -102,6 +120,16 @@ class MemoryAccess(keras.layers.Layer):
     $$M_t = M_{t-1} \circ (1 - w^w e^\top) + w^w v^\top$$
     $$w^{r,i} = \pi^i_1 b^i + \pi^i_2 f^i + \pi^i_3 C(M_t, k^{r,i}, \beta^{r,i})$$
     $$r^i = M_t^\top w^{r,i}$$
+
+    and, where the options say so,
+
+    $$C(M \circ m, k \circ m, \beta), \quad m = m_0 + (1 - m_0) \sigma(\hat m)
+    \quad \text{(masked content)}$$
+    $$M_t = M_{t-1} \circ \psi 1^\top \circ (1 - w^w e^\top) + w^w v^\top
+    \quad \text{(deallocate)}$$
+    $$w^{r,i} = \pi^i_1 S(b^i, s^i_1) + \pi^i_2 S(f^i, s^i_2) + \dots
+    \quad \text{(link sharpness)}$$
+    $$\xi_t = \mathrm{LN}(W_\xi \nu_t + b_\xi) \quad \text{(normalize)}$$
 
     Departures, all as in deepmind/dnc: several write heads; read modes in the order
     backward, forward, content; strengths squashed by softplus and no gradient from
@@ -117,6 +145,13 @@ class MemoryAccess(keras.layers.Layer):
             (the paper) or not (deepmind/dnc).
         link_sparsity: Links kept per slot, K; `None` for all. See
             `SparseTemporalLinkage`.
+        masked_content: Whether keys come with masks, so that a head can look for a
+            part of a word (Csordas and Schmidhuber 2019).
+        mask_floor: The least that a mask lets through, at least 0 and below 1.
+        deallocate: Whether a slot that is freed is wiped too (the same).
+        link_sharpness: Whether each read head sharpens what it reads along links, each
+            direction by its own strength (the same).
+        normalize: Whether the interface is layer-normalised (Franke et al. 2018).
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -129,8 +164,9 @@ class MemoryAccess(keras.layers.Layer):
         `MemoryAccessState`.
 
     Raises:
-        ValueError: A size that is no positive integer, an unknown `strength`, or a
-            call argument of the wrong shape.
+        ValueError: A size that is no positive integer, an unknown `strength`, a
+            `mask_floor` without masks or outside of its range, or a call argument of
+            the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -142,6 +178,11 @@ class MemoryAccess(keras.layers.Layer):
 
     References:
         - Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, sections 3.1 to 3.3.
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, section 3.2.
     """
 
     def __init__(
@@ -153,6 +194,11 @@ class MemoryAccess(keras.layers.Layer):
         strength="softplus",
         usage_gradient=False,
         link_sparsity=None,
+        masked_content=False,
+        mask_floor=0.0,
+        deallocate=False,
+        link_sharpness=False,
+        normalize=False,
         dtype=None,
         **kwargs,
     ):
@@ -166,11 +212,30 @@ class MemoryAccess(keras.layers.Layer):
         if link_sparsity is not None:
             link_sparsity = positive_integer("link_sparsity", link_sparsity)
         self.link_sparsity = link_sparsity
+        for name, option in (
+            ("masked_content", masked_content),
+            ("deallocate", deallocate),
+            ("link_sharpness", link_sharpness),
+            ("normalize", normalize),
+        ):
+            check_choice(name, option, (False, True))
+        self.masked_content = masked_content
+        self.mask_floor = probability("mask_floor", mask_floor)
+        if mask_floor and not masked_content:
+            raise ValueError(
+                "Argument `mask_floor` needs `masked_content=True`. "
+                f"Received: mask_floor={mask_floor!r}"
+            )
+        self.deallocate = deallocate
+        self.link_sharpness = link_sharpness
+        self.normalize = normalize
         self._create_parts()
 
     def _create_parts(self):
         policy = self.dtype_policy
-        self.interface = Interface(self._control_shapes(), dtype=policy)
+        self.interface = Interface(
+            self._control_shapes(), self.normalize, dtype=policy, name="interface"
+        )
         self.freeness = Freeness(self.usage_gradient, dtype=policy)
         if self.link_sparsity is None:
             self.linkage = TemporalLinkage(dtype=policy)
@@ -181,7 +246,7 @@ class MemoryAccess(keras.layers.Layer):
 
     def _control_shapes(self):
         reads, writes, word = self.num_reads, self.num_writes, self.word_size
-        return AccessControls(
+        shapes = _NO_CONTROLS._replace(
             write_vectors=((writes, word), "linear"),
             erase_vectors=((writes, word), "sigmoid"),
             free_gate=((reads,), "sigmoid"),
@@ -192,7 +257,16 @@ class MemoryAccess(keras.layers.Layer):
             write_strengths=((writes,), "linear"),
             read_keys=((reads, word), "linear"),
             read_strengths=((reads,), "linear"),
-        )._asdict()
+        )
+        if self.masked_content:
+            shapes = shapes._replace(
+                write_masks=((writes, word), "sigmoid"),
+                read_masks=((reads, word), "sigmoid"),
+            )
+        if self.link_sharpness:
+            sharpness = ((reads, 2 * writes), "linear")
+            shapes = shapes._replace(link_sharpness=sharpness)
+        return {name: shape for name, shape in shapes._asdict().items() if shape}
 
     @property
     def state_shapes(self):
@@ -218,7 +292,13 @@ class MemoryAccess(keras.layers.Layer):
     def note_shapes(self):
         """`AccessNotes` with the shape of one sample at each leaf."""
         words = (self.num_writes, self.word_size)
-        return AccessNotes(words, words, (self.num_writes, self.memory_size))
+        products = (self.num_writes, self.memory_size)
+        return AccessNotes(words, words, (self.num_reads,), products)
+
+    @property
+    def replayed_states(self):
+        """Names of the states that are larger than all others together."""
+        return ["memory", *leaf_names(self.state_shapes.link, "link")]
 
     def build(self, inputs_shape, state_shape=None):
         """Create the interface; it alone has weights."""
@@ -233,7 +313,16 @@ class MemoryAccess(keras.layers.Layer):
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""
-        return AccessControls(**self.interface(inputs))
+        controls = _NO_CONTROLS._replace(**self.interface(inputs))
+        if not self.mask_floor:
+            return controls
+        return controls._replace(
+            write_masks=self._above_floor(controls.write_masks),
+            read_masks=self._above_floor(controls.read_masks),
+        )
+
+    def _above_floor(self, masks):
+        return self.mask_floor + (1.0 - self.mask_floor) * masks
 
     def step(self, controls, state, recorded=None):
         """Update usage, write, link, read.
@@ -254,23 +343,19 @@ class MemoryAccess(keras.layers.Layer):
         usage = recall(before.usage, self._usage(controls, state))
         write_weights, products = self._write_weights(controls, state, usage, noted)
         write_weights = recall(before.write_weights, write_weights)
-        memory = erase_and_write(
-            state.memory, write_weights, controls.erase_vectors, controls.write_vectors
-        )
-        linkage, along_links = self._along_links(controls, state, write_weights)
-        content = self.read_content(memory, controls.read_keys, controls.read_strengths)
-        by_content = ops.expand_dims(controls.read_mode[:, :, -1], -1)
-        read_weights = along_links + by_content * content
+        memory = self._memory(state, write_weights, controls)
+        read_weights, links = self._read_weights(controls, state, memory, write_weights)
         read_weights = recall(before.read_weights, read_weights)
-        state = MemoryAccessState(
+        state = type(self.state_shapes)(
             memory=memory,
             usage=usage,
-            link=linkage.link,
-            precedence_weights=linkage.precedence_weights,
             read_weights=read_weights,
             write_weights=write_weights,
+            **links,
         )
-        notes = AccessNotes(controls.erase_vectors, controls.write_vectors, products)
+        notes = AccessNotes(
+            controls.erase_vectors, controls.write_vectors, controls.free_gate, products
+        )
         return ops.matmul(read_weights, memory), state, notes
 
     def _usage(self, controls, state):
@@ -285,7 +370,10 @@ class MemoryAccess(keras.layers.Layer):
         Both are `(batch, writes, slots)`.
         """
         content = self.write_content(
-            state.memory, controls.write_keys, controls.write_strengths
+            state.memory,
+            controls.write_keys,
+            controls.write_strengths,
+            controls.write_masks,
         )
         allocation, products = self.freeness.allocate(
             usage,
@@ -297,14 +385,42 @@ class MemoryAccess(keras.layers.Layer):
         mixed = allocation_gate * allocation + (1.0 - allocation_gate) * content
         return write_gate * mixed, products
 
+    def _memory(self, state, write_weights, controls):
+        """Give the new memory; `controls` may be the `AccessNotes` of the step."""
+        memory = state.memory
+        if self.deallocate:
+            kept = self.freeness.retention(controls.free_gate, state.read_weights)
+            memory = memory * ops.expand_dims(kept, -1)
+        return erase_and_write(
+            memory, write_weights, controls.erase_vectors, controls.write_vectors
+        )
+
+    def _read_weights(self, controls, state, memory, write_weights):
+        """Mix links and content; give the new links by their names in the state too."""
+        linkage, along_links = self._along_links(controls, state, write_weights)
+        by_content = ops.expand_dims(controls.read_mode[:, :, -1], -1)
+        content = self._read_content(controls, memory)
+        return along_links + by_content * content, linkage._asdict()
+
+    def _read_content(self, controls, memory):
+        """Look for the read keys, `(batch, reads, slots)`."""
+        return self.read_content(
+            memory, controls.read_keys, controls.read_strengths, controls.read_masks
+        )
+
     def _along_links(self, controls, state, write_weights):
         """Give the new links, and the read modes that follow them."""
-        return self.linkage.read_along(
-            write_weights,
-            TemporalLinkageState(state.link, state.precedence_weights),
-            state.read_weights,
-            controls.read_mode[:, :, :-1],
+        links = TemporalLinkageState(state.link, state.precedence_weights)
+        read_mode = controls.read_mode[:, :, :-1]
+        if not self.link_sharpness:
+            return self.linkage.read_along(
+                write_weights, links, state.read_weights, read_mode
+            )
+        links, weights = self.linkage.read_directions(
+            write_weights, links, state.read_weights
         )
+        sharp = sharpened(weights, controls.link_sharpness)
+        return links, ops.sum(ops.expand_dims(read_mode, -1) * sharp, axis=2)
 
     def replay(self, state, write_weights, notes):
         """Give the new memory and links of a step that was taken before.
@@ -314,9 +430,7 @@ class MemoryAccess(keras.layers.Layer):
             write_weights: `(batch, num_writes, memory_size)` of the step.
             notes: Its `AccessNotes`.
         """
-        memory = erase_and_write(
-            state.memory, write_weights, notes.erase_vectors, notes.write_vectors
-        )
+        memory = self._memory(state, write_weights, notes)
         linkage = TemporalLinkageState(state.link, state.precedence_weights)
         return [memory, *tree.flatten(self.linkage(write_weights, linkage).link)]
 
@@ -331,6 +445,11 @@ class MemoryAccess(keras.layers.Layer):
             "strength": self.strength,
             "usage_gradient": self.usage_gradient,
             "link_sparsity": self.link_sparsity,
+            "masked_content": self.masked_content,
+            "mask_floor": self.mask_floor,
+            "deallocate": self.deallocate,
+            "link_sharpness": self.link_sharpness,
+            "normalize": self.normalize,
         }
 
 

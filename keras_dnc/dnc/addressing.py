@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.content import oneplus
 from keras_dnc.core.precision import full_precision
 from keras_dnc.dnc.free_list import product_before
 from keras_dnc.dnc.links import read_along_links
@@ -81,11 +82,19 @@ class Freeness(keras.layers.Layer):
         check_shape("free_gate", free_gate.shape, ("batch", read_weights.shape[1]))
         if not self.usage_gradient:
             write_weights = ops.stop_gradient(write_weights)
-        retention = _product_over_heads(
-            1.0 - ops.expand_dims(free_gate, -1) * read_weights
-        )
         written = 1.0 - _product_over_heads(1.0 - write_weights)
+        retention = self.retention(free_gate, read_weights)
         return (usage + written - usage * written) * retention
+
+    @staticmethod
+    def retention(free_gate, read_weights):
+        """Give how far no head frees a slot, `(batch, memory_size)`, in [0, 1].
+
+        Args:
+            free_gate: `(batch, num_reads)`, in [0, 1].
+            read_weights: `(batch, num_reads, memory_size)` of the previous step.
+        """
+        return _product_over_heads(1.0 - ops.expand_dims(free_gate, -1) * read_weights)
 
     def allocation_weights(self, usage, write_gates):
         """Find room for each write head in turn.
@@ -288,9 +297,59 @@ class TemporalLinkage(keras.layers.Layer):
         weights = ops.reshape(weights, (-1, writes, reads, slots))
         return new_state, ops.sum(weights, axis=1)
 
+    def read_directions(self, write_weights, state, read_weights):
+        """Update the links and step along them, each direction by itself.
+
+        Args:
+            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+            state: The previous `TemporalLinkageState`.
+            read_weights: `(batch, num_reads, memory_size)` of the previous step.
+
+        Returns:
+            `(state, weights)`: the new `TemporalLinkageState`, and
+            `(batch, num_reads, 2 * num_writes, memory_size)`, in the order of
+            `read_mode`.
+        """
+        writes, (reads, slots) = write_weights.shape[1], read_weights.shape[1:]
+        # Every direction a head of its own, which follows that one alone.
+        directions = 2 * writes
+        alone = ops.tile(ops.eye(directions, dtype=write_weights.dtype), (reads, 1))
+        batch = ops.shape(write_weights)[0]
+        state, weights = self.read_along(
+            write_weights,
+            state,
+            ops.repeat(read_weights, directions, axis=1),
+            ops.tile(alone[None], (batch, 1, 1)),
+        )
+        return state, ops.reshape(weights, (-1, reads, directions, slots))
+
     def link_shape(self, num_writes, memory_size):
         """Shape of one sample's links."""
         return (num_writes, memory_size, memory_size)
+
+
+def sharpened(weights, sharpness):
+    r"""Sharpen what stepping along links has blurred.
+
+    $$S(d, s)_i = \left(\frac{d_i + \epsilon}{\max_j (d_j + \epsilon)}\right)^s
+    \Big/ \sum_j \dots, \quad s = \mathrm{oneplus}(\hat s)$$
+
+    Args:
+        weights: `(..., memory_size)`, at least 0.
+        sharpness: `(...)`, any real number, before squashing.
+
+    Returns:
+        `(..., memory_size)`, rows sum to 1.
+
+    References:
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, section 3.3.
+    """
+    powers = ops.expand_dims(oneplus(sharpness), -1)
+    # Rounding may bring a weight just below 0, where a logarithm has no value.
+    logs = ops.log(ops.maximum(weights + _EPSILON, 0.5 * _EPSILON))
+    return ops.softmax(powers * logs, axis=-1)  # divides by the largest, and the sum
 
 
 def newest(write_weights, precedence_weights):

@@ -2,13 +2,31 @@
 
 import keras
 
+from keras_dnc.core.arguments import check_choice
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.cell import AccessCell
 from keras_dnc.core.cell import CellState
-from keras_dnc.core.state import leaf_names
+from keras_dnc.core.controllers import FusedLSTMCell
+from keras_dnc.core.controllers import NormalizedLSTMCell
 from keras_dnc.dnc.access import MemoryAccess
+from keras_dnc.dnc.content_access import ContentAccess
 
-DNCState = CellState  # its `access` is a `MemoryAccessState`
+DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessState`
+
+_OF_THE_ACCESS = (
+    "memory_size",
+    "word_size",
+    "num_reads",
+    "num_writes",
+    "strength",
+    "usage_gradient",
+    "link_sparsity",
+    "masked_content",
+    "mask_floor",
+    "deallocate",
+    "link_sharpness",
+    "normalize",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -43,6 +61,19 @@ class DNCCell(AccessCell):
         link_sparsity: Links kept per slot, K, as in the paper's "Sparse link matrix",
             in O(N K) numbers in place of N x N; `None` for all. The RNN layer around
             the cell must then be float32: links number slots.
+        temporal_links: Whether the memory has links at all. Without them, heads read
+            by content alone (Franke et al. 2018, "content-based memory unit").
+        masked_content: Whether keys come with masks, so that a head can look for a
+            part of a word (Csordas and Schmidhuber 2019).
+        mask_floor: The least that a mask lets through, at least 0 and below 1.
+        deallocate: Whether a slot that is freed is wiped too (the same).
+        link_sharpness: Whether each read head sharpens what it reads along links, each
+            direction by its own strength (the same).
+        normalize: Whether the interface and an LSTM made from units are
+            layer-normalised (Franke et al. 2018).
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, at least 0 and below 1: answers then have to come
+            from memory (Franke et al. 2018).
         **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
             made from units follows it and the memory stays in float32; a controller
             that is passed has a policy of its own.
@@ -72,6 +103,11 @@ class DNCCell(AccessCell):
     References:
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
           external memory, Nature 538.
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, ICLR.
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, MRQA.
     """
 
     def __init__(
@@ -86,9 +122,19 @@ class DNCCell(AccessCell):
         strength="softplus",
         usage_gradient=False,
         link_sparsity=None,
+        temporal_links=True,
+        masked_content=False,
+        mask_floor=0.0,
+        deallocate=False,
+        link_sharpness=False,
+        normalize=False,
+        bypass_dropout=0.0,
         **kwargs,
     ):
-        super().__init__(output_size, controller, clip_value, **kwargs)
+        lstm = NormalizedLSTMCell if normalize else FusedLSTMCell
+        super().__init__(
+            output_size, controller, clip_value, bypass_dropout, lstm, **kwargs
+        )
         self.memory_size = positive_integer("memory_size", memory_size)
         self.word_size = positive_integer("word_size", word_size)
         self.num_reads = positive_integer("num_reads", num_reads)
@@ -96,14 +142,15 @@ class DNCCell(AccessCell):
         self.strength = strength
         self.usage_gradient = usage_gradient
         self.link_sparsity = link_sparsity
-        self.access = MemoryAccess(
-            memory_size=memory_size,
-            word_size=word_size,
-            num_reads=num_reads,
-            num_writes=num_writes,
-            strength=strength,
-            usage_gradient=usage_gradient,
-            link_sparsity=link_sparsity,
+        check_choice("temporal_links", temporal_links, (False, True))
+        self.temporal_links = temporal_links
+        self.masked_content = masked_content
+        self.mask_floor = mask_floor
+        self.deallocate = deallocate
+        self.link_sharpness = link_sharpness
+        self.normalize = normalize
+        self.access = (MemoryAccess if temporal_links else ContentAccess)(
+            **{name: getattr(self, name) for name in _OF_THE_ACCESS},
             dtype=self.dtype_policy,
             name="memory_access",
         )
@@ -116,7 +163,7 @@ class DNCCell(AccessCell):
     @property
     def replayed_states(self):
         """Those that are larger than all others together."""
-        return ["memory", *leaf_names(self.access.state_shapes.link, "link")]
+        return self.access.replayed_states
 
     def replay(self, state, recorded):
         """Write and link again where the step has written and linked."""
@@ -127,11 +174,6 @@ class DNCCell(AccessCell):
         """Give the constructor's arguments."""
         return {
             **super().get_config(),
-            "memory_size": self.memory_size,
-            "word_size": self.word_size,
-            "num_reads": self.num_reads,
-            "num_writes": self.num_writes,
-            "strength": self.strength,
-            "usage_gradient": self.usage_gradient,
-            "link_sparsity": self.link_sparsity,
+            **{name: getattr(self, name) for name in _OF_THE_ACCESS},
+            "temporal_links": self.temporal_links,
         }

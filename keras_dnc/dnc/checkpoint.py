@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.state import cell_output_size
+from keras_dnc.core.controllers import cell_output_size
 from keras_dnc.dnc.cell import DNCCell
 
 _LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # a dict's name, a checkpoint's name

@@ -135,11 +135,25 @@ class SparseTemporalLinkage(keras.layers.Layer):
             `(state, weights)`: the new `TemporalLinkageState`, and
             `(batch, num_reads, memory_size)`.
         """
+        state, weights = self.read_directions(write_weights, state, read_weights)
+        return state, ops.sum(read_mode[..., None] * weights, axis=2)
+
+    def read_directions(self, write_weights, state, read_weights):
+        """Update the links and step along them, each direction by itself.
+
+        Args:
+            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+            state: The previous `TemporalLinkageState`.
+            read_weights: `(batch, num_reads, memory_size)` of the previous step.
+
+        Returns:
+            `(state, weights)`: the new `TemporalLinkageState`, and
+            `(batch, num_reads, 2 * num_writes, memory_size)`, in the order of
+            `read_mode`.
+        """
         state = self(write_weights, state)
         forward, backward = self.directional_read_weights(state.link, read_weights)
-        backward_mode, forward_mode = ops.split(read_mode[..., None], 2, axis=2)
-        weights = backward_mode * backward + forward_mode * forward
-        return state, ops.sum(weights, axis=2)
+        return state, ops.concatenate([backward, forward], axis=2)
 
     def directional_read_weights(self, link, read_weights):
         """Step from what was read to what was written next, and to what before.

@@ -58,8 +58,9 @@ def trace(model_or_cell, inputs):
         state, controls, _ = cell.step(step_inputs, state)
         if mask is not None:
             state = _keep_where_masked(cell, mask[:, time], state, before)
-        names = ("inputs", *cell.state_names, *controls._fields)
-        values = (step_inputs, *tree.flatten(state), *controls)
+        controls = {k: v for k, v in controls._asdict().items() if v is not None}
+        names = ("inputs", *cell.state_names, *controls)
+        values = (step_inputs, *tree.flatten(state), *controls.values())
         moments.append([ops.convert_to_numpy(value) for value in values])
     stacked = [np.stack(values, axis=1) for values in zip(*moments, strict=True)]
     return Trace(**dict(zip(names, stacked, strict=True)))

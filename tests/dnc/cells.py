@@ -1,6 +1,7 @@
 """Cells of known sizes with weights large enough that gates move."""
 
 import numpy as np
+from keras import ops
 
 import keras_dnc
 
@@ -21,16 +22,17 @@ def oracle_weights(cell):
 
     def pair(dense, columns=slice(None)):
         kernel, bias = (np.array(w, "float64") for w in dense.get_weights())
-        return kernel[:, columns], bias[columns]
+        return kernel[..., columns], bias[columns]
 
     interface = cell.access.interface
-    kernel, recurrent, bias = (
-        np.array(w, "float64") for w in cell.controller.get_weights()
-    )
+    controller = {
+        weight.name: np.array(ops.convert_to_numpy(weight), "float64")
+        for weight in cell.controller.weights
+    }
+    normalized = {"interface_norm": pair(interface.norm)} if interface.normalize else {}
     return {
-        "kernel": kernel,
-        "recurrent_kernel": recurrent,
-        "bias": bias,
+        **controller,
+        **normalized,
         "interface": {
             name: pair(interface.dense, columns)
             for name, columns in interface.columns.items()

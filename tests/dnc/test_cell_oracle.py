@@ -17,10 +17,38 @@ from tests.numbers import value_and_gradients
 
 STRENGTHS = {"softplus": oracle.softplus, "oneplus": oracle.oneplus}
 TIME, INPUT = 9, 5
+IMPROVED = {
+    "masked_content": {"masked_content": True},
+    "mask_floor": {"masked_content": True, "mask_floor": 0.1},
+    "deallocate": {"deallocate": True},
+    "link_sharpness": {"link_sharpness": True},
+    "normalize": {"normalize": True},
+    "temporal_links": {"temporal_links": False},
+    "all with links": {
+        "masked_content": True,
+        "mask_floor": 0.1,
+        "deallocate": True,
+        "link_sharpness": True,
+        "normalize": True,
+    },
+    "all without links": {
+        "masked_content": True,
+        "deallocate": True,
+        "normalize": True,
+        "temporal_links": False,
+    },
+}
 
 
-def mean_square(weights, inputs, frozen_writes=None):
-    dnc = oracle.DNC(weights, SIZES, oracle.oneplus, frozen_writes=frozen_writes)
+def of_the_oracle(options):
+    names = ("mask_floor", "deallocate", "temporal_links")
+    return {name: options[name] for name in names if name in options}
+
+
+def mean_square(weights, inputs, frozen_writes=None, **options):
+    dnc = oracle.DNC(
+        weights, SIZES, oracle.oneplus, frozen_writes=frozen_writes, **options
+    )
     return np.mean(np.square(dnc.run(inputs))), dnc.write_history
 
 
@@ -44,9 +72,40 @@ def test_outputs_and_states_equal_the_equations(rng, strength):
         assert_close(access.write_weights[sequence, 0], dnc.write_weights)
 
 
-@pytest.mark.parametrize("usage_gradient", [True, False])
-def test_gradients_equal_finite_differences_of_the_equations(rng, usage_gradient):
-    cell = random_cell(rng, INPUT, strength="oneplus", usage_gradient=usage_gradient)
+@pytest.mark.parametrize("options", IMPROVED.values(), ids=IMPROVED)
+def test_every_improvement_equals_its_equations(rng, options):
+    cell = random_cell(rng, INPUT, **options)
+    inputs = rng.normal(size=(2, TIME, INPUT)).astype("float32")
+    # Rows that differ: of equal ones, rounding would choose the first to be written.
+    memory = rng.normal(size=(2, 7, 4)).astype("float32")
+    usage = rng.random((2, 7)).astype("float32")
+    state = cell.unflatten(cell.get_initial_state(batch_size=2))
+    access = state.access._replace(memory=memory, usage=usage)
+    first = cell.flatten(state._replace(access=access))
+    layer = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+    outputs, *states = layer(inputs, initial_state=first)
+    access = to_numpy(cell.unflatten(states)).access
+    for sequence in range(2):
+        dnc = oracle.DNC(
+            oracle_weights(cell), SIZES, oracle.softplus, **of_the_oracle(options)
+        )
+        dnc.memory, dnc.usage = (a[sequence].astype("float64") for a in (memory, usage))
+        assert_close(to_numpy(outputs)[sequence], dnc.run(inputs[sequence]))
+        assert_close(access.memory[sequence], dnc.memory)
+        assert_close(access.read_weights[sequence], dnc.read_weights)
+
+
+GRADIENTS = {
+    "the paper's": {"usage_gradient": True},
+    "deepmind/dnc's": {"usage_gradient": False},
+    "all with links": {"usage_gradient": True, **IMPROVED["all with links"]},
+    "all without links": IMPROVED["all without links"],
+}
+
+
+@pytest.mark.parametrize("options", GRADIENTS.values(), ids=GRADIENTS)
+def test_gradients_equal_finite_differences_of_the_equations(rng, options):
+    cell = random_cell(rng, INPUT, strength="oneplus", **options)
     inputs = rng.normal(size=(TIME, INPUT))
     layer = keras.layers.RNN(cell, return_sequences=True)
     batch = ops.convert_to_tensor(inputs[None].astype("float32"))
@@ -55,21 +114,22 @@ def test_gradients_equal_finite_differences_of_the_equations(rng, usage_gradient
         lambda: ops.mean(ops.square(layer(batch))), variables
     )
     weights = oracle_weights(cell)
-    _, writes = mean_square(weights, inputs)
-    frozen = None if usage_gradient else writes
+    named = of_the_oracle(options)
+    _, writes = mean_square(weights, inputs, **named)
+    frozen = None if options.get("usage_gradient") else writes
     columns = cell.access.interface.columns
     biases = {"bias": lambda w: w["bias"]} | {
         name: lambda w, name=name: w["interface"][name][1] for name in columns
     }
     expected = {
-        name: finite_difference(weights, bias, inputs, frozen)
+        name: finite_difference(weights, bias, inputs, frozen, **named)
         for name, bias in biases.items()
     }
     assert_close(gradients[0], expected.pop("bias"), 1e-4)
     assert_close(gradients[1], np.concatenate(list(expected.values())), 1e-4)
 
 
-def finite_difference(weights, bias, inputs, frozen_writes):
+def finite_difference(weights, bias, inputs, frozen_writes, **options):
     """Gradient of `mean_square` with respect to the vector `bias(weights)`."""
     gradient = np.zeros_like(bias(weights))
     for index in range(len(gradient)):
@@ -77,7 +137,7 @@ def finite_difference(weights, bias, inputs, frozen_writes):
         for step in (1e-5, -1e-5):
             moved = copy.deepcopy(weights)
             bias(moved)[index] += step
-            values.append(mean_square(moved, inputs, frozen_writes)[0])
+            values.append(mean_square(moved, inputs, frozen_writes, **options)[0])
         gradient[index] = (values[0] - values[1]) / 2e-5
     return gradient
 

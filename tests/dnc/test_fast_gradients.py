@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_dnc.core.content import cosine_similarity
 from keras_dnc.core.content import fast_cosine_similarity
+from keras_dnc.core.content import fast_masked_cosine_similarity
+from keras_dnc.core.content import masked_cosine_similarity
 from keras_dnc.core.state import recall
 from keras_dnc.dnc.free_list import plain_product_before
 from keras_dnc.dnc.free_list import product_before
@@ -46,6 +48,12 @@ def memory_and_keys(rng):
     return [memory, keys]
 
 
+def memory_keys_and_masks(rng):
+    masks = rng.random((BATCH, READS, WORD))
+    masks[2, 1] = 0.0
+    return [*memory_and_keys(rng), masks]
+
+
 def listed(function):
     return lambda *tensors: [function(*tensors)]
 
@@ -61,6 +69,11 @@ PAIRS = {
         listed(fast_cosine_similarity),
         listed(cosine_similarity),
         memory_and_keys,
+    ),
+    "fast_masked_cosine_similarity": (
+        listed(fast_masked_cosine_similarity),
+        listed(masked_cosine_similarity),
+        memory_keys_and_masks,
     ),
 }
 
