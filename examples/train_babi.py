@@ -1,10 +1,12 @@
 """Train a Differentiable Neural Computer on bAbI stories, word by word.
 
-    python examples/train_babi.py --tasks 1 --data path/to/babi
+    python examples/train_babi.py --tasks 1 --data path/to/babi --seeds 0,1,2
 
-A story is one sequence; the model answers at each `-` (Graves et al. 2016). Killed and
-started again with the same --output, a run goes on after its last finished epoch (the
-order of stories is drawn anew).
+A story is one sequence; the model answers at each `-` (Graves et al. 2016). Stories cut
+after their first questions are the first lessons. Killed and started again with the
+same --output, a run goes on after its last finished epoch (the order of stories is
+drawn anew). With KERAS_BACKEND=jax and a file of `python -m
+keras_dnc.tasks.babi.prepare` as --data, no TensorFlow is needed.
 """
 
 import argparse
@@ -16,124 +18,131 @@ import keras
 import keras_dnc
 from keras_dnc.tasks import babi
 
+SIZES = {"memory_size": 32, "word_size": 32, "num_reads": 2}
+RECIPE = {**SIZES, "normalize": True, "bypass_dropout": 0.2}
+MONITOR = "val_question_error"
+
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--tasks", default="1", help="such as 1, 1,4,15 or all")
     add("--subset", default="en-10k", help="en, en-10k, en-valid, ...")
-    add("--data", help="bAbI archive or folder; downloaded where not given")
+    add("--data", help="archive, folder or prepared file; downloaded where not given")
     add("--output", default="runs/babi", type=pathlib.Path)
-    add("--epochs", default=60, type=int)
-    add("--batch-size", default=4, type=int, help="stories in an update")
-    add("--learning-rate", default=3e-3, type=float)
+    add("--seeds", default="0", help="one run each, such as 0,1,2,3,4")
+    add("--lessons", default="1:100,3:20", help="first questions:epochs at most")
+    add("--passed", default=0.05, type=float, help="held-out error that ends a lesson")
+    add("--epochs", default=30, type=int, help="of whole stories, after the lessons")
+    add("--patience", default=15, type=int, help="of whole stories: epochs no better")
+    add("--batch-size", default=16, type=int, help="stories in an update")
+    add("--learning-rate", default=3e-3, type=float, help="falls in the last lesson")
     add("--embedding-size", default=32, type=int)
-    add("--controller-units", default=64, type=int)
-    add("--memory-size", default=16, type=int)
-    add("--word-size", default=32, type=int)
-    add("--num-reads", default=4, type=int)
-    add("--limit", type=int, help="stories of each task and split, for a quick look")
-    add("--seed", default=0, type=int)
+    add("--controller", default=64, type=int, help="LSTM units")
+    add("--cell", default={}, type=json.loads, help="changes to RECIPE, in JSON")
+    add("--thinking-steps", default=0, type=int, help="blanks before an answer")
+    add("--longest", default=10**6, type=int, help="longer stories are not trained on")
+    add("--policy", default="float32", help="such as mixed_bfloat16, for accelerators")
+    add("--tensorboard", action="store_true", help="needs TensorFlow")
     return parser.parse_args()
 
 
-def parse_tasks(text):
-    if text == "all":
-        return list(babi.TASK_NAMES)
-    return [int(task) for task in text.split(",")]
+def build_model(words, settings):
+    cell = keras_dnc.DNCCell(words, settings.controller, **RECIPE | settings.cell)
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    embedded = keras.layers.Embedding(words, settings.embedding_size)(tokens)
+    dnc = keras_dnc.MemoryRNN(cell, return_sequences=True, name="dnc")
+    logits = keras.layers.Activation("linear", dtype="float32")(dnc(embedded))
+    return keras.Model(tokens, logits)
 
 
-def load(tasks, split, settings):
-    stories = []
-    for task in tasks:
-        config = f"{settings.subset}-qa{task}"
-        stories += babi.load_stories(config, split, settings.data)[: settings.limit]
-    return stories
-
-
-def build_model(vocabulary_size, settings):
-    cell = keras_dnc.DNCCell(
-        output_size=settings.controller_units,
-        controller=settings.controller_units,
-        memory_size=settings.memory_size,
-        word_size=settings.word_size,
-        num_reads=settings.num_reads,
-    )
-    return keras.Sequential(
-        [
-            keras.Input((None,), dtype="int32", name="tokens"),
-            keras.layers.Embedding(vocabulary_size, settings.embedding_size),
-            keras.layers.RNN(cell, return_sequences=True, name="dnc"),
-            keras.layers.Dense(vocabulary_size, name="logits"),
-        ]
-    )
-
-
-def train(model, train_batches, validation_batches, settings):
+def take_lesson(name, stories, order, epochs, model, output, settings):
+    """Train on stories, with the weights of the lesson before."""
+    # Stories arrive task by task: every tenth is a fair tenth of each task.
+    held_out, training = stories[::10], stories.copy()
+    del training[::10]
+    training = [story for story in training if len(story.tokens) <= settings.longest]
+    batches = babi.StoryBatches(training, settings.batch_size, **order)
+    rate, end = settings.learning_rate, keras_dnc.StopAt(MONITOR, settings.passed)
+    if name == "whole":
+        updates = epochs * len(batches)
+        rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.02)
+        end = {"patience": settings.patience, "restore_best_weights": True}
+        end = keras.callbacks.EarlyStopping(MONITOR, **end)
+    callbacks = [
+        keras.callbacks.BackupAndRestore(output / name, delete_checkpoint=False),
+        keras.callbacks.CSVLogger(output / f"{name}.csv", append=True),
+        end,
+    ]
+    if settings.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(output / "tensorboard" / name))
     model.compile(
-        keras.optimizers.Adam(settings.learning_rate, global_clipnorm=10.0),
+        keras.optimizers.Adam(rate, global_clipnorm=10.0),
         keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
         weighted_metrics=[keras_dnc.QuestionError(babi.UNKNOWN)],
         jit_compile=True,
     )
-    callbacks = [
-        keras.callbacks.BackupAndRestore(settings.output / "backup"),
-        keras.callbacks.CSVLogger(settings.output / "log.csv", append=True),
-    ]
-    model.fit(
-        train_batches,
-        validation_data=validation_batches,
-        epochs=settings.epochs,
-        callbacks=callbacks,
-    )
+    validation = babi.StoryBatches(held_out, settings.batch_size)
+    model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks)
 
 
-def evaluate(model, stories_by_task, settings):
+def take_lessons(model, encoded, seed, output, settings):
+    """Go from short stories to whole ones, past the lessons that are done."""
+    lessons = f"{settings.lessons},whole:{settings.epochs}".strip(",").split(",")
+    for lesson in lessons:
+        name, epochs = lesson.split(":")
+        count = 10**6 if name == "whole" else int(name)
+        stories = [babi.first_questions(story, count) for story in encoded]
+        weights = output / f"{name}.weights.h5"
+        if weights.exists():
+            model.load_weights(weights)
+        else:
+            order = {"shuffle": True, "seed": seed}
+            take_lesson(name, stories, order, int(epochs), model, output, settings)
+            model.save_weights(weights)
+
+
+def load(tasks, split, settings):
+    stories = []
+    for task in tasks:
+        config = f"{settings.subset}-qa{task}"
+        stories += babi.load_stories(config, split, settings.data)
+    return stories
+
+
+def solve(tasks, seed, settings):
+    """Train and test one model, unless that is done; gives test errors in percent."""
+    output = settings.output / f"seed{seed}"
+    if (file := output / "metrics.json").exists():
+        found = json.loads(file.read_text())["test_error_percent"]
+        return {int(task): error for task, error in found.items()}
+    output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(seed)
+    stories = load(tasks, "train", settings)
+    vocabulary, blanks = babi.Vocabulary.from_stories(stories), settings.thinking_steps
+    model = build_model(len(vocabulary), settings)
+    encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
+    take_lessons(model, encoded, seed, output, settings)
     errors = {}
-    for task, stories in stories_by_task.items():
-        batches = babi.StoryBatches(stories, settings.batch_size)
-        logs = model.evaluate(batches, return_dict=True)
-        errors[task] = 100.0 * logs["question_error"]
-    print(f"\n{'task':<32}test error %")
-    for task, error in errors.items():
-        print(f"{task:>2} {babi.TASK_NAMES[task]:<29}{error:12.2f}")
-    print(f"{'mean':<32}{sum(errors.values()) / len(errors):12.2f}")
+    for task in tasks:
+        stories = load([task], "test", settings)
+        encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
+        batches = babi.StoryBatches(encoded, settings.batch_size)
+        errors[task] = 100.0 * model.evaluate(batches)[1]
+    model.save(output / "model.keras")
+    found = {"test_error_percent": errors, "words": vocabulary.words}
+    file.write_text(json.dumps(found, indent=1))
     return errors
 
 
 def main():
     settings = parse_arguments()
-    settings.output.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(settings.seed)
-    tasks = parse_tasks(settings.tasks)
-
-    stories = load(tasks, "train", settings)
-    vocabulary = babi.Vocabulary.from_stories(stories)
-    encoded = [babi.encode_story(story, vocabulary) for story in stories]
-    # Stories arrive task by task: every tenth is a fair tenth of each task.
-    validation, training = encoded[::10], encoded.copy()
-    del training[::10]
-
-    model = build_model(len(vocabulary), settings)
-    model.summary()
-    train(
-        model,
-        babi.StoryBatches(
-            training, settings.batch_size, shuffle=True, seed=settings.seed
-        ),
-        babi.StoryBatches(validation, settings.batch_size),
-        settings,
-    )
-
-    test = {task: [] for task in tasks}
-    for story in load(tasks, "test", settings):
-        test[story.task].append(babi.encode_story(story, vocabulary))
-    errors = evaluate(model, test, settings)
-    model.save(settings.output / "model.keras")
-    metrics = {"test_error_percent": errors, "words": vocabulary.words}
-    (settings.output / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    keras.config.set_dtype_policy(settings.policy)
+    tasks = range(1, 21) if settings.tasks == "all" else settings.tasks.split(",")
+    tasks, seeds = [int(task) for task in tasks], settings.seeds.split(",")
+    print(babi.error_table([solve(tasks, int(seed), settings) for seed in seeds]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.controllers import NormalizedLSTMCell
 from keras_dnc.core.dropout import SequenceDropout
 from keras_dnc.core.interface import Interface
+from keras_dnc.core.resize import resize_memory
 from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.dnc.access import MemoryAccess
@@ -17,6 +18,8 @@ from keras_dnc.dnc.access import MemoryAccessState
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
+from keras_dnc.dnc.bidirectional import BiDNC
+from keras_dnc.dnc.bidirectional import ContextController
 from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
@@ -39,13 +42,17 @@ from keras_dnc.sparse.links import SparseLinkageState
 from keras_dnc.sparse.search import ExactSearch
 from keras_dnc.sparse.search import LSHSearch
 from keras_dnc.sparse.search import Search
+from keras_dnc.training.callbacks import StopAt
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 
 __all__ = [
+    "StopAt",
+    "BiDNC",
     "ContentAccess",
     "ContentAccessState",
+    "ContextController",
     "CosineWeights",
     "DNCCell",
     "DNCState",
@@ -82,6 +89,7 @@ __all__ = [
     "TemporalLinkage",
     "TemporalLinkageState",
     "load_deepmind_weights",
+    "resize_memory",
 ]
 
 __version__ = "0.1.0"

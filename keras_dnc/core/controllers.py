@@ -139,11 +139,12 @@ class NormalizedLSTMCell(FusedLSTMCell):
     of the carry keeps its number until a gate changes it.
 
     Departures: Ba et al. normalise `W x` and `W h` apart; one product of both is
-    normalised here, as in Franke et al. 2018, whose controller this is.
+    normalised here, as in Franke et al. 2018, whose controller this is. Dropout has
+    one mask for all gates.
 
     Args:
         units: Numbers in the output.
-        **kwargs: As in `keras.layers.LSTMCell`.
+        **kwargs: As in `keras.layers.LSTMCell`, but for `implementation`.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -166,7 +167,8 @@ class NormalizedLSTMCell(FusedLSTMCell):
     """
 
     def __init__(self, units, **kwargs):
-        super().__init__(units, **{"implementation": 2, **kwargs})
+        super().__init__(units, **kwargs)
+        self.dropout_mask_count = None  # Keras makes four, of which one gate sees one
 
     def build(self, input_shape):
         """Create the weights of `keras.layers.LSTMCell`, gains and shifts."""

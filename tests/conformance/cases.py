@@ -32,10 +32,25 @@ def _stack():
     return keras.layers.StackedRNNCells(cells)
 
 
+IMPROVED = {
+    "masked_content": True,
+    "mask_floor": 0.1,
+    "deallocate": True,
+    "link_sharpness": True,
+    "normalize": True,
+    "bypass_dropout": 0.1,
+}
+
 CELLS = {
     "dnc-sparse-links": lambda **kw: _dnc(**{"link_sparsity": 3, **kw}),
-    "dnc-two-writes-gru": lambda **kw: _dnc(
-        **{"num_writes": 2, "controller": _gru(), "strength": "oneplus", **kw}
+    "dnc-improved-two-writes-gru": lambda **kw: _dnc(
+        **{
+            "num_writes": 2,
+            "controller": _gru(),
+            "strength": "oneplus",
+            **IMPROVED,
+            **kw,
+        }
     ),
     "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
     "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
@@ -49,15 +64,18 @@ if keras.backend.backend() == "jax":
 # The same cells around controllers of every kind: what depends on states alone.
 CONTROLLERS = {
     "dnc-stacked": lambda **kw: _dnc(**{"controller": _stack(), **kw}),
+    "dnc-content-normalized": lambda **kw: _dnc(
+        **{"temporal_links": False, "normalize": True, **kw}
+    ),
     "dnc-feed-forward": lambda **kw: _dnc(
         **{"controller": keras_dnc.FeedForwardController(8), **kw}
     ),
 }
 
 # One cell per kind of state for what takes a fit, the dearest thing to compile.
-TRAINED = {name: CELLS[name] for name in ("dnc-two-writes-gru", "sam")}
+TRAINED = {name: CELLS[name] for name in ("dnc-improved-two-writes-gru", "sam")}
 if keras.backend.backend() == "jax":
-    del TRAINED["dnc-two-writes-gru"]
+    del TRAINED["dnc-improved-two-writes-gru"]
 
 trained_cell = pytest.mark.parametrize("make", TRAINED.values(), ids=TRAINED)
 every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)

@@ -1,9 +1,9 @@
 """The DNC in float64 NumPy, one sequence, one write head, written from the paper.
 
 Graves et al. 2016, Methods; with options, Csordas and Schmidhuber 2019, sections 3.1 to
-3.3, and Franke et al. 2018, sections 3.1 and 3.2. Only the guards of deepmind/dnc are added: usage kept above
-1e-6 before the free list is sorted, by freeness in float32, and 1e-6 in norms and in
-the cosine. Nothing here is shared with the package.
+3.3, and Franke et al. 2018, sections 3.1 and 3.2. Only the guards of deepmind/dnc are
+added: usage kept above 1e-6 before the free list is sorted, by freeness in float32, and
+1e-6 in norms and in the cosine. Nothing here is shared with the package.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def layer_norm(x, gain, shift):
 
 
 def content_weights(memory, key, strength, mask=1.0):
-    """C(M, k, beta, m)[i] = softmax_i(beta cos(k * m, M[i] * m)), `strength` squashed."""
+    """C(M, k, beta, m)[i] = softmax_i(strength cos(k * m, M[i] * m))."""
 
     def norm(v):
         return np.sqrt(np.sum(v * v) + GUARD)
@@ -174,9 +174,7 @@ class DNC:
         w = self.weights
         if "gate_gain" in w:
             return normalized_lstm(w, seen, hidden, carry)
-        return lstm(
-            w["kernel"], w["recurrent_kernel"], w["bias"], seen, hidden, carry
-        )
+        return lstm(w["kernel"], w["recurrent_kernel"], w["bias"], seen, hidden, carry)
 
     def _raw_controls(self, nu):
         raw = {n: nu @ k + b for n, (k, b) in self.weights["interface"].items()}

@@ -117,9 +117,14 @@ def test_the_same_seed_draws_the_same_batches():
     assert first_order != other_order
 
 
-def test_default_buckets_end_above_the_longest_story():
-    batches = babi.StoryBatches(encoded(5, 49, 300), 1)
-    assert batches.buckets == (32, 48, 64, 96, 128, 192, 256, 384)
+def test_default_buckets_are_lengths_of_stories_and_end_at_the_longest():
+    lengths = [*range(20, 120), 300]
+    batches = babi.StoryBatches(encoded(*lengths), 1)
+    assert len(batches.buckets) == 6
+    assert set(batches.buckets) <= set(lengths)
+    assert batches.buckets[-1] == 300
+    padded = sum(inputs.shape[1] for inputs, _, _ in batches)
+    assert padded < 1.2 * sum(lengths)
 
 
 def test_a_story_longer_than_the_buckets_is_refused():

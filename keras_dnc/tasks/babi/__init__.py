@@ -1,9 +1,11 @@
 """The bAbI question-answering tasks (Weston et al. 2015), as sequences or as questions.
 
 Reading order: `source` (the official files), `babi_dataset_builder` (the same as a
-TensorFlow dataset, imported only where it is used), `stories` (loading them),
+TensorFlow dataset, imported only where it is used), `portable` (the same as one file
+that needs no TensorFlow, written by `prepare`), `stories` (loading them),
 `encoding` (a story as one sequence of numbers), `questions` (a question and the
-sentences before it), `batches` (numbers to batches of like length).
+sentences before it), `batches` (numbers to batches of like length), `results` (errors
+as papers report them).
 """
 
 from keras_dnc.tasks.babi.batches import QuestionBatches
@@ -12,9 +14,11 @@ from keras_dnc.tasks.babi.encoding import UNKNOWN
 from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import Vocabulary
 from keras_dnc.tasks.babi.encoding import encode_story
+from keras_dnc.tasks.babi.encoding import first_questions
 from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.babi.questions import encode_questions
 from keras_dnc.tasks.babi.questions import question_vocabulary
+from keras_dnc.tasks.babi.results import error_table
 from keras_dnc.tasks.babi.source import TASK_NAMES
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
@@ -32,6 +36,8 @@ __all__ = [
     "Vocabulary",
     "encode_questions",
     "encode_story",
+    "error_table",
+    "first_questions",
     "load_stories",
     "question_vocabulary",
 ]

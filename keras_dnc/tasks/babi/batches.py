@@ -5,6 +5,8 @@ import numpy as np
 
 from keras_dnc.tasks.task import check_positive_integers
 
+_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+
 
 class BucketedBatches(keras.utils.PyDataset):
     """Batches of examples of like length, for `model.fit`.
@@ -18,8 +20,8 @@ class BucketedBatches(keras.utils.PyDataset):
     Args:
         examples: List of examples.
         batch_size: Examples in a batch.
-        buckets: Lengths to pad to, ascending; `None` for powers of two up to the
-            longest example, and 1.5 times each.
+        buckets: Lengths to pad to, ascending; `None` for the tenth, third, fifth,
+            seventh, ninth and last tenth of the examples' own lengths.
         shuffle: Whether examples and batches are drawn in a new order each epoch.
         seed: The same seed gives the same orders.
         **kwargs: As in `keras.utils.PyDataset`.
@@ -30,7 +32,6 @@ class BucketedBatches(keras.utils.PyDataset):
     """
 
     holds = "examples"
-    shortest_bucket = 1
 
     def __init__(
         self, examples, batch_size, buckets=None, shuffle=False, seed=0, **kwargs
@@ -43,7 +44,7 @@ class BucketedBatches(keras.utils.PyDataset):
         self._lengths = np.array([self.length_of(example) for example in self.examples])
         longest = self._lengths.max()
         if buckets is None:
-            buckets = _default_buckets(self.shortest_bucket, longest)
+            buckets = _default_buckets(self._lengths)
         self.buckets = tuple(buckets)
         _check_buckets(self.buckets, longest)
         self.batch_size = batch_size
@@ -109,7 +110,6 @@ class StoryBatches(BucketedBatches):
     """
 
     holds = "stories"
-    shortest_bucket = 32
 
     def __init__(self, stories, batch_size, **kwargs):
         super().__init__(stories, batch_size, **kwargs)
@@ -157,7 +157,6 @@ class QuestionBatches(BucketedBatches):
     """
 
     holds = "questions"
-    shortest_bucket = 4
 
     def __init__(self, questions, batch_size, **kwargs):
         super().__init__(questions, batch_size, **kwargs)
@@ -203,10 +202,6 @@ def _check_buckets(buckets, longest):
         )
 
 
-def _default_buckets(shortest, longest):
-    """Powers of two from `shortest`, and 1.5 times each, until one holds `longest`."""
-    buckets, length = [], shortest
-    while not buckets or buckets[-1] < longest:
-        buckets += [length, length * 3 // 2]
-        length *= 2
-    return tuple(buckets if buckets[-2] < longest else buckets[:-1])
+def _default_buckets(lengths):
+    """Quantiles of the lengths: little padding, and few shapes to compile."""
+    return np.unique(np.quantile(lengths, _QUANTILES, method="higher")).tolist()

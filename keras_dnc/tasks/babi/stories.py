@@ -1,7 +1,9 @@
-"""Stories from the TensorFlow dataset `babi`."""
+"""Stories from the TensorFlow dataset `babi`, or from a portable file."""
 
 import pathlib
 
+from keras_dnc.tasks.babi.portable import ENDING
+from keras_dnc.tasks.babi.portable import read_portable
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
 from keras_dnc.tasks.babi.source import find_source
@@ -17,7 +19,9 @@ def load_stories(config, split, data=None, data_dir=None):
         split: `"train"`, `"test"`, or `"valid"` where the subset has one; slices such
             as `"train[:90%]"` work as everywhere in tensorflow-datasets.
         data: For those without network: path of the official archive, of a folder that
-            holds it, or of the extracted folder. `None` downloads it.
+            holds it, or of the extracted folder. `None` downloads it. For those
+            without TensorFlow: path of a file of `python -m
+            keras_dnc.tasks.babi.prepare`, of which `split` names a whole split.
         data_dir: Where prepared data is kept; `None` for tensorflow-datasets' own
             place.
 
@@ -34,6 +38,8 @@ def load_stories(config, split, data=None, data_dir=None):
         stories = load_stories("en-10k-qa1", "train", data="tasks_1-20_v1-2.tar.gz")
         ```
     """
+    if str(data).endswith(ENDING):
+        return read_portable(pathlib.Path(data), config, split)
     # The import registers the dataset, and needs tensorflow-datasets.
     from keras_dnc.tasks.babi import babi_dataset_builder as module
 

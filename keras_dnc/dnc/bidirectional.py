@@ -1,0 +1,249 @@
+"""A DNC whose controller also knows what comes later (Franke et al. 2018).
+
+A second controller reads the sequence from its end and sees no memory. What it says
+stands beside what the first one says, and both together speak to the memory, which goes
+forward in time as ever.
+"""
+
+import keras
+from keras import ops
+from keras import tree
+
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.controllers import FusedLSTMCell
+from keras_dnc.core.controllers import NormalizedLSTMCell
+from keras_dnc.core.controllers import as_controller
+from keras_dnc.core.controllers import cell_output_size
+from keras_dnc.core.dropout import DropoutRNNCell
+from keras_dnc.core.dropout import prime_dropout
+from keras_dnc.core.rnn import MemoryRNN
+from keras_dnc.dnc.cell import DNCCell
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class ContextController(keras.layers.Layer, DropoutRNNCell):
+    r"""A controller around which part of the input is led: the context.
+
+    $$[x_t; c_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
+
+    Args:
+        controller: Any RNN cell whose states are rank 2.
+        input_size: Features of $x_t$.
+        context_size: Features of $c_t$.
+        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, input_size + context_size + others)`.
+        states: The controller's.
+
+    Returns:
+        `(output, states)`: `(batch, units + context_size)`, the controller's states.
+
+    References:
+        - Franke, Niehues and Waibel 2018, section 3.4.
+    """
+
+    def __init__(self, controller, input_size, context_size, **kwargs):
+        super().__init__(**kwargs)
+        self.controller = controller
+        self.input_size = positive_integer("input_size", input_size)
+        self.context_size = positive_integer("context_size", context_size)
+        self.state_size = controller.state_size
+        self.output_size = cell_output_size(controller) + self.context_size
+
+    def build(self, input_shape):
+        """Create the controller's weights."""
+        batch, size = input_shape
+        if not self.controller.built:
+            self.controller.build((batch, size - self.context_size))
+
+    def call(self, inputs, states):
+        """Run the controller on what is not context; lead the context past it."""
+        start, stop = self.input_size, self.input_size + self.context_size
+        seen = ops.concatenate([inputs[:, :start], inputs[:, stop:]], axis=-1)
+        output, states = self.controller(seen, states)
+        context = ops.cast(inputs[:, start:stop], output.dtype)
+        return ops.concatenate([output, context], axis=-1), states
+
+    def get_initial_state(self, batch_size=None):
+        """Give the controller's own first state, or zeros."""
+        own = getattr(self.controller, "get_initial_state", None)
+        if own is not None:
+            return own(batch_size=batch_size)
+        return tree.map_structure(
+            lambda size: ops.zeros((batch_size, size), self.compute_dtype),
+            self.state_size,
+        )
+
+    @property
+    def parts_with_dropout(self):
+        """The controller."""
+        return [self.controller]
+
+    def get_dropout_mask(self, step_input):
+        """Make the controller's masks, at the width that it sees."""
+        batch_size, size = ops.shape(step_input)[0], step_input.shape[-1]
+        prime_dropout(self.controller, batch_size, size - self.context_size)
+
+    def get_recurrent_dropout_mask(self, step_input):
+        """Do nothing: `get_dropout_mask` has made both masks."""
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "controller": keras.saving.serialize_keras_object(self.controller),
+            "input_size": self.input_size,
+            "context_size": self.context_size,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Create it, its controller first."""
+        controller = keras.saving.deserialize_keras_object(config["controller"])
+        return cls(**{**config, "controller": controller})
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class BiDNC(keras.layers.Layer):
+    r"""Bidirectional DNC: one memory, forward in time; two controllers.
+
+    $$h^f_t = \mathrm{controller}([x_t; r_{t-1}], h^f_{t-1}), \quad
+    h^b_t = \mathrm{backward}(x_t, h^b_{t+1})$$
+    $$r_t = \mathrm{MemoryAccess}([h^f_t; h^b_t]), \quad
+    y_t = W [h^f_t; h^b_t; r_t]$$
+
+    A layer, not a cell: it needs the whole sequence before its first step, and so
+    cannot be run one step at a time. Padding may stand at either end.
+
+    Args:
+        output_size: Numbers in the output.
+        controller: LSTM units, or any RNN cell whose states are rank 2.
+        backward_controller: The same for the backward direction; `None` for as many
+            LSTM units as the forward controller's output has numbers.
+        recompute: As in `MemoryRNN`.
+        return_sequences: Whether to give every output, or the last.
+        dtype: As in `DNCCell`.
+        name: As in `keras.layers.Layer`.
+        **cell_arguments: All others of `DNCCell`, such as `memory_size`.
+
+    Call arguments:
+        sequences: `(batch, time, features)`, time at least 1.
+        mask: `(batch, time)`, true at real steps, or `None`.
+        training: Whether dropout is on.
+
+    Returns:
+        `(batch, time, output_size)`, or `(batch, output_size)`.
+
+    Raises:
+        ValueError: As in `DNCCell`.
+
+    Example:
+        >>> layer = BiDNC(5, controller=16, memory_size=16, return_sequences=True)
+        >>> layer(keras.Input((None, 6))).shape
+        (None, None, 5)
+
+    References:
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, section 3.4.
+    """
+
+    def __init__(
+        self,
+        output_size,
+        controller=256,
+        backward_controller=None,
+        recompute=None,
+        return_sequences=False,
+        dtype=None,
+        name=None,
+        **cell_arguments,
+    ):
+        super().__init__(dtype=dtype, name=name)
+        self.supports_masking = True
+        lstm = _lstm_class(cell_arguments)
+        # Refuses bad arguments now, not when the layer is built.
+        DNCCell(output_size, controller, **cell_arguments)
+        self.output_size = output_size
+        self.controller = as_controller(controller, self.dtype_policy, lstm)
+        if backward_controller is None:
+            backward_controller = cell_output_size(self.controller)
+        self.backward_controller = as_controller(
+            backward_controller, self.dtype_policy, lstm
+        )
+        self.recompute = recompute
+        self.return_sequences = return_sequences
+        self.cell_arguments = cell_arguments
+
+    def build(self, sequences_shape):
+        """Create both directions."""
+        batch, time, size = sequences_shape
+        context_size = cell_output_size(self.backward_controller)
+        self.backward = keras.layers.RNN(
+            self.backward_controller,
+            return_sequences=True,
+            go_backwards=True,
+            dtype=self.dtype_policy,
+            name="backward",
+        )
+        self.backward.build(sequences_shape)
+        cell = DNCCell(
+            self.output_size,
+            ContextController(
+                self.controller, size, context_size, dtype=self.dtype_policy
+            ),
+            dtype=self.dtype_policy,
+            **self.cell_arguments,
+        )
+        self.forward = MemoryRNN(
+            cell,
+            self.recompute,
+            return_sequences=self.return_sequences,
+            dtype=self.dtype_policy,
+            name="forward",
+        )
+        self.forward.build((batch, time, size + context_size))
+
+    def call(self, sequences, mask=None, training=False):
+        """Read from the end, then run controller and memory from the beginning."""
+        context = self.backward(sequences, mask=mask, training=training)
+        both = ops.concatenate([sequences, ops.flip(context, axis=1)], axis=-1)
+        return self.forward(both, mask=mask, training=training)
+
+    def compute_mask(self, sequences, mask=None):
+        """Hand the mask on with a sequence of outputs."""
+        return mask if self.return_sequences else None
+
+    def compute_output_shape(self, sequences_shape):
+        """Give the shape of the outputs."""
+        batch, time, _ = sequences_shape
+        if self.return_sequences:
+            return (batch, time, self.output_size)
+        return (batch, self.output_size)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "output_size": self.output_size,
+            "controller": serialize(self.controller),
+            "backward_controller": serialize(self.backward_controller),
+            "recompute": self.recompute,
+            "return_sequences": self.return_sequences,
+            **self.cell_arguments,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Create the layer, its controllers first."""
+        controllers = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("controller", "backward_controller")
+        }
+        config = {k: v for k, v in config.items() if k != "trainable"}
+        return cls(**{**config, **controllers})
+
+
+def _lstm_class(cell_arguments):
+    return NormalizedLSTMCell if cell_arguments.get("normalize") else FusedLSTMCell
