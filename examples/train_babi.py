@@ -67,8 +67,8 @@ def take_lesson(name, stories, order, epochs, model, output, settings):
     if name == "whole":
         updates = epochs * len(batches)
         rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.02)
-        end = {"patience": settings.patience, "restore_best_weights": True}
-        end = keras.callbacks.EarlyStopping(MONITOR, **end)
+        best = {"patience": settings.patience, "restore_best_weights": True}
+        end = keras.callbacks.EarlyStopping(MONITOR, mode="min", **best)
     callbacks = [
         keras.callbacks.BackupAndRestore(output / name, delete_checkpoint=False),
         keras.callbacks.CSVLogger(output / f"{name}.csv", append=True),

@@ -4,6 +4,7 @@ Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backen
 After `import keras_dnc`, `keras.models.load_model` finds all that a model can hold.
 """
 
+from keras_dnc import saved_models
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.controllers import FeedForwardController
 from keras_dnc.core.controllers import FusedLSTMCell
@@ -48,7 +49,6 @@ from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 
 __all__ = [
-    "StopAt",
     "BiDNC",
     "ContentAccess",
     "ContentAccessState",
@@ -86,10 +86,12 @@ __all__ = [
     "SparseLinkage",
     "SparseLinkageState",
     "SparseTemporalLinkage",
+    "StopAt",
     "TemporalLinkage",
     "TemporalLinkageState",
     "load_deepmind_weights",
     "resize_memory",
+    "saved_models",
 ]
 
 __version__ = "0.1.0"

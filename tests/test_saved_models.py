@@ -1,12 +1,12 @@
 """Every model in the box loads, and does what its metrics say."""
 
-import json
 import pathlib
+import shutil
 
-import keras
 import numpy as np
 import pytest
 
+from keras_dnc import saved_models
 from keras_dnc.tasks.copy import RepeatCopyTask
 
 pytestmark = pytest.mark.only("tensorflow")
@@ -22,21 +22,42 @@ def test_a_folder_has_every_part_and_is_listed(path):
     assert sum(file.stat().st_size for file in path.rglob("*")) < 10_000_000
 
 
+def test_the_box_lists_its_models(capsys):
+    assert saved_models.available() == [path.name for path in MODELS]
+    saved_models.main()
+    said = capsys.readouterr().out
+    assert all(path.name in said for path in MODELS)
+
+
+def test_a_folder_elsewhere_serves_as_the_box(tmp_path):
+    shutil.copytree(BOX / "repeat-copy-dnc", tmp_path / "mine")
+    assert saved_models.available(tmp_path) == ["mine"]
+    assert saved_models.load("mine", tmp_path).config["num_bits"] == 4
+
+
+def test_a_folder_without_models_says_where_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="clone it, or download that folder"):
+        saved_models.load("repeat-copy-dnc", tmp_path)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="one of .*'repeat-copy-dnc'.*'copy-lstm'"):
+        saved_models.load("copy-lstm")
+
+
 @pytest.fixture(scope="module")
 def repeat_copy():
-    folder = BOX / "repeat-copy-dnc"
-    config = json.loads((folder / "config.json").read_text())
+    model, config, _, folder = saved_models.load("repeat-copy-dnc")
     task = RepeatCopyTask(
         config["num_bits"],
         max_length=config["max_length"],
         max_repeats=config["max_repeats"],
     )
-    return folder, task, task.batch(512, np.random.default_rng(2026))
+    return model, folder, task, task.batch(512, np.random.default_rng(2026))
 
 
 def test_the_keras_model_repeats_without_a_wrong_bit(repeat_copy):
-    folder, task, batch = repeat_copy
-    model = keras.models.load_model(folder / "model.keras")
+    model, _, task, batch = repeat_copy
     outputs = model.predict(batch.inputs, verbose=0)
     assert np.sum(task.bit_errors(batch, outputs)) == 0
 
@@ -44,7 +65,7 @@ def test_the_keras_model_repeats_without_a_wrong_bit(repeat_copy):
 def test_the_saved_model_repeats_without_a_wrong_bit(repeat_copy):
     import tensorflow as tf
 
-    folder, task, batch = repeat_copy
+    _, folder, task, batch = repeat_copy
     (version,) = (folder / "serving").iterdir()
     loaded = tf.saved_model.load(str(version))
     outputs = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))

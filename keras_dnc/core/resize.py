@@ -13,7 +13,8 @@ def resize_memory(model, memory_size):
     """Give the same model with another number of slots in every memory.
 
     The weights are the same, and nothing is trained again. A larger memory holds longer
-    sequences; a smaller one is faster.
+    sequences; a smaller one is faster. What no training touches is made anew where it
+    depends on the size: the random planes of an `LSHSearch`.
 
     Args:
         model: A built Keras model around one or more cells of this package. A model
@@ -56,8 +57,16 @@ def resize_memory(model, memory_size):
     new = keras.saving.deserialize_keras_object(resized)
     if not new.built:
         new.build(model.input_shape)
-    _check_same_shapes(model, new)
-    new.set_weights(model.get_weights())
+    for old, weight in zip(model.weights, new.weights, strict=True):
+        if tuple(old.shape) == tuple(weight.shape):
+            weight.assign(old)
+        elif old.trainable:
+            raise ValueError(
+                "Argument `model` must have no weights whose shape depends on the "
+                "number of slots, as learned initial memories are. "
+                f"Received: weight {old.path!r} of shape {tuple(old.shape)}, which "
+                f"would have shape {tuple(weight.shape)}"
+            )
     return new
 
 
@@ -71,20 +80,11 @@ def _resized(config, memory_size):
     ours = str(config.get("registered_name", "")).startswith("keras_dnc>")
     found, total = {}, 0
     for key, value in config.items():
+        if ours and key == "build_config":  # holds shapes of the old size
+            continue
         found[key], count = _resized(value, memory_size)
         total += count
     if ours and "memory_size" in found["config"]:
         found["config"]["memory_size"] = memory_size
         total += 1
     return found, total
-
-
-def _check_same_shapes(model, new):
-    for old, weight in zip(model.weights, new.weights, strict=True):
-        if tuple(old.shape) != tuple(weight.shape):
-            raise ValueError(
-                "Argument `model` must have no weights whose shape depends on the "
-                "number of slots, as learned initial memories are. "
-                f"Received: weight {old.path!r} of shape {tuple(old.shape)}, which "
-                f"would have shape {tuple(weight.shape)}"
-            )

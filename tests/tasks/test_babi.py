@@ -120,11 +120,12 @@ def test_the_same_seed_draws_the_same_batches():
 def test_default_buckets_are_lengths_of_stories_and_end_at_the_longest():
     lengths = [*range(20, 120), 300]
     batches = babi.StoryBatches(encoded(*lengths), 1)
-    assert len(batches.buckets) == 6
-    assert set(batches.buckets) <= set(lengths)
-    assert batches.buckets[-1] == 300
-    padded = sum(inputs.shape[1] for inputs, _, _ in batches)
-    assert padded < 1.2 * sum(lengths)
+    assert batches.buckets == (30, 50, 70, 90, 118, 300)
+
+
+def test_stories_of_about_one_length_share_one_bucket():
+    batches = babi.StoryBatches(encoded(*range(85, 94)), 1)
+    assert batches.buckets == (93,)
 
 
 def test_a_story_longer_than_the_buckets_is_refused():

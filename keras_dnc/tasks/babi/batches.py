@@ -5,7 +5,8 @@ import numpy as np
 
 from keras_dnc.tasks.task import check_positive_integers
 
-_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+_APART = 0.85  # a bucket's length, beside that of the next longer one, at most
 
 
 class BucketedBatches(keras.utils.PyDataset):
@@ -20,8 +21,8 @@ class BucketedBatches(keras.utils.PyDataset):
     Args:
         examples: List of examples.
         batch_size: Examples in a batch.
-        buckets: Lengths to pad to, ascending; `None` for the tenth, third, fifth,
-            seventh, ninth and last tenth of the examples' own lengths.
+        buckets: Lengths to pad to, ascending; `None` for up to seven quantiles of the
+            examples' own lengths, each at most 0.85 of the next.
         shuffle: Whether examples and batches are drawn in a new order each epoch.
         seed: The same seed gives the same orders.
         **kwargs: As in `keras.utils.PyDataset`.
@@ -203,5 +204,9 @@ def _check_buckets(buckets, longest):
 
 
 def _default_buckets(lengths):
-    """Quantiles of the lengths: little padding, and few shapes to compile."""
-    return np.unique(np.quantile(lengths, _QUANTILES, method="higher")).tolist()
+    """Quantiles of the lengths, but those so close that padding costs less than XLA."""
+    buckets = [int(lengths.max())]
+    for length in np.quantile(lengths, _QUANTILES, method="lower")[::-1]:
+        if length <= _APART * buckets[0]:
+            buckets.insert(0, int(length))
+    return buckets
