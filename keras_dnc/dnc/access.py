@@ -88,9 +88,9 @@ class AccessControls(NamedTuple):
     write_strengths: Any
     read_keys: Any
     read_strengths: Any
-    write_masks: Any
-    read_masks: Any
-    link_sharpness: Any
+    write_masks: Any = None
+    read_masks: Any = None
+    link_sharpness: Any = None
 
 
 _NO_CONTROLS = AccessControls(*[None] * len(AccessControls._fields))

@@ -5,59 +5,34 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.dnc.access import AccessControls
+from tests.dnc.stories import BACKWARD
+from tests.dnc.stories import FORWARD
+from tests.dnc.stories import SLOTS
+from tests.dnc.stories import WORD
+from tests.dnc.stories import controls
+from tests.dnc.stories import play
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
-BACKWARD, FORWARD, CONTENT = np.eye(3, dtype="float32")
-WORDS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], "float32")
-STRONG = 100.0
+WORDS = np.eye(WORD, dtype="float32")[:3]
 
 
 def access_layer():
-    return keras_dnc.MemoryAccess(memory_size=6, word_size=3, num_reads=1)
-
-
-def controls(write=None, mode=CONTENT, read_key=(0, 0, 0), free=0.0, by_content=False):
-    """One write by allocation (or by content), and one read."""
-    word = np.zeros(3) if write is None else write
-    values = AccessControls(
-        write_vectors=[[word]],
-        erase_vectors=np.ones((1, 1, 3)),
-        free_gate=[[free]],
-        allocation_gate=[[0.0 if by_content else 1.0]],
-        write_gate=[[0.0 if write is None else 1.0]],
-        read_mode=[[mode]],
-        write_keys=[[word]],
-        write_strengths=[[STRONG]],
-        read_keys=[[read_key]],
-        read_strengths=[[STRONG]],
-    )
-    return AccessControls(
-        *(ops.convert_to_tensor(np.asarray(v, "float32")) for v in values)
-    )
-
-
-def play(access, story):
-    state, said = access.get_initial_state(batch_size=1), []
-    for step in story:
-        words, state, _ = access.step(step, state)
-        said.append(to_numpy(words)[0, 0])
-    return said, to_numpy(state)
+    return keras_dnc.MemoryAccess(SLOTS, WORD, num_reads=1)
 
 
 def test_what_was_written_in_order_is_read_in_order():
     writes = [controls(write=word) for word in WORDS]
     look = [controls(read_key=WORDS[0])] + [controls(mode=FORWARD)] * 2
     said, _ = play(access_layer(), writes + look)
-    assert_close(np.stack(said[3:]), WORDS, 1e-3)
+    assert_close(said[3:], WORDS, 1e-3)
 
 
 def test_what_was_written_in_order_is_read_backward():
     writes = [controls(write=word) for word in WORDS]
     look = [controls(read_key=WORDS[2])] + [controls(mode=BACKWARD)] * 2
     said, _ = play(access_layer(), writes + look)
-    assert_close(np.stack(said[3:]), WORDS[::-1], 1e-3)
+    assert_close(said[3:], WORDS[::-1], 1e-3)
 
 
 def slots_with(state, word):
@@ -74,7 +49,7 @@ def test_allocation_gives_each_word_a_slot_of_its_own():
 
 
 def test_what_was_read_and_freed_is_overwritten_in_a_full_memory():
-    new = np.array([1, 1, 1], "float32")
+    new = np.ones(WORD, "float32")
     story = [controls(write=WORDS[i // 2]) for i in range(6)]
     _, full = play(access_layer(), story)
     story += [controls(read_key=WORDS[1]), controls(write=new, free=1.0)]

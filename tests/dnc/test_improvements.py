@@ -6,94 +6,61 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.dnc.access import AccessControls
 from keras_dnc.dnc.addressing import sharpened
 from tests.dnc.cells import random_cell
+from tests.dnc.stories import FORWARD
+from tests.dnc.stories import SLOTS
+from tests.dnc.stories import WORD
+from tests.dnc.stories import controls
+from tests.dnc.stories import play
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
 
-SLOTS, WORD = 6, 4
-BACKWARD, FORWARD, CONTENT = np.eye(3, dtype="float32")
-STRONG = 30.0
 SHARPNESS = {"link_sharpness": [[[8.0, 8.0]]]}
 
 
-def step(write=None, key=None, mode=CONTENT, free=0.0, gate=1.0, **optional):
-    """One write by allocation, or none; one read."""
-    nothing = np.zeros(WORD)
-    values = {
-        "write_vectors": [[nothing if write is None else write]],
-        "erase_vectors": np.zeros((1, 1, WORD)),
-        "free_gate": [[free]],
-        "allocation_gate": [[1.0]],
-        "write_gate": [[0.0 if write is None else gate]],
-        "read_mode": [[mode]],
-        "write_keys": [[nothing]],
-        "write_strengths": [[0.0]],
-        "read_keys": [[nothing if key is None else key]],
-        "read_strengths": [[STRONG]],
-        **optional,
-    }
-    tensors = {
-        name: ops.convert_to_tensor(np.asarray(value, "float32"))
-        for name, value in values.items()
-    }
-    nothing = dict.fromkeys(AccessControls._fields)
-    return AccessControls(**nothing | tensors)
-
-
-def play(story, kind=keras_dnc.MemoryAccess, **options):
-    """Give the words that each step reads, `(steps, word)`, and the last state."""
-    access = kind(SLOTS, WORD, num_reads=1, **options)
-    state, words = access.get_initial_state(batch_size=1), []
-    for controls in story:
-        word, state, _ = access.step(controls, state)
-        words.append(to_numpy(word)[0, 0])
-    return np.stack(words), to_numpy(state)
+def access(**options):
+    return keras_dnc.MemoryAccess(SLOTS, WORD, num_reads=1, **options)
 
 
 def test_a_mask_finds_a_word_by_the_half_that_is_known():
     """The other half misleads the plain head: a different word is closer."""
     wanted, other = [1.0, 0.0, 0.0, 3.0], [0.7, 0.7, 0.0, 0.0]
-    story = [step(wanted), step(other)]
     key = [1.0, 0.0, 0.0, 0.0]
     masks = {"write_masks": np.ones((1, 1, WORD)), "read_masks": [[[1, 1, 0, 0]]]}
-    plain, _ = play([*story, step(key=key)])
-    story = [step(word, **masks) for word in (wanted, other)]
-    masked, _ = play([*story, step(key=key, **masks)], masked_content=True)
+    story = {"write": wanted}, {"write": other}, {"read_key": key}
+    plain, _ = play(access(), [controls(**step) for step in story])
+    masked, _ = play(
+        access(masked_content=True), [controls(**step, **masks) for step in story]
+    )
     assert_close(plain[-1], other, 0.01)
     assert_close(masked[-1], wanted, 0.01)
 
 
 def test_a_freed_slot_still_answers_unless_it_is_deallocated():
     word = np.array([1.0, 0.0, 2.0, 0.0])
-    story = [step(word), step(key=word), step(key=word, free=1.0), step(key=word)]
-    kept, _ = play(story)
-    wiped, state = play(story, deallocate=True)
+    story = [controls(word), controls(read_key=word)]
+    story += [controls(read_key=word, free=1.0), controls(read_key=word)]
+    kept, _ = play(access(), story)
+    wiped, state = play(access(deallocate=True), story)
     assert_close(kept[-1], word, 1e-3)
     assert np.max(np.abs(wiped[-1])) < 1e-3
     assert np.max(np.abs(state.memory)) < 1e-3
 
 
 def test_blurred_links_are_followed_to_the_end_only_when_sharpened():
-    """Half-open write gates blur each link; after four, the way is lost."""
+    """Half-open write gates blur each link; after three, the way is lost."""
     words = 4.0 * np.eye(WORD)
-    writes = [step(word, gate=0.8) for word in words]
-    look = [step(key=words[0]), *(step(mode=FORWARD) for _ in range(3))]
-    plain, _ = play(writes + look)
-    writes = [step(word, gate=0.8, **SHARPNESS) for word in words]
-    look = [step(key=words[0], **SHARPNESS)]
-    look += [step(mode=FORWARD, **SHARPNESS) for _ in range(3)]
-    sharp, _ = play(writes + look, link_sharpness=True)
-
-    def certainty(read):
-        """How much of what is read is the right word, beside all others."""
-        return read[-1][3] / max(np.sum(np.abs(read[-1])), 1e-9)
-
-    assert np.argmax(sharp[-1]) == 3
-    assert certainty(sharp) > 0.95
-    assert sharp[-1][3] > 2.0 * plain[-1][3]
+    story = [{"write": word, "gate": 0.8, "erase": 0.0} for word in words]
+    story += [{"read_key": words[0]}, *[{"mode": FORWARD}] * 3]
+    blurred, _ = play(access(), [controls(**step) for step in story])
+    sharp, _ = play(
+        access(link_sharpness=True), [controls(**step, **SHARPNESS) for step in story]
+    )
+    share = sharp[-1] / np.sum(sharp[-1])
+    assert share[3] > 0.95
+    assert sharp[-1][3] > 2.0 * blurred[-1][3]
 
 
 def test_sharpening_divides_by_the_sum_of_powers():
@@ -121,11 +88,11 @@ def test_a_huge_controller_output_leaves_normalised_gates_open():
     """Plain gates saturate, and their gradients vanish; normalised ones stay apart."""
 
     def gates(normalize):
-        access = keras_dnc.MemoryAccess(SLOTS, WORD, normalize=normalize)
-        access.build((None, 8))
+        layer = access(normalize=normalize)
+        layer.build((None, 8))
         outputs = 1e3 * np.random.default_rng(0).normal(size=(32, 8))
-        controls = access.controls(ops.convert_to_tensor(outputs.astype("float32")))
-        return to_numpy(controls.erase_vectors)
+        found = layer.controls(ops.convert_to_tensor(outputs.astype("float32")))
+        return to_numpy(found.erase_vectors)
 
     def saturated(gates):
         return np.mean(np.minimum(gates, 1.0 - gates) < 1e-3)
@@ -136,15 +103,11 @@ def test_a_huge_controller_output_leaves_normalised_gates_open():
 
 def test_without_links_reading_goes_by_content_alone():
     words = np.eye(WORD)
-    story = [_without_mode(step(word)) for word in words]
-    story += [_without_mode(step(key=words[2]))]
-    read, state = play(story, keras_dnc.ContentAccess)
+    story = [*map(controls, words), controls(read_key=words[2])]
+    content = keras_dnc.ContentAccess(SLOTS, WORD, num_reads=1)
+    read, state = play(content, [step._replace(read_mode=None) for step in story])
     assert_close(read[-1], words[2], 1e-3)
     assert state._fields == ("memory", "usage", "read_weights", "write_weights")
-
-
-def _without_mode(controls):
-    return controls._replace(read_mode=None)
 
 
 def test_bypass_dropout_hides_the_controller_and_never_what_was_read(rng):
