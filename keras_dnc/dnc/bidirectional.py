@@ -24,16 +24,15 @@ from keras_dnc.dnc.cell import DNCCell
 class ContextController(keras.layers.Layer, DropoutRNNCell):
     r"""A controller around which part of the input is led: the context.
 
-    $$[x_t; c_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
+    $$[c_t; x_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
 
     Args:
         controller: Any RNN cell whose states are rank 2.
-        input_size: Features of $x_t$.
         context_size: Features of $c_t$.
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, input_size + context_size + others)`.
+        inputs: `(batch, context_size + others)`.
         states: The controller's.
 
     Returns:
@@ -43,10 +42,9 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
         - Franke, Niehues and Waibel 2018, section 3.4.
     """
 
-    def __init__(self, controller, input_size, context_size, **kwargs):
+    def __init__(self, controller, context_size, **kwargs):
         super().__init__(**kwargs)
         self.controller = controller
-        self.input_size = positive_integer("input_size", input_size)
         self.context_size = positive_integer("context_size", context_size)
         self.state_size = controller.state_size
         self.output_size = cell_output_size(controller) + self.context_size
@@ -59,10 +57,9 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
 
     def call(self, inputs, states):
         """Run the controller on what is not context; lead the context past it."""
-        start, stop = self.input_size, self.input_size + self.context_size
-        seen = ops.concatenate([inputs[:, :start], inputs[:, stop:]], axis=-1)
+        context, seen = ops.split(inputs, [self.context_size], axis=-1)
         output, states = self.controller(seen, states)
-        context = ops.cast(inputs[:, start:stop], output.dtype)
+        context = ops.cast(context, output.dtype)
         return ops.concatenate([output, context], axis=-1), states
 
     def get_initial_state(self, batch_size=None):
@@ -93,7 +90,6 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
         return {
             **super().get_config(),
             "controller": keras.saving.serialize_keras_object(self.controller),
-            "input_size": self.input_size,
             "context_size": self.context_size,
         }
 
@@ -161,53 +157,51 @@ class BiDNC(keras.layers.Layer):
     ):
         super().__init__(dtype=dtype, name=name)
         self.supports_masking = True
-        lstm = _lstm_class(cell_arguments)
-        # Refuses bad arguments now, not when the layer is built.
-        DNCCell(output_size, controller, **cell_arguments)
-        self.output_size = output_size
+        lstm = NormalizedLSTMCell if cell_arguments.get("normalize") else FusedLSTMCell
         self.controller = as_controller(controller, self.dtype_policy, lstm)
-        if backward_controller is None:
-            backward_controller = cell_output_size(self.controller)
+        units = cell_output_size(self.controller)
         self.backward_controller = as_controller(
-            backward_controller, self.dtype_policy, lstm
+            units if backward_controller is None else backward_controller,
+            self.dtype_policy,
+            lstm,
         )
+        self.output_size = output_size
         self.recompute = recompute
         self.return_sequences = return_sequences
         self.cell_arguments = cell_arguments
+        self._create_directions()
 
-    def build(self, sequences_shape):
-        """Create both directions."""
-        batch, time, size = sequences_shape
-        context_size = cell_output_size(self.backward_controller)
+    def _create_directions(self):
+        policy = self.dtype_policy
         self.backward = keras.layers.RNN(
             self.backward_controller,
             return_sequences=True,
             go_backwards=True,
-            dtype=self.dtype_policy,
+            dtype=policy,
             name="backward",
         )
-        self.backward.build(sequences_shape)
-        cell = DNCCell(
-            self.output_size,
-            ContextController(
-                self.controller, size, context_size, dtype=self.dtype_policy
-            ),
-            dtype=self.dtype_policy,
-            **self.cell_arguments,
+        both = ContextController(
+            self.controller, cell_output_size(self.backward_controller), dtype=policy
         )
         self.forward = MemoryRNN(
-            cell,
+            DNCCell(self.output_size, both, dtype=policy, **self.cell_arguments),
             self.recompute,
             return_sequences=self.return_sequences,
-            dtype=self.dtype_policy,
+            dtype=policy,
             name="forward",
         )
-        self.forward.build((batch, time, size + context_size))
+
+    def build(self, sequences_shape):
+        """Create the weights of both directions."""
+        batch, time, size = sequences_shape
+        self.backward.build(sequences_shape)
+        context_size = cell_output_size(self.backward_controller)
+        self.forward.build((batch, time, context_size + size))
 
     def call(self, sequences, mask=None, training=False):
         """Read from the end, then run controller and memory from the beginning."""
         context = self.backward(sequences, mask=mask, training=training)
-        both = ops.concatenate([sequences, ops.flip(context, axis=1)], axis=-1)
+        both = ops.concatenate([ops.flip(context, axis=1), sequences], axis=-1)
         return self.forward(both, mask=mask, training=training)
 
     def compute_mask(self, sequences, mask=None):
@@ -243,7 +237,3 @@ class BiDNC(keras.layers.Layer):
         }
         config = {k: v for k, v in config.items() if k != "trainable"}
         return cls(**{**config, **controllers})
-
-
-def _lstm_class(cell_arguments):
-    return NormalizedLSTMCell if cell_arguments.get("normalize") else FusedLSTMCell
