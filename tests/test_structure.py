@@ -75,7 +75,7 @@ def test_the_package_trains_without_tensorflow(backend):
 import sys
 sys.modules["tensorflow"] = None  # importing it raises
 import keras, keras_dnc, numpy as np
-import keras_dnc.tasks.babi, keras_dnc.tasks.copy, keras_dnc.training.losses
+import keras_dnc.tasks.babi.prepare, keras_dnc.tasks.copy, keras_dnc.training.losses
 import keras_dnc.inspect.trace, keras_dnc.inspect.plots, keras_dnc.export
 inputs = keras.Input((None, 5))
 model = keras.Model(inputs, keras.layers.RNN(keras_dnc.DNCCell(3, 8, 7, 4))(inputs))

@@ -52,6 +52,49 @@ def test_a_story_is_one_sequence_with_a_dash_for_each_answer_word(stories, vocab
     assert np.all(story.targets[story.weights == 0] == 0)
 
 
+def test_blanks_give_time_to_think_before_each_answer(stories, vocabulary):
+    story = babi.encode_story(stories[1], vocabulary, thinking_steps=2)
+    words = " ".join(vocabulary.decode(story.tokens))
+    assert words.endswith("carrying ? _ _ - - is john in paris ? _ _ -")
+    asked = np.flatnonzero(story.weights)
+    assert vocabulary.decode(story.targets[asked]) == ["apple", "milk", "no"]
+
+
+@pytest.mark.parametrize("steps", [-1, 1.0, True, None])
+def test_thinking_steps_must_be_an_integer(stories, vocabulary, steps):
+    with pytest.raises(ValueError, match="`thinking_steps` must be an integer"):
+        babi.encode_story(stories[0], vocabulary, steps)
+
+
+def test_a_vocabulary_without_the_blank_is_refused(stories):
+    vocabulary = babi.Vocabulary(["mary", "-"])
+    with pytest.raises(ValueError, match="`vocabulary` must have the blank"):
+        babi.encode_story(stories[0], vocabulary, thinking_steps=1)
+
+
+def test_a_story_is_cut_after_its_first_questions(stories, vocabulary):
+    story = babi.encode_story(stories[1], vocabulary)
+    first = babi.first_questions(story, 1)
+    assert vocabulary.decode(first.tokens)[-3:] == ["?", "-", "-"]
+    assert np.sum(first.weights) == 2
+    for part, whole in zip(first[1:], story[1:], strict=True):
+        np.testing.assert_array_equal(part, whole[: len(part)])
+    assert babi.first_questions(story, 2) is story
+    assert babi.first_questions(story, 3) is story
+
+
+def test_a_story_keeps_at_least_one_question(stories, vocabulary):
+    story = babi.encode_story(stories[0], vocabulary)
+    with pytest.raises(ValueError, match="`count` must be a positive integer"):
+        babi.first_questions(story, 0)
+
+
+@pytest.mark.parametrize("runs", [[], [{}], [{1: 0.0}, {2: 0.0}]])
+def test_a_table_of_errors_needs_runs_of_the_same_tasks(runs):
+    with pytest.raises(ValueError, match="`errors` must be a list of dicts"):
+        babi.error_table(runs)
+
+
 def test_unknown_words_become_one_token(vocabulary):
     story = babi.Story(1, (babi.Line("Zork went to the kitchen."), babi.Line("Frob.")))
     tokens = babi.encode_story(story, vocabulary).tokens

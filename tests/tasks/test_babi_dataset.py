@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import babi_dataset_builder
+from keras_dnc.tasks.babi import prepare
 
 pytestmark = pytest.mark.only("tensorflow")
 DUMMY = pathlib.Path(babi_dataset_builder.__file__).parent / "dummy_data"
@@ -103,6 +104,41 @@ def test_stories_prepared_from_other_files_are_refused(archive, tmp_path):
         (other / file.name).write_text(file.read_text().replace("Mary", "Emily"))
     with pytest.raises(ValueError, match="which holds others"):
         babi.load_stories("en-10k-qa1", "test", other.parent, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("portable")
+    file = folder / "babi.json.gz"
+    arguments = ["--data", DUMMY, "--data-dir", folder, "--output", file]
+    prepare.main([str(argument) for argument in arguments])
+    return file
+
+
+@pytest.mark.parametrize("config", ["en-10k-qa8", "en-10k-all"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_portable_file_gives_the_same_stories(portable, tmp_path, config, split):
+    expected = babi.load_stories(config, split, DUMMY, tmp_path)
+    assert babi.load_stories(config, split, portable) == expected
+
+
+@pytest.mark.parametrize(
+    "config,split",
+    [("en-qa1", "test"), ("en-10k-qa21", "test"), ("en-10k-qa1", "train[:90%]")],
+)
+def test_a_portable_file_says_what_it_does_not_hold(portable, config, split):
+    with pytest.raises(ValueError, match="`config`.* must"):
+        babi.load_stories(config, split, portable)
+
+
+def test_a_portable_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.json.gz"):
+        babi.load_stories("en-10k-qa1", "test", tmp_path / "absent.json.gz")
+
+
+def test_the_name_of_a_portable_file_says_so(tmp_path):
+    with pytest.raises(SystemExit):
+        prepare.main(["--output", str(tmp_path / "babi.txt")])
 
 
 def test_a_missing_subset_is_named(tmp_path):
