@@ -27,8 +27,10 @@ def test_the_quick_start_runs_and_is_at_most_15_lines(tmp_path, monkeypatch, cap
 
 @pytest.mark.only("tensorflow")
 def test_the_other_programs_run():
-    _, large, layers, *optimizers = python_of_the_readme()
+    _, improved, large, layers, *optimizers = python_of_the_readme()
     names = {}
+    exec(compile(improved, "README.md", "exec"), names)
+    assert names["larger"].layers[-1].cell.memory_size == 128
     exec(compile(large, "README.md", "exec"), names)
     assert names["model"].layers[-1].cell.memory_size == 2**20
     exec(compile(layers, "README.md", "exec"), names)

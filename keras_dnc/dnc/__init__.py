@@ -6,6 +6,7 @@ so that what was written in sequence can be read in sequence.
 
 Reading order: `addressing` (usage and links), `access` (one step of reading and
 writing), `cell` (the whole computer as a Keras RNN cell), `checkpoint` (weights of
-deepmind/dnc). `free_list` and `links` hold the two costly steps of `addressing`, with
+deepmind/dnc), `content_access` (the memory without links) and `bidirectional` (two
+controllers). `free_list` and `links` hold the two costly steps of `addressing`, with
 their gradients written by hand; `sparse_links` keeps the largest few links of a slot.
 """

@@ -313,13 +313,13 @@ class TemporalLinkage(keras.layers.Layer):
         writes, (reads, slots) = write_weights.shape[1], read_weights.shape[1:]
         # Every direction a head of its own, which follows that one alone.
         directions = 2 * writes
-        alone = ops.tile(ops.eye(directions, dtype=write_weights.dtype), (reads, 1))
-        batch = ops.shape(write_weights)[0]
+        heads = ops.stack([read_weights] * directions, axis=2)
+        alone = ops.tile(ops.eye(directions, dtype=self.compute_dtype), (reads, 1))
         state, weights = self.read_along(
             write_weights,
             state,
-            ops.repeat(read_weights, directions, axis=1),
-            ops.tile(alone[None], (batch, 1, 1)),
+            ops.reshape(heads, (-1, reads * directions, slots)),
+            ops.zeros_like(read_weights[:, :1, :1]) + alone,
         )
         return state, ops.reshape(weights, (-1, reads, directions, slots))
 

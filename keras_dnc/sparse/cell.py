@@ -75,7 +75,7 @@ class SAMCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
+        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed or half-precision policy an LSTM
             made from units follows it and the memory stays in float32. The RNN layer
             around the cell must be float32: states number slots.
 
@@ -161,7 +161,7 @@ class SDNCCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        **kwargs: `name` and `dtype`, as in `SAMCell`.
+        **kwargs: `bypass_dropout`, `name` and `dtype`, as in `SAMCell`.
 
     Call arguments:
         inputs: `(batch, features)`.

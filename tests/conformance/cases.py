@@ -38,7 +38,6 @@ IMPROVED = {
     "deallocate": True,
     "link_sharpness": True,
     "normalize": True,
-    "bypass_dropout": 0.1,
 }
 
 CELLS = {

@@ -170,13 +170,14 @@ def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
 
 @trained_cell
 @graph_backends
-def test_fit_with_recurrent_dropout_in_a_stacked_controller(make, rng):
+def test_fit_with_dropout_in_a_stacked_controller_and_in_its_bypass(make, rng):
     cells = [
         keras.layers.LSTMCell(6, dropout=0.2, recurrent_dropout=0.2),
         keras.layers.GRUCell(5, dropout=0.2),
     ]
     controller = keras.layers.StackedRNNCells(cells)
-    model = compile_model(functional_model(make(controller=controller)), True)
+    cell = make(controller=controller, bypass_dropout=0.2)
+    model = compile_model(functional_model(cell), True)
     check_learns(model, random_inputs(rng), random_targets(rng), epochs=12)
 
 

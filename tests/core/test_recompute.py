@@ -25,7 +25,8 @@ def dnc(**arguments):
 
 def dnc_with_dropout():
     controller = keras.layers.LSTMCell(8, dropout=0.4, recurrent_dropout=0.3, seed=1)
-    return dnc(controller=controller, num_writes=2, usage_gradient=True)
+    options = {"usage_gradient": True, "deallocate": True, "bypass_dropout": 0.3}
+    return dnc(controller=controller, num_writes=2, **options)
 
 
 CASES = {  # of 6 steps: cell, steps per chunk, whether it is masked, other arguments

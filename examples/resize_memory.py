@@ -1,0 +1,113 @@
+"""Train a DNC to copy in a small memory, then give it a larger one.
+
+    python examples/resize_memory.py
+
+Learns to copy sequences that its 16 slots hold. Longer ones do not fit; the same
+weights in a memory of more slots copy them, without another update.
+"""
+
+import argparse
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+import keras_dnc
+from keras_dnc.tasks.copy import RepeatCopyTask
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--num-bits", default=4, type=int)
+    add("--max-length", default=10, type=int, help="longest sequence trained on")
+    add("--memory-size", default=16, type=int, help="slots while training")
+    add("--larger", default="32,64,128", help="slots afterwards")
+    add("--lengths", default="10,15,20,30,45,60", help="sequences to judge by")
+    add("--controller", default=64, type=int, help="LSTM units")
+    add("--batch-size", default=16, type=int)
+    add("--learning-rate", default=1e-3, type=float)
+    add("--steps", default=250, type=int, help="updates in an epoch")
+    add("--epochs", default=100, type=int, help="at most; training ends when solved")
+    add("--output", default="runs/resize_memory", type=pathlib.Path)
+    add("--seed", default=0, type=int)
+    return parser.parse_args()
+
+
+def copying(num_bits, shortest, longest):
+    return RepeatCopyTask(num_bits, shortest, longest, max_repeats=1)
+
+
+class Judge(keras.callbacks.Callback):
+    """Counts wrong bits in fresh sequences; twice none ends training."""
+
+    def __init__(self, task, seed):
+        super().__init__()
+        self.task, self.rng, self.last = task, np.random.default_rng([seed, 1]), None
+
+    def on_epoch_end(self, epoch, logs=None):
+        wrong = logs["wrong_bits"] = wrong_bits(self.model, self.task, 256, self.rng)
+        self.model.stop_training = wrong == self.last == 0.0
+        self.last = wrong
+
+
+def wrong_bits(model, task, count, rng):
+    """Give the wrong bits of a sequence, the mean of `count`."""
+    batch = task.batch(count, rng)
+    outputs = model.predict(batch.inputs, batch_size=64, verbose=0)
+    return float(np.mean(task.bit_errors(batch, outputs)))
+
+
+def build_model(task, settings):
+    cell = keras_dnc.DNCCell(
+        task.target_size,
+        controller=settings.controller,
+        memory_size=settings.memory_size,
+        word_size=16,
+        num_reads=1,
+    )
+    inputs = keras.Input((None, task.observation_size))
+    outputs = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
+    return keras.Model(inputs, outputs)
+
+
+def main():
+    settings = parse_arguments()
+    settings.output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+    task = copying(settings.num_bits, 1, settings.max_length)
+    model = build_model(task, settings)
+    model.compile(
+        keras.optimizers.Adam(settings.learning_rate, global_clipnorm=10.0),
+        keras_dnc.SequenceCrossentropy(),
+        jit_compile=True,
+    )
+    model.fit(
+        task.dataset(settings.batch_size, settings.steps, settings.seed),
+        epochs=settings.epochs,
+        callbacks=[
+            Judge(task, settings.seed),
+            keras.callbacks.BackupAndRestore(settings.output / "backup"),
+            keras.callbacks.CSVLogger(settings.output / "log.csv", append=True),
+        ],
+    )
+    model.save(settings.output / "model.keras")
+
+    slots = [settings.memory_size, *map(int, settings.larger.split(","))]
+    resized = {size: keras_dnc.resize_memory(model, size) for size in slots}
+    found = {}
+    print("\nWrong bits a sequence\n\nlength" + "".join(f"{n:>5} slots" for n in slots))
+    for length in map(int, settings.lengths.split(",")):
+        whole = copying(settings.num_bits, length, length)
+        found[length] = {
+            size: wrong_bits(one, whole, 128, np.random.default_rng(settings.seed))
+            for size, one in resized.items()
+        }
+        row = "".join(f"{wrong:>11.2f}" for wrong in found[length].values())
+        print(f"{length:>6}{row}")
+    (settings.output / "metrics.json").write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
