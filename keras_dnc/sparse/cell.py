@@ -75,9 +75,10 @@ class SAMCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed or half-precision policy an LSTM
-            made from units follows it and the memory stays in float32. The RNN layer
-            around the cell must be float32: states number slots.
+        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
+            or half-precision policy an LSTM made from units follows it and the memory
+            stays in float32. The RNN layer around the cell must be float32: states
+            number slots.
 
     Call arguments:
         inputs: `(batch, features)`.
