@@ -90,8 +90,7 @@ def take_lesson(name, stories, order, epochs, model, output, settings):
 
 def take_lessons(model, encoded, seed, output, settings):
     """Go from short stories to whole ones, past the lessons that are done."""
-    lessons = f"{settings.lessons},whole:{settings.epochs}".strip(",").split(",")
-    for lesson in lessons:
+    for lesson in f"{settings.lessons},whole:{settings.epochs}".strip(",").split(","):
         name, epochs = lesson.split(":")
         count = 10**6 if name == "whole" else int(name)
         stories = [babi.first_questions(story, count) for story in encoded]
@@ -132,8 +131,9 @@ def solve(tasks, seed, settings):
         batches = babi.StoryBatches(encoded, settings.batch_size)
         errors[task] = 100.0 * model.evaluate(batches)[1]
     model.save(output / "model.keras")
-    found = {"test_error_percent": errors, "words": vocabulary.words}
-    file.write_text(json.dumps(found, indent=1))
+    config = {**vars(settings), "words": vocabulary.words[2:]}
+    (output / "config.json").write_text(json.dumps(config, indent=1, default=str))
+    file.write_text(json.dumps({"test_error_percent": errors}, indent=1))
     return errors
 
 

@@ -21,8 +21,8 @@ class SavedModel(NamedTuple):
 
     Attributes:
         model: `keras.Model`.
-        config: Dict, the settings it was made with; for bAbI, `words` too, with which
-            `keras_dnc.tasks.babi.Vocabulary` is made.
+        config: Dict, the settings it was made with; for bAbI, `words` too, of which
+            `keras_dnc.tasks.babi.Vocabulary(words)` is made.
         metrics: Dict, what was measured.
         folder: `pathlib.Path`; `serving/<version>` in it is the same model for
             TensorFlow Serving.

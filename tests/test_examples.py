@@ -1,6 +1,7 @@
 """Every example runs, with few steps."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from keras_dnc.tasks import babi
+from keras_dnc.tasks.babi import prepare
 
 pytestmark = pytest.mark.only("tensorflow")
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -64,6 +66,32 @@ def test_train_babi_goes_on_where_it_was(tmp_path, monkeypatch):
     assert len((out / "whole.csv").read_text().splitlines()) == 3
     assert (out / "model.keras").exists()
     assert "Epoch" not in run("train_babi.py", *arguments, cwd=tmp_path)
+
+
+def test_train_babi_runs_on_jax_without_tensorflow(tmp_path):
+    pytest.importorskip("jax")
+    data = tmp_path / "babi.json.gz"
+    folders = ["--data", DUMMY, "--data-dir", tmp_path / "datasets", "--output", data]
+    prepare.main([str(folder) for folder in folders])
+    program = f"""
+import runpy, sys
+sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
+sys.argv = ["train_babi.py", "--data", {str(data)!r}, "--lessons", "", "--epochs", "1"]
+sys.argv += ["--controller", "8", "--output", {str(tmp_path / "out")!r}]
+runpy.run_path({str(EXAMPLES / "train_babi.py")!r}, run_name="__main__")
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    assert (tmp_path / "out" / "seed0" / "metrics.json").exists()
+
+
+def test_resize_memory(tmp_path):
+    arguments = ["--epochs", 1, "--steps", 3, "--batch-size", 4, "--controller", 8]
+    arguments += ["--memory-size", 4, "--max-length", 3, "--larger", 6]
+    said = run("resize_memory.py", *arguments, "--lengths", "3,5", cwd=tmp_path)
+    assert "4 slots" in said and "6 slots" in said
+    metrics = tmp_path / "runs" / "resize_memory" / "metrics.json"
+    assert set(json.loads(metrics.read_text())) == {"3", "5"}
 
 
 def test_train_sparse_recall_goes_on_where_it_was(tmp_path):

@@ -14,17 +14,19 @@ from tests.conformance.harness import random_targets
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
-pytestmark = pytest.mark.only("tensorflow", "jax")
-
 
 @every_controller
-def test_a_keras_file_gives_the_model_and_its_optimizer_back(make, rng, tmp_path):
+def test_a_model_that_was_trained_comes_back_from_its_file(make, rng, tmp_path):
+    """One fit, the dearest thing to compile, for all that Keras does with a model."""
     model = compile_model(functional_model(make()))
     inputs, targets = random_inputs(rng), random_targets(rng)
-    check_learns(model, inputs, targets, epochs=3)
+    check_learns(model, inputs, targets)
+    predicted = model.predict(inputs, verbose=0)
+    loss = model.evaluate(inputs, targets, verbose=0)
+    assert loss == pytest.approx(np.mean(np.square(predicted - targets)), rel=1e-4)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert_close(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    assert_close(loaded.predict(inputs, verbose=0), predicted)
     for ours, theirs in zip(
         loaded.optimizer.variables, model.optimizer.variables, strict=True
     ):
@@ -47,7 +49,7 @@ def test_a_clone_has_the_same_shape_and_weights_of_its_own(make, rng):
     clone = keras.models.clone_model(model)
     inputs = random_inputs(rng)
     clone.set_weights(model.get_weights())
-    assert_close(clone.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    assert_close(to_numpy(clone(inputs)), to_numpy(model(inputs)))
     assert not {id(v) for v in clone.variables} & {id(v) for v in model.variables}
 
 
@@ -57,4 +59,4 @@ def test_weights_alone_can_be_saved_and_loaded(make, rng, tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5")
     inputs = random_inputs(rng)
-    assert_close(other.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    assert_close(to_numpy(other(inputs)), to_numpy(model(inputs)))

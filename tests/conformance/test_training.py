@@ -8,7 +8,6 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from tests.conformance.cases import every_controller
 from tests.conformance.cases import trained_cell
 from tests.conformance.harness import BATCH
 from tests.conformance.harness import LENGTHS
@@ -49,16 +48,6 @@ class Wrapper(keras.Model):
 
     def call(self, inputs):
         return self.head(self.rnn(inputs))
-
-
-@every_controller
-def test_fit_evaluate_predict_of_a_functional_model(make, rng):
-    model = compile_model(functional_model(make()))
-    inputs, targets = random_inputs(rng), random_targets(rng)
-    check_learns(model, inputs, targets)
-    loss = model.evaluate(inputs, targets, verbose=0)
-    predicted = model.predict(inputs, verbose=0)
-    assert loss == pytest.approx(np.mean(np.square(predicted - targets)), rel=1e-4)
 
 
 @trained_cell
