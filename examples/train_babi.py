@@ -4,8 +4,7 @@
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Stories cut
 after their first questions are the first lessons. Killed and started again with the
-same --output, a run goes on after its last finished epoch (the order of stories is
-drawn anew). With KERAS_BACKEND=jax and a file of `python -m
+same --output, a run goes on after its last finished epoch. With KERAS_BACKEND=jax and a file of `python -m
 keras_dnc.tasks.babi.prepare` as --data, no TensorFlow is needed.
 """
 
@@ -47,35 +46,13 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def build_model(words, settings):
+def new_model(words, rate, settings):
     cell = keras_dnc.DNCCell(words, settings.controller, **RECIPE | settings.cell)
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     embedded = keras.layers.Embedding(words, settings.embedding_size)(tokens)
     dnc = keras_dnc.MemoryRNN(cell, return_sequences=True, name="dnc")
     logits = keras.layers.Activation("linear", dtype="float32")(dnc(embedded))
-    return keras.Model(tokens, logits)
-
-
-def take_lesson(name, stories, order, epochs, model, output, settings):
-    """Train on stories, with the weights of the lesson before."""
-    # Stories arrive task by task: every tenth is a fair tenth of each task.
-    held_out, training = stories[::10], stories.copy()
-    del training[::10]
-    training = [story for story in training if len(story.tokens) <= settings.longest]
-    batches = babi.StoryBatches(training, settings.batch_size, **order)
-    rate, end = settings.learning_rate, keras_dnc.StopAt(MONITOR, settings.passed)
-    if name == "whole":
-        updates = epochs * len(batches)
-        rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.02)
-        best = {"patience": settings.patience, "restore_best_weights": True}
-        end = keras.callbacks.EarlyStopping(MONITOR, mode="min", **best)
-    callbacks = [
-        keras.callbacks.BackupAndRestore(output / name, delete_checkpoint=False),
-        keras.callbacks.CSVLogger(output / f"{name}.csv", append=True),
-        end,
-    ]
-    if settings.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(output / "tensorboard" / name))
+    model = keras.Model(tokens, logits)
     model.compile(
         keras.optimizers.Adam(rate, global_clipnorm=10.0),
         keras.losses.SparseCategoricalCrossentropy(
@@ -84,23 +61,42 @@ def take_lesson(name, stories, order, epochs, model, output, settings):
         weighted_metrics=[keras_dnc.QuestionError(babi.UNKNOWN)],
         jit_compile=True,
     )
-    validation = babi.StoryBatches(held_out, settings.batch_size)
-    model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks)
+    return model
 
 
-def take_lessons(model, encoded, seed, output, settings):
-    """Go from short stories to whole ones, past the lessons that are done."""
+def take_lessons(encoded, words, seed, output, settings):
+    """Go from short stories to whole ones; give the model, batches, and each log."""
+    # Stories arrive task by task: every tenth is a fair tenth of each task.
+    held_out = encoded[::10]
+    training = [story for number, story in enumerate(encoded) if number % 10]
+    training = [story for story in training if len(story.tokens) <= settings.longest]
+    logs, last = {}, None
     for lesson in f"{settings.lessons},whole:{settings.epochs}".strip(",").split(","):
         name, epochs = lesson.split(":")
         count = 10**6 if name == "whole" else int(name)
-        stories = [babi.first_questions(story, count) for story in encoded]
-        weights = output / f"{name}.weights.h5"
-        if weights.exists():
-            model.load_weights(weights)
-        else:
-            order = {"shuffle": True, "seed": seed}
-            take_lesson(name, stories, order, int(epochs), model, output, settings)
-            model.save_weights(weights)
+        seen, judged = (
+            [babi.first_questions(story, count) for story in stories]
+            for stories in (training, held_out)
+        )
+        order = {"shuffle": True, "seed": seed}
+        batches = babi.StoryBatches(seen, settings.batch_size, **order)
+        rate, end = settings.learning_rate, keras_dnc.StopAt(MONITOR, settings.passed)
+        if name == "whole":
+            updates, patience = int(epochs) * len(batches), settings.patience
+            rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.02)
+            end = keras.callbacks.EarlyStopping(MONITOR, mode="min", patience=patience)
+        model = new_model(words, rate, settings)
+        if last is not None:
+            model.set_weights(last.get_weights())
+        callbacks = [end]
+        if settings.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(output / name / "tensorboard"))
+        logs[name] = keras_dnc.fit_or_resume(
+            *(model, batches, output / name, MONITOR, int(epochs), callbacks),
+            validation_data=batches.like(judged),
+        )
+        last = model
+    return model, batches, logs
 
 
 def load(tasks, split, settings):
@@ -114,26 +110,29 @@ def load(tasks, split, settings):
 def solve(tasks, seed, settings):
     """Train and test one model, unless that is done; gives test errors in percent."""
     output = settings.output / f"seed{seed}"
+    output.mkdir(parents=True, exist_ok=True)
+    keras_dnc.check_settings(output / "config.json", vars(settings), ("seeds", "data"))
     if (file := output / "metrics.json").exists():
         found = json.loads(file.read_text())["test_error_percent"]
         return {int(task): error for task, error in found.items()}
-    output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
-    stories = load(tasks, "train", settings)
-    vocabulary, blanks = babi.Vocabulary.from_stories(stories), settings.thinking_steps
-    model = build_model(len(vocabulary), settings)
+    stories, blanks = load(tasks, "train", settings), settings.thinking_steps
+    vocabulary = babi.Vocabulary.from_stories(stories)
     encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
-    take_lessons(model, encoded, seed, output, settings)
+    model, batches, logs = take_lessons(
+        encoded, len(vocabulary), seed, output, settings
+    )
     errors = {}
     for task in tasks:
         stories = load([task], "test", settings)
         encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
-        batches = babi.StoryBatches(encoded, settings.batch_size)
-        errors[task] = 100.0 * model.evaluate(batches)[1]
+        errors[task] = 100.0 * model.evaluate(batches.like(encoded))[1]
     model.save(output / "model.keras")
-    config = {**vars(settings), "words": vocabulary.words[2:]}
-    (output / "config.json").write_text(json.dumps(config, indent=1, default=str))
-    file.write_text(json.dumps({"test_error_percent": errors}, indent=1))
+    minutes = sum(row["seconds"] for log in logs.values() for row in log) / 60.0
+    metrics = {"test_error_percent": errors, "minutes": minutes}
+    metrics |= {"epochs": {name: len(log) for name, log in logs.items()}}
+    metrics |= {"words": vocabulary.words[2:], "backend": keras.backend.backend()}
+    file.write_text(json.dumps(metrics, indent=1))
     return errors
 
 

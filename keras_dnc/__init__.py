@@ -4,7 +4,6 @@ Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backen
 After `import keras_dnc`, `keras.models.load_model` finds all that a model can hold.
 """
 
-from keras_dnc import saved_models
 from keras_dnc.core.content import CosineWeights
 from keras_dnc.core.controllers import FeedForwardController
 from keras_dnc.core.controllers import FusedLSTMCell
@@ -47,6 +46,9 @@ from keras_dnc.training.callbacks import StopAt
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
+from keras_dnc.training.resumable import check_settings
+from keras_dnc.training.resumable import fit_or_resume
+from keras_dnc.training.resumable import read_log
 
 __all__ = [
     "BiDNC",
@@ -89,9 +91,11 @@ __all__ = [
     "StopAt",
     "TemporalLinkage",
     "TemporalLinkageState",
+    "check_settings",
+    "fit_or_resume",
     "load_deepmind_weights",
+    "read_log",
     "resize_memory",
-    "saved_models",
 ]
 
 __version__ = "0.1.0"

@@ -54,6 +54,19 @@ class BucketedBatches(keras.utils.PyDataset):
         self.epoch = 0
         self._batches = self._draw_batches()
 
+    def like(self, examples):
+        """Give batches of other examples in the same buckets, in their own order.
+
+        A compiled model meets few new shapes in them: one more if an example is longer.
+
+        Args:
+            examples: List of examples.
+        """
+        longest = max(map(self.length_of, examples), default=0)
+        more = (longest,) if longest > self.buckets[-1] else ()
+        buckets = (*self.buckets, *more)
+        return type(self)(examples, self.batch_size, buckets=buckets)
+
     def length_of(self, example):
         """Give the length that decides an example's bucket."""
         raise NotImplementedError
