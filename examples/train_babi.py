@@ -4,8 +4,8 @@
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Stories cut
 after their first questions are the first lessons. Killed and started again with the
-same --output, a run goes on after its last finished epoch. With KERAS_BACKEND=jax and a file of `python -m
-keras_dnc.tasks.babi.prepare` as --data, no TensorFlow is needed.
+same --output, a run goes on after its last finished epoch. With KERAS_BACKEND=jax and a
+file of `python -m keras_dnc.tasks.babi.prepare` as --data, no TensorFlow is needed.
 """
 
 import argparse

@@ -1,9 +1,7 @@
 """The trained models of the repository: list them, load them.
 
 They are no part of a wheel. A clone has them in its folder `saved_models`; without a
-clone, download that folder and pass its path.
-
-python -m keras_dnc.saved_models
+clone, download that folder and pass its path. `python -m keras_dnc` lists them.
 """
 
 import json
@@ -68,21 +66,28 @@ def load(name, folder=None):
 
     Example:
         ```python
-        model, config, metrics, _ = keras_dnc.saved_models.load("repeat-copy-dnc")
+        from keras_dnc import saved_models
+
+        model, config, metrics, _ = saved_models.load("repeat-copy-dnc")
         ```
     """
-    if name not in available(folder):
-        raise ValueError(
-            f"Argument `name` must be one of {available(folder)}. "
-            f"Received: name={name!r}"
-        )
-    path = _box(folder) / name
+    path = folder_of(name, folder)
     config, metrics = (
         json.loads((path / file).read_text())
         for file in ("config.json", "metrics.json")
     )
     model = keras.models.load_model(path / "model.keras")
     return SavedModel(model, config, metrics, path)
+
+
+def folder_of(name, folder=None):
+    """Give the `pathlib.Path` of a trained model's folder; arguments as in `load`."""
+    if name not in available(folder):
+        raise ValueError(
+            f"Argument `name` must be one of {available(folder)}. "
+            f"Received: name={name!r}"
+        )
+    return _box(folder) / name
 
 
 _NO_MODELS = (
@@ -93,14 +98,3 @@ _NO_MODELS = (
 
 def _box(folder):
     return _OF_THE_CLONE if folder is None else pathlib.Path(folder)
-
-
-def main():
-    """Print what is there."""
-    for name in available():
-        said = (_OF_THE_CLONE / name / "README.md").read_text().split("\n\n")[1]
-        print(f"{name}\n    " + said.replace("\n", "\n    "))
-
-
-if __name__ == "__main__":
-    main()

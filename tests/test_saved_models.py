@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from keras_dnc import __main__
 from keras_dnc import saved_models
 from keras_dnc.tasks.copy import RepeatCopyTask
 
@@ -24,7 +25,7 @@ def test_a_folder_has_every_part_and_is_listed(path):
 
 def test_the_box_lists_its_models(capsys):
     assert saved_models.available() == [path.name for path in MODELS]
-    saved_models.main()
+    __main__.main()
     said = capsys.readouterr().out
     assert all(path.name in said for path in MODELS)
 

@@ -21,7 +21,8 @@ MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "inspect": {"core"},
     "export": {"core"},
     "saved_models": set(),
-    "__init__": {"core", "saved_models", "training", *PAPERS},
+    "__main__": {"saved_models"},
+    "__init__": {"core", "training", *PAPERS},
 }
 TENSORFLOW_AT_THE_TOP = {"tasks/babi/babi_dataset_builder.py"}
 TENSORFLOW_IN_FUNCTIONS = {"core/backend.py", "dnc/checkpoint.py", "export.py"}

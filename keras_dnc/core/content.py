@@ -127,7 +127,7 @@ def _masked_gradient(tensors, saved, gradients):
     squares, gradient = ops.square(masks), ops.transpose(gradients[0], (0, 2, 1))
     by_dot = gradient / (memory_norms * key_norms + _EPSILON)
     by_norms = by_dot * cosine
-    # Of the squared norms, halved: what is multiplied by a square's derivative below.
+    # Twice the gradients by the squared norms: a square's derivative has the other 2.
     by_memory_square = -by_norms * key_norms / memory_norms
     by_key_square = -ops.sum(by_norms * memory_norms, axis=1, keepdims=True) / key_norms
     by_key_square = ops.transpose(by_key_square, (0, 2, 1))

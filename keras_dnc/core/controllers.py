@@ -204,10 +204,12 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
 
 def _normalized(features):
-    """Bring the last axis to mean 0 and variance 1."""
+    """Bring the last axis to mean 0 and variance 1, computed in float32 at least."""
+    dtype = features.dtype  # of 11 bits in half precision, and squares beyond its range
+    features = ops.cast(features, keras.backend.result_type(dtype, "float32"))
     centred = features - ops.mean(features, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred * ops.rsqrt(variance + NORM_EPSILON)
+    return ops.cast(centred * ops.rsqrt(variance + NORM_EPSILON), dtype)
 
 
 def _joint_product(a, b, a_kernel, b_kernel):
@@ -236,13 +238,14 @@ def _product_gradient(tensors, saved, gradients):
     ]
 
 
-def as_controller(controller, dtype, lstm):
+def as_controller(controller, dtype, lstm, name="controller"):
     """Give the RNN cell that `controller` stands for.
 
     Args:
         controller: Units of an LSTM, or any RNN cell whose states are rank 2.
         dtype: Policy of the LSTM.
         lstm: Class of the LSTM.
+        name: Name of the argument, and of an LSTM made from units.
 
     Returns:
         A Keras RNN cell.
@@ -251,13 +254,13 @@ def as_controller(controller, dtype, lstm):
         ValueError: `controller` is neither.
     """
     if isinstance(controller, numbers.Integral) and not isinstance(controller, bool):
-        units = positive_integer("controller", controller)
-        return lstm(units, dtype=dtype, name="controller")
+        units = positive_integer(name, controller)
+        return lstm(units, dtype=dtype, name=name)
     if not _is_cell(controller):
         raise ValueError(
-            "Argument `controller` must be a positive integer (LSTM units) or a Keras "
+            f"Argument `{name}` must be a positive integer (LSTM units) or a Keras "
             "RNN cell (a layer with `call(inputs, states)` and an integer `state_size` "
-            f"for each state). Received: controller={controller!r}"
+            f"for each state). Received: {name}={controller!r}"
         )
     return controller
 

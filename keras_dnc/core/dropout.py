@@ -21,7 +21,14 @@ _MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of Keras's DropoutRNNCe
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
-    """Dropout inside a cell, the same numbers dropped at every step of a sequence.
+    r"""Dropout inside a cell, the same numbers dropped at every step of a sequence.
+
+    $$y_t = d \circ x_t, \quad d_j = \frac{b_j}{1 - \mathrm{rate}}, \quad
+    b_j \sim \mathrm{Bernoulli}(1 - \mathrm{rate})$$
+
+    For authors of memory cells: a `MemoryCell` that lists this layer in its
+    `parts_with_dropout` has its mask dropped after the loop, and makes it before by
+    `get_dropout_mask`. Outside of a cell, take `keras.layers.Dropout`.
 
     Args:
         rate: Fraction dropped, at least 0 and below 1.
@@ -37,6 +44,12 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
 
     Raises:
         ValueError: A rate outside of its range.
+
+    Example:
+        >>> import keras_dnc
+        >>> cell = keras_dnc.DNCCell(3, controller=8, bypass_dropout=0.2)
+        >>> cell.bypass.rate
+        0.2
 
     References:
         - Gal and Ghahramani 2016, A theoretically grounded application of dropout in
@@ -76,8 +89,8 @@ def prime_dropout(cell, batch_size, input_size):
 def reset_dropout(cell):
     """Drop the dropout masks of all that is inside `cell`."""
     for child in _with_masks(cell):
-        for name in _MASKS:
-            setattr(child, name, None)
+        child.reset_dropout_mask()
+        child.reset_recurrent_dropout_mask()
 
 
 def get_dropout_masks(cell):

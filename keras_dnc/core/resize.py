@@ -27,8 +27,8 @@ def resize_memory(model, memory_size):
 
     Raises:
         ValueError: `memory_size` is no positive integer; the model has no memory, has
-            not been built, or has weights whose shape depends on the number of slots,
-            as learned initial memories are.
+            not been built, has a cell that two layers share, or has weights whose shape
+            depends on the number of slots, as learned initial memories are.
 
     Example:
         >>> import keras_dnc
@@ -47,44 +47,77 @@ def resize_memory(model, memory_size):
         raise ValueError(
             f"Argument `model` must be a built Keras model. Received: model={model!r}"
         )
-    config = keras.saving.serialize_keras_object(model)
-    resized, count = _resized(config, memory_size)
-    if not count:
+    config = _resized(keras.saving.serialize_keras_object(model), memory_size)
+    new = keras.saving.deserialize_keras_object(config)
+    if not new.built:
+        new.build(model.input_shape)
+    _check_every_memory(model, new, memory_size)
+    _copy_weights(model, new)
+    return new
+
+
+def _resized(config, memory_size):
+    """Give a model's config with another `memory_size` wherever a memory has one."""
+    if isinstance(config, list | tuple):
+        return [_resized(part, memory_size) for part in config]
+    if not isinstance(config, dict):
+        return config
+    found = {key: _resized(value, memory_size) for key, value in config.items()}
+    if _is_of_this_package(config.get("registered_name")):
+        found.pop("build_config", None)  # holds shapes of the old size
+        if "memory_size" in found["config"]:
+            found["config"]["memory_size"] = memory_size
+    return found
+
+
+def _is_of_this_package(registered_name):
+    """Whether a layer, or one that it is derived from, belongs to keras_dnc."""
+    layer = keras.saving.get_registered_object(registered_name or "")
+    package = __name__.partition(".")[0] + "."
+    return isinstance(layer, type) and any(
+        kind.__module__.startswith(package) for kind in layer.__mro__
+    )
+
+
+def _check_every_memory(model, new, memory_size):
+    """Raise a `ValueError` unless there are memories, and all have the new size."""
+    memories = [layer for layer in _all_layers(new) if hasattr(layer, "memory_size")]
+    if not memories:
         raise ValueError(
             "Argument `model` must hold a layer or cell of keras_dnc with an argument "
             f"`memory_size`. Received: model={model!r} without one"
         )
-    new = keras.saving.deserialize_keras_object(resized)
-    if not new.built:
-        new.build(model.input_shape)
+    for layer in memories:
+        if layer.memory_size != memory_size:
+            raise ValueError(
+                "Argument `model` must have memories of classes registered with "
+                "`keras.saving.register_keras_serializable` alone. "
+                f"Received: {layer!r}, which stays at {layer.memory_size} slots"
+            )
+
+
+def _all_layers(model):
+    return model._flatten_layers(include_self=False)
+
+
+# Random hyperplanes of an `LSHSearch`: no training touches them.
+_MADE_ANEW = "planes"
+
+
+def _copy_weights(model, new):
+    if len(model.weights) != len(new.weights):
+        raise ValueError(
+            "Argument `model` must be one that its config gives back, and share no "
+            f"cell. Received: model={model!r} of {len(model.weights)} weights; "
+            f"its config gives one of {len(new.weights)}"
+        )
     for old, weight in zip(model.weights, new.weights, strict=True):
         if tuple(old.shape) == tuple(weight.shape):
             weight.assign(old)
-        elif old.trainable:
+        elif old.name != _MADE_ANEW:
             raise ValueError(
                 "Argument `model` must have no weights whose shape depends on the "
                 "number of slots, as learned initial memories are. "
                 f"Received: weight {old.path!r} of shape {tuple(old.shape)}, which "
                 f"would have shape {tuple(weight.shape)}"
             )
-    return new
-
-
-def _resized(config, memory_size):
-    """Give a config with another `memory_size`, and in how many places it stood."""
-    if isinstance(config, list | tuple):
-        parts = [_resized(part, memory_size) for part in config]
-        return [part for part, _ in parts], sum(count for _, count in parts)
-    if not isinstance(config, dict):
-        return config, 0
-    ours = str(config.get("registered_name", "")).startswith("keras_dnc>")
-    found, total = {}, 0
-    for key, value in config.items():
-        if ours and key == "build_config":  # holds shapes of the old size
-            continue
-        found[key], count = _resized(value, memory_size)
-        total += count
-    if ours and "memory_size" in found["config"]:
-        found["config"]["memory_size"] = memory_size
-        total += 1
-    return found, total

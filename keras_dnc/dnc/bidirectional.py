@@ -9,6 +9,7 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.controllers import NormalizedLSTMCell
@@ -16,6 +17,7 @@ from keras_dnc.core.controllers import as_controller
 from keras_dnc.core.controllers import cell_output_size
 from keras_dnc.core.dropout import DropoutRNNCell
 from keras_dnc.core.dropout import prime_dropout
+from keras_dnc.core.dropout import reset_dropout
 from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.dnc.cell import DNCCell
 
@@ -27,7 +29,7 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
     $$[c_t; x_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
 
     Args:
-        controller: Any RNN cell whose states are rank 2.
+        controller: LSTM units, or any RNN cell whose states are rank 2.
         context_size: Features of $c_t$.
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
@@ -38,16 +40,25 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
     Returns:
         `(output, states)`: `(batch, units + context_size)`, the controller's states.
 
+    Raises:
+        ValueError: A controller that is no RNN cell, or a `context_size` that is no
+            positive integer.
+
+    Example:
+        >>> ContextController(16, context_size=8).output_size
+        24
+
     References:
-        - Franke, Niehues and Waibel 2018, section 3.4.
+        - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
+          computer for question answering, section 3.4.
     """
 
     def __init__(self, controller, context_size, **kwargs):
         super().__init__(**kwargs)
-        self.controller = controller
+        self.controller = as_controller(controller, self.dtype_policy, FusedLSTMCell)
         self.context_size = positive_integer("context_size", context_size)
-        self.state_size = controller.state_size
-        self.output_size = cell_output_size(controller) + self.context_size
+        self.state_size = self.controller.state_size
+        self.output_size = cell_output_size(self.controller) + self.context_size
 
     def build(self, input_shape):
         """Create the controller's weights."""
@@ -85,6 +96,13 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
     def get_recurrent_dropout_mask(self, step_input):
         """Do nothing: `get_dropout_mask` has made both masks."""
 
+    def reset_dropout_mask(self):
+        """Drop the controller's masks, after the loop."""
+        reset_dropout(self)
+
+    def reset_recurrent_dropout_mask(self):
+        """Do nothing: `reset_dropout_mask` has dropped both masks."""
+
     def get_config(self):
         """Give the constructor's arguments."""
         return {
@@ -121,6 +139,7 @@ class BiDNC(keras.layers.Layer):
         return_sequences: Whether to give every output, or the last.
         dtype: As in `DNCCell`.
         name: As in `keras.layers.Layer`.
+        trainable: The same.
         **cell_arguments: All others of `DNCCell`, such as `memory_size`.
 
     Call arguments:
@@ -132,7 +151,8 @@ class BiDNC(keras.layers.Layer):
         `(batch, time, output_size)`, or `(batch, output_size)`.
 
     Raises:
-        ValueError: As in `DNCCell`.
+        ValueError: As in `DNCCell`; one cell for both controllers; sequences of
+            another rank, or of length 0.
 
     Example:
         >>> layer = BiDNC(5, controller=16, memory_size=16, return_sequences=True)
@@ -153,9 +173,10 @@ class BiDNC(keras.layers.Layer):
         return_sequences=False,
         dtype=None,
         name=None,
+        trainable=True,
         **cell_arguments,
     ):
-        super().__init__(dtype=dtype, name=name)
+        super().__init__(dtype=dtype, name=name, trainable=trainable)
         self.supports_masking = True
         lstm = NormalizedLSTMCell if cell_arguments.get("normalize") else FusedLSTMCell
         self.controller = as_controller(controller, self.dtype_policy, lstm)
@@ -164,14 +185,19 @@ class BiDNC(keras.layers.Layer):
             units if backward_controller is None else backward_controller,
             self.dtype_policy,
             lstm,
+            "backward_controller",
         )
+        if self.controller is self.backward_controller:
+            raise ValueError(
+                "Argument `backward_controller` must be a cell of its own. "
+                f"Received: that of `controller`, {controller!r}"
+            )
         self.output_size = output_size
         self.recompute = recompute
         self.return_sequences = return_sequences
-        self.cell_arguments = cell_arguments
-        self._create_directions()
+        self._create_directions(cell_arguments)
 
-    def _create_directions(self):
+    def _create_directions(self, cell_arguments):
         policy = self.dtype_policy
         self.backward = keras.layers.RNN(
             self.backward_controller,
@@ -183,16 +209,19 @@ class BiDNC(keras.layers.Layer):
         both = ContextController(
             self.controller, cell_output_size(self.backward_controller), dtype=policy
         )
+        cell = DNCCell(self.output_size, both, dtype=policy, **cell_arguments)
+        self.memory_size = cell.memory_size
         self.forward = MemoryRNN(
-            DNCCell(self.output_size, both, dtype=policy, **self.cell_arguments),
+            cell,
             self.recompute,
             return_sequences=self.return_sequences,
-            dtype=policy,
+            dtype="float32" if cell.numbers_slots else policy,
             name="forward",
         )
 
     def build(self, sequences_shape):
         """Create the weights of both directions."""
+        check_shape("sequences", sequences_shape, ("batch", "time", "features"))
         batch, time, size = sequences_shape
         self.backward.build(sequences_shape)
         context_size = cell_output_size(self.backward_controller)
@@ -200,6 +229,11 @@ class BiDNC(keras.layers.Layer):
 
     def call(self, sequences, mask=None, training=False):
         """Read from the end, then run controller and memory from the beginning."""
+        if sequences.shape[1] == 0:
+            raise ValueError(
+                "Argument `sequences` must have shape (batch, time, features), time at "
+                f"least 1. Received: sequences of shape {tuple(sequences.shape)}"
+            )
         context = self.backward(sequences, mask=mask, training=training)
         both = ops.concatenate([ops.flip(context, axis=1), sequences], axis=-1)
         return self.forward(both, mask=mask, training=training)
@@ -218,14 +252,15 @@ class BiDNC(keras.layers.Layer):
     def get_config(self):
         """Give the constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
+        cell = self.forward.cell.get_config()
         return {
+            **cell,
             **super().get_config(),
             "output_size": self.output_size,
             "controller": serialize(self.controller),
             "backward_controller": serialize(self.backward_controller),
             "recompute": self.recompute,
             "return_sequences": self.return_sequences,
-            **self.cell_arguments,
         }
 
     @classmethod
@@ -235,5 +270,4 @@ class BiDNC(keras.layers.Layer):
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("controller", "backward_controller")
         }
-        config = {k: v for k, v in config.items() if k != "trainable"}
         return cls(**{**config, **controllers})

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.controllers import NormalizedLSTMCell
 from keras_dnc.core.controllers import cell_output_size
 from keras_dnc.dnc.cell import DNCCell
 
@@ -28,7 +29,8 @@ def load_deepmind_weights(cell, weights):
             variables of other parts of the checkpoint are passed over.
 
     Raises:
-        ValueError: No `DNCCell`, a controller of another kind, a missing or ambiguous
+        ValueError: No `DNCCell`, one with improvements that deepmind/dnc does not
+            have, a controller of another kind, a missing or ambiguous
             name, or an array of the wrong shape. The cell is then as it was.
         FileNotFoundError: There is no checkpoint at the path.
 
@@ -57,15 +59,35 @@ def load_deepmind_weights(cell, weights):
     _assign(cell, values, input_size)
 
 
+_PLAIN = {
+    "masked_content": False,
+    "deallocate": False,
+    "link_sharpness": False,
+    "normalize": False,
+    "temporal_links": True,
+}
+
+
 def _check_cell(cell):
-    """Refuse what is no `DNCCell`, and a controller that is not Sonnet's LSTM."""
+    """Refuse what is no `DNCCell`, or one of other equations or another controller."""
     if not isinstance(cell, DNCCell):
         raise ValueError(
             f"Argument `cell` must be a `DNCCell`. Received: cell={cell!r}"
         )
+    improved = {
+        name: getattr(cell, name)
+        for name, theirs in _PLAIN.items()
+        if getattr(cell, name) != theirs
+    }
+    if improved:
+        raise ValueError(
+            "Argument `cell` must have the equations of deepmind/dnc. "
+            f"Received: a cell with {improved}"
+        )
     controller = cell.controller
     is_lstm = (
         isinstance(controller, keras.layers.LSTMCell)
+        and not isinstance(controller, NormalizedLSTMCell)
         and controller.use_bias
         and controller.activation is keras.activations.tanh
         and controller.recurrent_activation is keras.activations.sigmoid

@@ -1,4 +1,4 @@
-"""FeedForwardController is an RNN cell, and remembers nothing."""
+"""Controllers of our own are RNN cells as Keras's are."""
 
 import keras
 import numpy as np
@@ -64,3 +64,43 @@ def test_a_fused_lstm_gives_the_numbers_of_kerass_own(rng, arguments):
     assert_close(value, expected_value)
     for gradient, wanted in zip(gradients, expected, strict=True):
         assert_close(gradient, wanted)
+
+
+def normalized_cell(**arguments):
+    cell = keras_dnc.NormalizedLSTMCell(4, **arguments)
+    cell.build((3, 5))
+    return cell
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_gates_of_a_normalized_lstm_do_not_see_how_large_its_input_is(rng, use_bias):
+    inputs = rng.normal(size=(3, 5)).astype("float32")
+    states = [np.zeros((3, 4), "float32")] * 2
+    cell = normalized_cell(use_bias=use_bias)
+    near, far = (to_numpy(cell(scale * inputs, states)[0]) for scale in (10.0, 1e4))
+    assert_close(near, far, 1e-3)
+    assert np.ptp(near) > 0.01
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_a_normalized_lstm_is_near_itself_in_half_precision(rng, dtype):
+    inputs = 300.0 * rng.normal(size=(3, 5)).astype("float32")
+    states = [np.zeros((3, 4), "float32")] * 2
+    full, mixed = normalized_cell(), normalized_cell(dtype=dtype)
+    mixed.set_weights(full.get_weights())
+    half = [ops.cast(tensor, mixed.compute_dtype) for tensor in (inputs, *states)]
+    found = ops.cast(mixed(half[0], half[1:])[0], "float32")
+    assert_close(to_numpy(found), to_numpy(full(inputs, states)[0]), 0.05)
+
+
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
+def test_dropout_of_a_normalized_lstm_is_one_mask_for_a_sequence(rng, name):
+    layer = keras.layers.RNN(normalized_cell(**{name: 0.5}), return_sequences=True)
+    inputs = random_inputs(rng)
+    quiet = [to_numpy(layer(inputs)) for _ in range(2)]
+    noisy = [to_numpy(layer(inputs, training=True)) for _ in range(2)]
+    np.testing.assert_array_equal(*quiet)
+    assert np.max(np.abs(noisy[0] - noisy[1])) > 1e-4
+    assert layer.cell._dropout_mask is None
+    assert layer.cell._recurrent_dropout_mask is None

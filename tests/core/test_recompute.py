@@ -25,13 +25,25 @@ def dnc(**arguments):
 
 def dnc_with_dropout():
     controller = keras.layers.LSTMCell(8, dropout=0.4, recurrent_dropout=0.3, seed=1)
-    options = {"usage_gradient": True, "deallocate": True, "bypass_dropout": 0.3}
+    options = {"usage_gradient": True, "bypass_dropout": 0.3}
     return dnc(controller=controller, num_writes=2, **options)
+
+
+def dnc_with_improvements():
+    options = {"masked_content": True, "deallocate": True, "link_sharpness": True}
+    return dnc(normalize=True, num_writes=2, **options)
+
+
+def dnc_without_links():
+    options = {"masked_content": True, "deallocate": True, "temporal_links": False}
+    return dnc(normalize=True, **options)
 
 
 CASES = {  # of 6 steps: cell, steps per chunk, whether it is masked, other arguments
     "dnc": (dnc, 4, True, {}),
     "dropout": (dnc_with_dropout, None, False, {"go_backwards": True}),
+    "improvements": (dnc_with_improvements, 4, True, {}),
+    "no links": (dnc_without_links, 4, True, {}),
     "keras cells": (
         lambda: [keras.layers.LSTMCell(6), keras.layers.GRUCell(OUTPUTS)],
         *(1, True, {}),

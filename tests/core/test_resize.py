@@ -119,10 +119,57 @@ def test_what_is_no_built_model_is_refused():
             keras_dnc.resize_memory(thing, 8)
 
 
-def test_a_memory_with_weights_of_its_own_is_refused(rng):
+@keras.saving.register_keras_serializable(package="tests")
+class OwnCell(keras_dnc.DNCCell):
+    """A cell that a user has derived."""
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnModel(keras.Model):
+    """A subclassed model with a config."""
+
+    def __init__(self, memory_size=128, **kwargs):
+        super().__init__(**kwargs)
+        self.bidirectional = keras_dnc.BiDNC(3, 8, memory_size=memory_size, word_size=4)
+
+    def call(self, inputs):
+        return self.bidirectional(inputs)
+
+
+def test_derived_cells_are_resized():
+    cell = OwnCell(10, controller=8, memory_size=7, word_size=4)
+    resized = keras_dnc.resize_memory(functional_model(cell), 9)
+    assert type(resized.layers[-1].cell) is OwnCell
+    assert resized.layers[-1].cell.memory_size == 9
+
+
+def test_a_memory_of_default_size_is_resized():
+    inputs = keras.Input((None, 5))
+    model = keras.Model(inputs, keras_dnc.BiDNC(3, 8, word_size=4)(inputs))
+    assert keras_dnc.resize_memory(model, 9).layers[-1].memory_size == 9
+
+
+def test_a_memory_that_no_config_names_is_refused():
+    model = OwnModel()
+    model(np.zeros((1, 2, 5), "float32"))
+    with pytest.raises(ValueError, match="`model` must .*Received"):
+        keras_dnc.resize_memory(model, 9)
+
+
+def test_a_cell_in_two_layers_is_refused():
+    cell, inputs = _dnc(), keras.Input((None, 5))
+    layers = [keras.layers.RNN(cell) for _ in range(2)]
+    model = keras.Model(inputs, [layer(inputs) for layer in layers])
+    with pytest.raises(ValueError, match="share no cell"):
+        keras_dnc.resize_memory(model, 9)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_memory_with_weights_of_its_own_is_refused(frozen):
     sentences = keras.Input((None, None), dtype="int32")
     question = keras.Input((None,), dtype="int32")
     network = keras_dnc.MemN2N(20, 8, memory_size=5)
     model = keras.Model([sentences, question], network(sentences, question))
+    model.trainable = not frozen
     with pytest.raises(ValueError, match="no weights whose shape depends on"):
         keras_dnc.resize_memory(model, 8)

@@ -126,11 +126,40 @@ def test_the_last_output_is_that_of_the_sequence(rng):
     assert_close(to_numpy(last(inputs)), to_numpy(sequence)[:, -1])
 
 
+def test_a_frozen_layer_stays_frozen_in_its_config():
+    frozen = keras_dnc.BiDNC.from_config(layer(trainable=False).get_config())
+    assert not frozen.trainable
+    frozen.build((None, None, 5))
+    assert not frozen.trainable_variables
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 0, 5)])
+def test_sequences_of_another_form_are_refused(shape):
+    with pytest.raises(ValueError, match="`sequences` must have shape"):
+        layer()(np.zeros(shape, "float32"))
+
+
+def test_one_cell_for_both_directions_is_refused():
+    cell = keras.layers.GRUCell(8)
+    with pytest.raises(ValueError, match="`backward_controller` must be a cell of its"):
+        keras_dnc.BiDNC(3, cell, cell)
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_a_context_controller_leaves_no_mask_behind(rng):
+    cell = keras_dnc.ContextController(keras.layers.LSTMCell(4, dropout=0.5), 2)
+    recurrent = keras.layers.RNN(cell)
+    for batch in (3, 2):
+        inputs = rng.normal(size=(batch, 6, 5)).astype("float32")
+        assert recurrent(inputs, training=True).shape == (batch, 6)
+    assert cell.controller._dropout_mask is None
+
+
 @pytest.mark.parametrize(
     "arguments,rule",
     [
         ({"controller": 0}, "`controller` must be a positive integer"),
-        ({"backward_controller": "lstm"}, "`controller` must be a positive integer"),
+        ({"backward_controller": "lstm"}, "`backward_controller` must be a positive"),
         ({"memory_size": -1}, "`memory_size` must be a positive integer"),
         ({"recompute": -1}, "`recompute` must be None, 0 or a positive integer"),
     ],

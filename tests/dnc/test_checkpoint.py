@@ -145,3 +145,13 @@ def test_a_controller_that_computes_otherwise_is_refused(weights, controller):
 def test_what_is_no_dnc_cell_is_refused(weights, what):
     with pytest.raises(ValueError, match="`cell` must be a `DNCCell`"):
         keras_dnc.load_deepmind_weights(what, weights)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["masked_content", "deallocate", "link_sharpness", "normalize"],
+)
+def test_a_cell_of_other_equations_is_refused(option):
+    cell = keras_dnc.DNCCell(3, controller=8, **{option: True})
+    with pytest.raises(ValueError, match=f"equations of deepmind/dnc.*{option}"):
+        keras_dnc.load_deepmind_weights(cell, {})

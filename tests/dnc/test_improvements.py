@@ -101,6 +101,42 @@ def test_a_huge_controller_output_leaves_normalised_gates_open():
     assert saturated(gates(normalize=True)) < 0.05
 
 
+@pytest.mark.parametrize("options", [{}, {"link_sparsity": 3}], ids=["all", "sparse"])
+def test_directions_are_read_in_the_order_of_read_mode(rng, options):
+    """Two write heads, three read heads: no two axes have one size."""
+    layer = keras_dnc.MemoryAccess(7, WORD, num_reads=3, num_writes=2, **options)
+    linkage = layer.linkage
+    state = layer.get_initial_state(batch_size=5)
+    links = keras_dnc.TemporalLinkageState(state.link, state.precedence_weights)
+
+    def heads(count):
+        rows = rng.random((5, count, 7)) ** 4
+        rows = 0.9 * rows / rows.sum(-1, keepdims=True)
+        return ops.convert_to_tensor(rows.astype("float32"))
+
+    for _ in range(4):
+        write_weights = heads(2)
+        before, links = links, linkage(write_weights, links)
+    reads = heads(3)
+    after, weights = linkage.read_directions(write_weights, before, reads)
+    forward, backward = linkage.directional_read_weights(links.link, reads)
+    assert_close(to_numpy(weights)[:, :, :2], to_numpy(backward))
+    assert_close(to_numpy(weights)[:, :, 2:], to_numpy(forward))
+    assert_close(to_numpy(after.precedence_weights), to_numpy(links.precedence_weights))
+
+
+def test_without_links_the_state_grows_as_the_memory_does():
+    def size(temporal_links, slots):
+        cell = keras_dnc.DNCCell(
+            3, 8, memory_size=slots, word_size=4, temporal_links=temporal_links
+        )
+        return sum(cell.state_size)
+
+    growth = {links: size(links, 800) / size(links, 200) for links in (True, False)}
+    assert growth[True] > 12.0
+    assert growth[False] < 4.1
+
+
 def test_without_links_reading_goes_by_content_alone():
     words = np.eye(WORD)
     story = [*map(controls, words), controls(read_key=words[2])]
@@ -129,17 +165,31 @@ def test_bypass_dropout_hides_the_controller_and_never_what_was_read(rng):
 
 def test_the_same_numbers_are_dropped_at_every_step(rng):
     cell = random_cell(rng, bypass_dropout=0.5)
-    inputs = np.ones((1, 6, 5), "float32")
-    zero = [np.zeros(v.shape, "float32") for v in cell.trainable_variables]
-    for variable, value in zip(cell.trainable_variables, zero, strict=True):
-        variable.assign(value)
-    cell.controller.bias.assign(np.full(32, 5.0, "float32"))  # h close to 1
+    inputs = rng.normal(size=(64, 6, 5)).astype("float32")
     kernel = np.zeros(cell.output_linear.kernel.shape, "float32")
     kernel[:3] = np.eye(3)
-    cell.output_linear.kernel.assign(kernel)
+    cell.output_linear.set_weights([kernel, np.zeros(3, "float32")])
     layer = keras.layers.RNN(cell, return_sequences=True)
-    dropped = to_numpy(layer(inputs, training=True))[0] == 0.0
-    assert np.all(dropped == dropped[:1])
+    quiet, noisy = (to_numpy(layer(inputs, training=t)) for t in (False, True))
+    dropped = noisy == 0.0
+    assert 0.35 < np.mean(dropped[:, 0]) < 0.65
+    assert np.all(dropped == dropped[:, :1])
+    assert_close(noisy[~dropped], 2.0 * quiet[~dropped])
+
+
+def test_what_bypasses_the_memory_is_the_equation_with_its_mask(rng):
+    """y = W [d * nu; r], the mask d planted."""
+    cell = random_cell(rng, bypass_dropout=0.5)
+    mask = np.array([[0.0, 2.0, 2.0, 0.0, 2.0, 0.0, 0.0, 2.0]], "float32")
+    inputs = ops.convert_to_tensor(rng.normal(size=(1, 5)).astype("float32"))
+    state = cell.unflatten(cell.get_initial_state(batch_size=1))
+    plain = to_numpy(cell.step(inputs, state).state)
+    kernel, bias = (to_numpy(w) for w in cell.output_linear.weights)
+    features = [plain.controller[0] * mask, plain.read_words.reshape(1, -1)]
+    expected = np.concatenate(features, axis=1) @ kernel + bias
+    cell.bypass._dropout_mask = ops.convert_to_tensor(mask)
+    output, _ = cell(inputs, cell.flatten(state), training=True)
+    assert_close(to_numpy(output), expected)
 
 
 @pytest.mark.parametrize(

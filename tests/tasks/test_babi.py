@@ -89,7 +89,7 @@ def test_a_story_keeps_at_least_one_question(stories, vocabulary):
         babi.first_questions(story, 0)
 
 
-@pytest.mark.parametrize("runs", [[], [{}], [{1: 0.0}, {2: 0.0}]])
+@pytest.mark.parametrize("runs", [[], [{}], [{1: 0.0}, {2: 0.0}], [{21: 0.0}]])
 def test_a_table_of_errors_needs_runs_of_the_same_tasks(runs):
     with pytest.raises(ValueError, match="`errors` must be a list of dicts"):
         babi.error_table(runs)
@@ -169,6 +169,19 @@ def test_default_buckets_are_lengths_of_stories_and_end_at_the_longest():
 def test_stories_of_about_one_length_share_one_bucket():
     batches = babi.StoryBatches(encoded(*range(85, 94)), 1)
     assert batches.buckets == (93,)
+
+
+def test_other_stories_share_the_buckets_and_a_longer_one_has_its_own():
+    batches = babi.StoryBatches(encoded(5, 9), 2, buckets=(6, 10), shuffle=True)
+    assert batches.like(encoded(3, 7)).buckets == (6, 10)
+    longer = batches.like(encoded(3, 12))
+    assert longer.buckets == (6, 10, 12)
+    assert not longer.shuffle and longer.batch_size == 2
+
+
+def test_a_table_takes_the_tasks_of_runs_in_any_order():
+    table = babi.error_table([{4: 1.0, 1: 3.0}, {1: 5.0, 4: 1.0}])
+    assert [line.split()[0] for line in table.splitlines()[1:3]] == ["1", "4"]
 
 
 def test_a_story_longer_than_the_buckets_is_refused():

@@ -24,8 +24,11 @@ def write_portable(path, subset, stories_by_split):
     """
     content = {"subset": subset, "splits": stories_by_split}
     # No time in the header: the same stories give the same file.
-    with path.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zip:
-        zip.write(json.dumps(content).encode())
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+    ):
+        packed.write(json.dumps(content).encode())
 
 
 def read_portable(path, config, split):

@@ -16,24 +16,25 @@ def error_table(errors):
 
     Returns:
         Text: a line for each task, one for their mean and one for the number of failed
-        tasks, error above 5 %; columns mean, standard deviation, median and best of
-        the runs.
+        tasks, error above 5 %; columns mean, standard deviation (of the sample; 0 for
+        one run) and median of the runs, and the least of each line.
 
     Raises:
-        ValueError: No runs, or runs of different tasks.
+        ValueError: No runs, runs of different tasks, or a task that bAbI lacks.
 
     Example:
         >>> print(error_table([{1: 0.5, 15: 8.0}, {1: 0.1, 15: 2.0}]))
-        test error %                      mean      sd  median    best
-         1 single supporting fact         0.30    0.20    0.30    0.10
-        15 basic deduction                5.00    3.00    5.00    2.00
-        mean                              2.65    1.60    2.65    1.05
-        failed tasks                      0.50    0.50    0.50    0.00
+        test error %                      mean      sd  median   least
+         1 single supporting fact         0.30    0.28    0.30    0.10
+        15 basic deduction                5.00    4.24    5.00    2.00
+        mean                              2.65    2.26    2.65    1.05
+        failed tasks                      0.50    0.71    0.50    0.00
     """
-    tasks = list(errors[0]) if errors else []
-    if not tasks or any(list(run) != tasks for run in errors):
+    tasks = sorted(errors[0]) if errors else []
+    known = set(tasks) <= set(TASK_NAMES)
+    if not tasks or not known or any(sorted(run) != tasks for run in errors):
         raise ValueError(
-            "Argument `errors` must be a list of dicts with the same tasks. "
+            "Argument `errors` must be a list of dicts with the same tasks, 1 to 20. "
             f"Received: errors={errors!r}"
         )
     figures = np.array([[run[task] for task in tasks] for run in errors])
@@ -42,11 +43,15 @@ def error_table(errors):
     }
     rows["mean"] = figures.mean(axis=1)
     rows["failed tasks"] = (figures > _FAILED).sum(axis=1)
-    lines = [f"{'test error %':<30}" + _columns("mean", "sd", "median", "best")]
+    lines = [f"{'test error %':<30}" + _columns("mean", "sd", "median", "least")]
     for name, row in rows.items():
-        found = row.mean(), row.std(), np.median(row), row.min()
+        found = row.mean(), _deviation(row), np.median(row), row.min()
         lines.append(f"{name:<30}" + _columns(*(f"{figure:.2f}" for figure in found)))
     return "\n".join(lines)
+
+
+def _deviation(row):
+    return row.std(ddof=1) if len(row) > 1 else 0.0
 
 
 def _columns(*texts):
