@@ -75,6 +75,7 @@ def build_model(task, settings):
 def main():
     settings = parse_arguments()
     settings.output.mkdir(parents=True, exist_ok=True)
+    keras_dnc.check_settings(settings.output / "config.json", vars(settings))
     keras.utils.set_random_seed(settings.seed)
     task = copying(settings.num_bits, 1, settings.max_length)
     model = build_model(task, settings)
@@ -83,14 +84,13 @@ def main():
         keras_dnc.SequenceCrossentropy(),
         jit_compile=True,
     )
-    model.fit(
+    keras_dnc.fit_or_resume(
+        model,
         task.dataset(settings.batch_size, settings.steps, settings.seed),
+        settings.output,
+        monitor="wrong_bits",
         epochs=settings.epochs,
-        callbacks=[
-            Judge(task, settings.seed),
-            keras.callbacks.BackupAndRestore(settings.output / "backup"),
-            keras.callbacks.CSVLogger(settings.output / "log.csv", append=True),
-        ],
+        callbacks=[Judge(task, settings.seed)],
     )
     model.save(settings.output / "model.keras")
 

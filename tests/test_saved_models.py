@@ -1,4 +1,4 @@
-"""Every model in the box loads, and does what its metrics say."""
+"""Every model in the box loads, from both its files, and does what it is there for."""
 
 import pathlib
 import shutil
@@ -8,10 +8,14 @@ import pytest
 
 from keras_dnc import __main__
 from keras_dnc import saved_models
+from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import RepeatCopyTask
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
 
 pytestmark = pytest.mark.only("tensorflow")
 BOX = pathlib.Path(__file__).parent.parent / "saved_models"
+DUMMY = pathlib.Path(babi.__file__).parent / "dummy_data"
 MODELS = sorted(path for path in BOX.iterdir() if path.is_dir())
 PARTS = {"model.keras", "serving", "config.json", "metrics.json", "README.md"}
 
@@ -71,3 +75,36 @@ def test_the_saved_model_repeats_without_a_wrong_bit(repeat_copy):
     loaded = tf.saved_model.load(str(version))
     outputs = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
     assert np.sum(task.bit_errors(batch, outputs["outputs"].numpy())) == 0
+
+
+@pytest.fixture(scope="module")
+def answerer():
+    return saved_models.load("babi-dnc")
+
+
+def encoded(story, config):
+    return babi.encode_story(story, babi.Vocabulary(config["words"]))
+
+
+@pytest.mark.parametrize("task", [1, 4, 6, 9, 10, 12, 20])
+def test_the_babi_model_answers_stories_of_its_tasks(answerer, tmp_path_factory, task):
+    stories = babi.load_stories(
+        *(f"en-10k-qa{task}", "test", DUMMY), tmp_path_factory.getbasetemp() / "babi"
+    )
+    story = encoded(stories[0], answerer.config)
+    scores = to_numpy(answerer.model(story.tokens[None]))[0]
+    asked = story.weights > 0
+    np.testing.assert_array_equal(scores[asked].argmax(-1), story.targets[asked])
+
+
+def test_the_babi_model_is_served_as_it_is(answerer):
+    import tensorflow as tf
+
+    words = "mary went to the kitchen . john went to the garden . where is mary ? -"
+    vocabulary = babi.Vocabulary(answerer.config["words"])
+    tokens = np.array([vocabulary.encode(words.split())], "int32")
+    loaded = tf.saved_model.load(str(answerer.folder / "serving" / "1"))
+    served = loaded.signatures["serving_default"](inputs=tf.constant(tokens))["outputs"]
+    assert_close(served.numpy(), to_numpy(answerer.model(tokens)), 1e-4)
+    assert vocabulary.words[served[0, -1].numpy().argmax()] == "kitchen"
+    assert "step" in loaded.signatures

@@ -5,6 +5,7 @@ any size.
 """
 
 import keras
+from keras import ops
 
 from keras_dnc.core.arguments import positive_integer
 
@@ -113,7 +114,8 @@ def _copy_weights(model, new):
         )
     for old, weight in zip(model.weights, new.weights, strict=True):
         if tuple(old.shape) == tuple(weight.shape):
-            weight.assign(old)
+            # A copy: on JAX a model gives its arrays away when it trains or predicts.
+            weight.assign(ops.convert_to_numpy(old))
         elif old.name != _MADE_ANEW:
             raise ValueError(
                 "Argument `model` must have no weights whose shape depends on the "
