@@ -41,9 +41,9 @@ class AccessCell(MemoryCell):
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{access}(\nu_t)$$
-    $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
+    $$y_t = W [d \circ \nu_t; r^1_t; \dots; r^R_t]$$
 
-    A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
+    with d the mask of `bypass_dropout`, 1 outside of training. A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
     `state_shapes`, `note_shapes`, `controls(features)` and
     `step(controls, state, recorded) -> (read_words, state, notes)`.
 

@@ -35,7 +35,11 @@ class DNCCell(AccessCell):
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{MemoryAccess}(\nu_t)$$
-    $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
+    $$y_t = W [d \circ \nu_t; r^1_t; \dots; r^R_t]$$
+
+    with d = 1, but for the mask of `bypass_dropout` in training: each of its numbers is
+    0 with that probability, else divided by what is left. Each other improvement has
+    its equation in `MemoryAccess`, `ContentAccess` or `NormalizedLSTMCell`.
 
     With the same weights, outputs, states and gradients equal those of deepmind/dnc.
     The all-zero state is a fresh memory.
@@ -44,7 +48,10 @@ class DNCCell(AccessCell):
     gives the paper's); no gradient from usage into write weights
     (`usage_gradient=True`); several write heads; read modes ordered backward, forward,
     content; controller output, controller state and output clipped
-    (`clip_value=None` switches it off); forget-gate bias 1 in the LSTM.
+    (`clip_value=None` switches it off); forget-gate bias 1 in the LSTM. Of the
+    improvements: dropout on the bypass has one mask for a sequence, where Franke et al.
+    draw anew at each step: masks made in a loop cannot be taken twice, nor traced by
+    JAX.
 
     Args:
         output_size: Numbers in the output.
@@ -88,7 +95,9 @@ class DNCCell(AccessCell):
 
     Raises:
         ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, an unknown `strength`, or inputs of the wrong rank.
+            cell, an unknown `strength`, a switch that is no bool, `mask_floor` or
+            `bypass_dropout` outside of its range, `mask_floor` without masks, an
+            option of links without links, or inputs of the wrong rank.
 
     Example:
         >>> import keras
