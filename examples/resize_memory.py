@@ -66,6 +66,8 @@ def build_model(task, settings):
         memory_size=settings.memory_size,
         word_size=16,
         num_reads=1,
+        normalize=True,
+        link_sharpness=True,  # links are followed for longer than they were in training
     )
     inputs = keras.Input((None, task.observation_size))
     outputs = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)

@@ -43,7 +43,9 @@ class AccessCell(MemoryCell):
     $$r_t = \mathrm{access}(\nu_t)$$
     $$y_t = W [d \circ \nu_t; r^1_t; \dots; r^R_t]$$
 
-    with d the mask of `bypass_dropout`, 1 outside of training. A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
+    with d the mask of `bypass_dropout`, 1 outside of training.
+
+    A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
     `state_shapes`, `note_shapes`, `controls(features)` and
     `step(controls, state, recorded) -> (read_words, state, notes)`.
 

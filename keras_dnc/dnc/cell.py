@@ -50,8 +50,8 @@ class DNCCell(AccessCell):
     content; controller output, controller state and output clipped
     (`clip_value=None` switches it off); forget-gate bias 1 in the LSTM. Of the
     improvements: dropout on the bypass has one mask for a sequence, where Franke et al.
-    draw anew at each step: masks made in a loop cannot be taken twice, nor traced by
-    JAX.
+    draw anew at each step: what is drawn before the loop is known when
+    back-propagation takes a step a second time.
 
     Args:
         output_size: Numbers in the output.
