@@ -14,6 +14,8 @@ import keras
 
 from keras_dnc.core.arguments import positive_integer
 
+_NO_FIGURE = "NA"  # what `CSVLogger` writes of an epoch without validation
+
 
 def fit_or_resume(model, batches, folder, monitor, epochs, callbacks=(), **arguments):
     """Run `model.fit`, or go on with it, and give the model its best weights.
@@ -81,13 +83,19 @@ def read_log(folder):
 
     Args:
         folder: The folder that `fit_or_resume` was given.
+
+    Returns:
+        List of dicts, figures as floats; empty before the first epoch has ended.
     """
     path = pathlib.Path(folder) / "log.csv"
     if not path.exists():
         return []
     with path.open(newline="") as file:
         rows = {row["epoch"]: row for row in csv.DictReader(file)}  # the last of each
-    return [{name: float(x) for name, x in row.items()} for row in rows.values()]
+    return [
+        {name: float(text) for name, text in row.items() if text != _NO_FIGURE}
+        for row in rows.values()
+    ]
 
 
 def check_settings(path, settings, free=()):
@@ -128,7 +136,8 @@ class _Best(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.monitor = monitor
-        self.least = min((row[monitor] for row in log), default=float("inf"))
+        figures = [row[monitor] for row in log if monitor in row]
+        self.least = min(figures, default=float("inf"))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):

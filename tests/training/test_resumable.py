@@ -108,6 +108,13 @@ def test_a_figure_that_is_not_logged_is_refused(tmp_path):
         )
 
 
+def test_a_training_without_validation_is_logged(tmp_path):
+    log = keras_dnc.fit_or_resume(
+        *(new_model(), INPUTS, tmp_path, "loss", 2), y=TARGETS, verbose=0
+    )
+    assert [set(row) for row in log] == [{"epoch", "loss", "seconds"}] * 2
+
+
 def test_settings_are_kept_and_others_refused(tmp_path):
     path = tmp_path / "config.json"
     settings = {"rate": 0.1, "output": tmp_path, "data": "here"}
