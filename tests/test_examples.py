@@ -76,8 +76,10 @@ def test_train_babi_runs_on_jax_without_tensorflow(tmp_path):
     program = f"""
 import runpy, sys
 sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
-sys.argv = ["train_babi.py", "--data", {str(data)!r}, "--tasks", "1,8", "--lessons", ""]
-sys.argv += ["--epochs", "1", "--controller", "8", "--output", {str(tmp_path / "out")!r}]
+sys.argv = ["train_babi.py", "--data", {str(data)!r}, "--lessons", ""]
+sys.argv += ["--tasks", "1,8"]
+sys.argv += ["--epochs", "1", "--controller", "8"]
+sys.argv += ["--output", {str(tmp_path / "out")!r}]
 runpy.run_path({str(EXAMPLES / "train_babi.py")!r}, run_name="__main__")
 """
     environment = {**os.environ, "KERAS_BACKEND": "jax"}

@@ -237,12 +237,16 @@ class MemoryAccess(keras.layers.Layer):
             self._control_shapes(), self.normalize, dtype=policy, name="interface"
         )
         self.freeness = Freeness(self.usage_gradient, dtype=policy)
+        self._create_linkage()
+        self.write_content = CosineWeights(self.strength, dtype=policy)
+        self.read_content = CosineWeights(self.strength, dtype=policy)
+
+    def _create_linkage(self):
+        policy = self.dtype_policy
         if self.link_sparsity is None:
             self.linkage = TemporalLinkage(dtype=policy)
         else:
             self.linkage = SparseTemporalLinkage(self.link_sparsity, dtype=policy)
-        self.write_content = CosineWeights(self.strength, dtype=policy)
-        self.read_content = CosineWeights(self.strength, dtype=policy)
 
     def _control_shapes(self):
         reads, writes, word = self.num_reads, self.num_writes, self.word_size
