@@ -20,6 +20,7 @@ bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/sparse.py \
 	    --parts growth pairs large recall learning
 	$(VENV)-bench/bin/python benchmarks/product_key.py
+	$(VENV)-bench/bin/python benchmarks/options.py
 
 test: test-tensorflow test-jax test-torch
 

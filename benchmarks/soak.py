@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py
 
-Small cells, a learning rate ten times too high without clipped gradients, lengths that
-exceed the memory: 100,000 updates in all.
+Small cells, a learning rate ten times too high without clipped gradients, more steps that
+may write than slots: 100,000 updates in all.
 """
 
 import argparse
