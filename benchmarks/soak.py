@@ -2,7 +2,7 @@
 
     python benchmarks/soak.py
 
-Small cells, a learning rate ten times too high without clipped gradients, more steps that
+Small cells, a learning rate ten times too high, gradients as they are, more steps that
 may write than slots: 100,000 updates in all.
 """
 
