@@ -29,7 +29,7 @@ def parse_arguments():
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
     add("--steps", default=250, type=int, help="updates in an epoch")
-    add("--epochs", default=20, type=int)
+    add("--epochs", default=40, type=int)
     add("--output", default="runs/resize_memory", type=pathlib.Path)
     add("--seed", default=0, type=int)
     return parser.parse_args()

@@ -120,6 +120,10 @@ class AccessCell(MemoryCell):
             self.output_size, dtype=self.dtype_policy, name="output_linear"
         )
         self.output_linear.build((batch, self.controller_input_size(units)))
+        # What has no weights is built, too: before each batch on JAX, Keras runs a
+        # model once more that has a layer of which this is not said.
+        for layer in self._flatten_layers(include_self=False):
+            layer.built = True
 
     def step(self, inputs, state, recorded=None, **flags):
         """Run the controller, ask the memory, answer.

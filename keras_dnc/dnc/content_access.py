@@ -80,7 +80,7 @@ class ContentAccess(MemoryAccess):
         super().__init__(memory_size, word_size, num_reads, num_writes, **kwargs)
 
     def _create_linkage(self):
-        """Create none: before each batch on JAX, Keras runs what it finds unbuilt."""
+        """Create none."""
 
     def _control_shapes(self):
         shapes = super()._control_shapes()
