@@ -27,11 +27,16 @@ class StopAt(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare."""
-        logs = logs or {}
-        if self.monitor not in logs:
-            raise ValueError(
-                f"Argument `monitor` must be one of {sorted(logs)}. "
-                f"Received: monitor={self.monitor!r}"
-            )
-        if logs[self.monitor] <= self.value:
+        if monitored(logs, self.monitor) <= self.value:
             self.model.stop_training = True
+
+
+def monitored(logs, monitor):
+    """Give the figure `monitor` of an epoch's logs, or raise a `ValueError`."""
+    logs = logs or {}
+    if monitor not in logs:
+        raise ValueError(
+            f"Argument `monitor` must be one of {sorted(logs)}. "
+            f"Received: monitor={monitor!r}"
+        )
+    return logs[monitor]

@@ -13,6 +13,7 @@ import time
 import keras
 
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.training.callbacks import monitored
 
 _NO_FIGURE = "NA"  # what `CSVLogger` writes of an epoch without validation
 
@@ -140,13 +141,9 @@ class _Best(keras.callbacks.Callback):
         self.least = min(figures, default=float("inf"))
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
-            raise ValueError(
-                f"Argument `monitor` must be one of {sorted(logs or {})}. "
-                f"Received: monitor={self.monitor!r}"
-            )
-        if logs[self.monitor] < self.least or not self.path.exists():
-            self.least = logs[self.monitor]
+        figure = monitored(logs, self.monitor)
+        if figure < self.least or not self.path.exists():
+            self.least = figure
             save_weights_whole(self.model, self.path)
 
 
