@@ -14,7 +14,7 @@ from keras_dnc.core.resize import resize_memory
 from keras_dnc.core.rnn import MemoryRNN
 from keras_dnc.core.state import MemoryCell
 from keras_dnc.dnc.access import MemoryAccess
-from keras_dnc.dnc.access import MemoryAccessState
+from keras_dnc.dnc.access_state import MemoryAccessState
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState

@@ -5,8 +5,6 @@ Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
 
 import functools
 import operator
-from typing import Any
-from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -22,94 +20,30 @@ from keras_dnc.core.precision import full_precision
 from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
+from keras_dnc.dnc.access_state import NO_CONTROLS
+from keras_dnc.dnc.access_state import NOTHING_RECORDED
+from keras_dnc.dnc.access_state import AccessNotes
+from keras_dnc.dnc.access_state import MemoryAccessState
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import sharpened
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 
-
-class MemoryAccessState(NamedTuple):
-    """The memory and all that addressing remembers of it.
-
-    Attributes:
-        memory: `(batch, memory_size, word_size)`.
-        usage: `(batch, memory_size)`, in [0, 1].
-        link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1], zero diagonal;
-            with `link_sparsity`, a `SparseLink`.
-        precedence_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-        read_weights: `(batch, num_reads, memory_size)`, rows sum to at most 1.
-        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-    """
-
-    memory: Any
-    usage: Any
-    link: Any
-    precedence_weights: Any
-    read_weights: Any
-    write_weights: Any
-
-
-_NOTHING_RECORDED = MemoryAccessState(*[None] * len(MemoryAccessState._fields))
-
-
-class AccessControls(NamedTuple):
-    """What the controller asks of the memory in one step.
-
-    Attributes:
-        write_vectors: `(batch, num_writes, word_size)`, what to add.
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1], what to wipe first.
-        free_gate: `(batch, num_reads)`, in [0, 1]: how far the slots that each head
-            has just read may be reused.
-        allocation_gate: `(batch, num_writes)`, in [0, 1]: write to free slots (1) or
-            by content (0).
-        write_gate: `(batch, num_writes)`, in [0, 1]: write at all.
-        read_mode: `(batch, num_reads, 2 * num_writes + 1)`, sums to 1 over its columns
-            backward (one per write head), forward (one per write head), content;
-            `None` without links.
-        write_keys: `(batch, num_writes, word_size)`.
-        write_strengths: `(batch, num_writes)`, before squashing.
-        read_keys: `(batch, num_reads, word_size)`.
-        read_strengths: `(batch, num_reads)`, before squashing.
-        write_masks: `(batch, num_writes, word_size)`, in [`mask_floor`, 1], with
-            `masked_content`; else `None`.
-        read_masks: `(batch, num_reads, word_size)`, as `write_masks`.
-        link_sharpness: `(batch, num_reads, 2 * num_writes)`, before squashing, columns
-            as in `read_mode`, with `link_sharpness`; else `None`.
-    """
-
-    write_vectors: Any
-    erase_vectors: Any
-    free_gate: Any
-    allocation_gate: Any
-    write_gate: Any
-    read_mode: Any
-    write_keys: Any
-    write_strengths: Any
-    read_keys: Any
-    read_strengths: Any
-    write_masks: Any = None
-    read_masks: Any = None
-    link_sharpness: Any = None
-
-
-_NO_CONTROLS = AccessControls(*[None] * len(AccessControls._fields))
-
-
-class AccessNotes(NamedTuple):
-    """What back-propagation takes over from a step instead of computing it again.
-
-    Attributes:
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
-        write_vectors: `(batch, num_writes, word_size)`.
-        free_gate: `(batch, num_reads)`, in [0, 1].
-        products: `(batch, num_writes, memory_size)`, of `Freeness.allocate`.
-    """
-
-    erase_vectors: Any
-    write_vectors: Any
-    free_gate: Any
-    products: Any
+OPTIONS = (
+    "memory_size",
+    "word_size",
+    "num_reads",
+    "num_writes",
+    "strength",
+    "usage_gradient",
+    "link_sparsity",
+    "masked_content",
+    "mask_floor",
+    "deallocate",
+    "link_sharpness",
+    "normalize",
+)  # of `MemoryAccess`, and of a cell around it
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -250,7 +184,7 @@ class MemoryAccess(keras.layers.Layer):
 
     def _control_shapes(self):
         reads, writes, word = self.num_reads, self.num_writes, self.word_size
-        shapes = _NO_CONTROLS._replace(
+        shapes = NO_CONTROLS._replace(
             write_vectors=((writes, word), "linear"),
             erase_vectors=((writes, word), "sigmoid"),
             free_gate=((reads,), "sigmoid"),
@@ -317,7 +251,7 @@ class MemoryAccess(keras.layers.Layer):
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""
-        controls = _NO_CONTROLS._replace(**self.interface(inputs))
+        controls = NO_CONTROLS._replace(**self.interface(inputs))
         if not self.mask_floor:
             return controls
         return controls._replace(
@@ -341,7 +275,7 @@ class MemoryAccess(keras.layers.Layer):
         Returns:
             `(read_words, state, notes)`: as `call`, and `AccessNotes`.
         """
-        before, noted = _NOTHING_RECORDED, None
+        before, noted = NOTHING_RECORDED, None
         if recorded is not None:
             before, noted = recorded[0].access, recorded[1]
         usage = recall(before.usage, self._usage(controls, state))
@@ -442,18 +376,7 @@ class MemoryAccess(keras.layers.Layer):
         """Give the constructor's arguments."""
         return {
             **super().get_config(),
-            "memory_size": self.memory_size,
-            "word_size": self.word_size,
-            "num_reads": self.num_reads,
-            "num_writes": self.num_writes,
-            "strength": self.strength,
-            "usage_gradient": self.usage_gradient,
-            "link_sparsity": self.link_sparsity,
-            "masked_content": self.masked_content,
-            "mask_floor": self.mask_floor,
-            "deallocate": self.deallocate,
-            "link_sharpness": self.link_sharpness,
-            "normalize": self.normalize,
+            **{name: getattr(self, name) for name in OPTIONS},
         }
 
 

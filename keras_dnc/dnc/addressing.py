@@ -17,6 +17,7 @@ from keras_dnc.core.content import oneplus
 from keras_dnc.core.precision import full_precision
 from keras_dnc.dnc.free_list import product_before
 from keras_dnc.dnc.links import read_along_links
+from keras_dnc.dnc.links import step_along_links
 from keras_dnc.dnc.links import updated_links
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
@@ -224,22 +225,20 @@ class TemporalLinkage(keras.layers.Layer):
 
     def call(self, write_weights, state):
         """Decay the links of what is written over, add the newest one."""
+        state = TemporalLinkageState(*state)
         link, precedence_weights = state
         legend = ("batch", "num_writes", "memory_size")
         check_shape("write_weights", write_weights.shape, legend)
         shape = ("batch", *write_weights.shape[1:])
         check_shape("precedence_weights", precedence_weights.shape, shape)
         check_shape("link", link.shape, shape + shape[-1:])
-        writes, slots = write_weights.shape[1:]
+        slots = write_weights.shape[-1]
         link = updated_links(
             ops.reshape(link, (-1, slots, slots)),
             ops.reshape(write_weights, (-1, slots)),
             ops.reshape(precedence_weights, (-1, slots)),
         )
-        return TemporalLinkageState(
-            link=ops.reshape(link, (-1, writes, slots, slots)),
-            precedence_weights=newest(write_weights, precedence_weights),
-        )
+        return _after(write_weights, state, link)
 
     def directional_read_weights(self, link, read_weights):
         """Step from what was read to what was written next, and to what before.
@@ -275,30 +274,26 @@ class TemporalLinkage(keras.layers.Layer):
             `(state, weights)`: the new `TemporalLinkageState`, and
             `(batch, num_reads, memory_size)`.
         """
-        writes, slots = write_weights.shape[1:]
-        reads = read_weights.shape[1]
+        writes, reads = write_weights.shape[1], read_weights.shape[1]
         backward_mode, forward_mode = ops.split(
             ops.reshape(ops.transpose(read_mode, (0, 2, 1)), (-1, 2 * writes, reads)),
             2,
             axis=1,
         )
         link, weights = read_along_links(
-            ops.reshape(state.link, (-1, slots, slots)),
-            ops.reshape(write_weights, (-1, slots)),
-            ops.reshape(state.precedence_weights, (-1, slots)),
-            ops.reshape(ops.stack([read_weights] * writes, 1), (-1, reads, slots)),
+            *_heads_apart(write_weights, state, read_weights),
             ops.reshape(forward_mode, (-1, reads)),
             ops.reshape(backward_mode, (-1, reads)),
         )
-        new_state = TemporalLinkageState(
-            link=ops.reshape(link, (-1, writes, slots, slots)),
-            precedence_weights=newest(write_weights, state.precedence_weights),
-        )
-        weights = ops.reshape(weights, (-1, writes, reads, slots))
-        return new_state, ops.sum(weights, axis=1)
+        state = _after(write_weights, state, link)
+        weights = ops.reshape(weights, (-1, writes, *read_weights.shape[1:]))
+        return state, ops.sum(weights, axis=1)
 
     def read_directions(self, write_weights, state, read_weights):
         """Update the links and step along them, each direction by itself.
+
+        The numbers are those of a call and of `directional_read_weights`, with the
+        gradient of `read_along`.
 
         Args:
             write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
@@ -310,22 +305,42 @@ class TemporalLinkage(keras.layers.Layer):
             `(batch, num_reads, 2 * num_writes, memory_size)`, in the order of
             `read_mode`.
         """
-        writes, (reads, slots) = write_weights.shape[1], read_weights.shape[1:]
-        # Every direction a head of its own, which follows that one alone.
-        directions = 2 * writes
-        heads = ops.stack([read_weights] * directions, axis=2)
-        alone = ops.tile(ops.eye(directions, dtype=self.compute_dtype), (reads, 1))
-        state, weights = self.read_along(
-            write_weights,
-            state,
-            ops.reshape(heads, (-1, reads * directions, slots)),
-            ops.zeros_like(read_weights[:, :1, :1]) + alone,
+        writes = write_weights.shape[1]
+        link, *directions = step_along_links(
+            *_heads_apart(write_weights, state, read_weights)
         )
-        return state, ops.reshape(weights, (-1, reads, directions, slots))
+        forward, backward = (
+            ops.reshape(weights, (-1, writes, *read_weights.shape[1:]))
+            for weights in directions
+        )
+        weights = ops.concatenate([backward, forward], axis=1)
+        state = _after(write_weights, state, link)
+        return state, ops.transpose(weights, (0, 2, 1, 3))
 
     def link_shape(self, num_writes, memory_size):
         """Shape of one sample's links."""
         return (num_writes, memory_size, memory_size)
+
+
+def _heads_apart(write_weights, state, read_weights):
+    """Give what `links` takes: several write heads side by side in the batch."""
+    writes, slots = write_weights.shape[1:]
+    reads = ops.stack([read_weights] * writes, 1)
+    return (
+        ops.reshape(state.link, (-1, slots, slots)),
+        ops.reshape(write_weights, (-1, slots)),
+        ops.reshape(state.precedence_weights, (-1, slots)),
+        ops.reshape(reads, (-1, *read_weights.shape[1:])),
+    )
+
+
+def _after(write_weights, state, link):
+    """Give the state after a step, from the links that `links` gave."""
+    writes, slots = write_weights.shape[1:]
+    return TemporalLinkageState(
+        link=ops.reshape(link, (-1, writes, slots, slots)),
+        precedence_weights=newest(write_weights, state.precedence_weights),
+    )
 
 
 def sharpened(weights, sharpness):

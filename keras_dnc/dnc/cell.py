@@ -8,25 +8,11 @@ from keras_dnc.core.cell import AccessCell
 from keras_dnc.core.cell import CellState
 from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.controllers import NormalizedLSTMCell
+from keras_dnc.dnc.access import OPTIONS
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
 
 DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessState`
-
-_OF_THE_ACCESS = (
-    "memory_size",
-    "word_size",
-    "num_reads",
-    "num_writes",
-    "strength",
-    "usage_gradient",
-    "link_sparsity",
-    "masked_content",
-    "mask_floor",
-    "deallocate",
-    "link_sharpness",
-    "normalize",
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -159,7 +145,7 @@ class DNCCell(AccessCell):
         self.link_sharpness = link_sharpness
         self.normalize = normalize
         self.access = (MemoryAccess if temporal_links else ContentAccess)(
-            **{name: getattr(self, name) for name in _OF_THE_ACCESS},
+            **{name: getattr(self, name) for name in OPTIONS},
             dtype=self.dtype_policy,
             name="memory_access",
         )
@@ -183,6 +169,6 @@ class DNCCell(AccessCell):
         """Give the constructor's arguments."""
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in _OF_THE_ACCESS},
+            **{name: getattr(self, name) for name in OPTIONS},
             "temporal_links": self.temporal_links,
         }

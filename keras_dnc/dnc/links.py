@@ -3,7 +3,8 @@ r"""Update the links and read along them, with the gradient written by hand.
 The links are the largest state of the DNC, N x N numbers per write head, and automatic
 differentiation of `addressing.TemporalLinkage` passes over matrices of that size some
 thirty times per step; here the backward pass takes four passes beside matrix products.
-`read_along_links` and its plain reference give the same numbers.
+`read_along_links` and `step_along_links` and their plain references give the same
+numbers.
 
 With the old links $L'$, whose diagonal is zero, write weights w and precedence weights
 p, any product with the new links L comes from products with L':
@@ -14,8 +15,9 @@ $$L^\top v = L'^\top ((1 - w) \circ v) - w \circ (L'^\top v) + p (w \cdot v)
 
 so that the backward pass forms no new links. What is read is
 $m_f L r + m_b L^\top r$, with read modes $m$ and read weights r of the previous step.
-Given its gradient g and the gradient $g_L$ of the new links, the links' whole gradient
-is $G = g_L + m_f g r^\top + m_b r g^\top$ off the diagonal. Its sums against L', p and
+Given the gradients $g_f$ and $g_b$ of what each direction gives, here $m_f g$ and
+$m_b g$, and the gradient $g_L$ of the new links, the links' whole gradient
+is $G = g_L + g_f r^\top + r g_b^\top$ off the diagonal. Its sums against L', p and
 w expand into products with L' and $g_L$, and only the gradient of the old links,
 $G \circ (1 - w_i - w_j)$, is formed as a matrix. The read modes' gradients are
 $r \cdot L^\top g$ and $r \cdot L g$: the backward pass needs no forward product.
@@ -49,6 +51,23 @@ def read_along_links(link, write, precedence, read, forward_mode, backward_mode)
     return step([link, write, precedence, read, forward_mode, backward_mode])
 
 
+def step_along_links(link, write, precedence, read):
+    """Update the links, and step along them each way from what was read.
+
+    Args:
+        link: `(batch, N, N)`, of the previous step, zero diagonal.
+        write: `(batch, N)`, write weights.
+        precedence: `(batch, N)`, precedence weights of the previous step.
+        read: `(batch, reads, N)`, read weights of the previous step.
+
+    Returns:
+        List of the new links `(batch, N, N)`, and of what was written next and what
+        before, each `(batch, reads, N)`.
+    """
+    step = backend.with_gradient(_step_forward, _step_backward, save=True)
+    return step([link, write, precedence, read])
+
+
 def updated_links(link, write, precedence):
     """Decay the links of what is written over, add the newest one, `(batch, N, N)`."""
     to, back = write[:, :, None], write[:, None, :]
@@ -65,21 +84,64 @@ def plain_read_along_links(link, write, precedence, read, forward_mode, backward
     return [link, ops.transpose(forward, (0, 2, 1)) + backward]
 
 
+def plain_step_along_links(link, write, precedence, read):
+    """Give what `step_along_links` gives, its gradient left to the backend."""
+    link = updated_links(link, write, precedence)
+    forward = ops.transpose(ops.matmul(link, _columns(read)), (0, 2, 1))
+    return [link, forward, ops.matmul(read, link)]
+
+
 def _forward(tensors, save):
     return plain_read_along_links(*tensors), ()
 
 
 def _backward(tensors, saved, gradients):
-    link, write, precedence, read, forward_mode, backward_mode = tensors
+    *tensors, forward_mode, backward_mode = tensors
     link_gradient, gradient = gradients
-    forward_mode = forward_mode[:, :, None]
-    backward_mode = backward_mode[:, :, None]
+    modes = forward_mode[:, :, None], backward_mode[:, :, None]
+    *by_links, against, along = _link_gradients(
+        tensors, link_gradient, (gradient, gradient), modes
+    )
+    read = tensors[3]
+    return [
+        *by_links,
+        modes[0] * against + modes[1] * along,
+        ops.sum(read * against, axis=-1),
+        ops.sum(read * along, axis=-1),
+    ]
+
+
+def _step_forward(tensors, save):
+    return plain_step_along_links(*tensors), ()
+
+
+def _step_backward(tensors, saved, gradients):
+    link_gradient, *vectors = gradients
+    *by_links, against, along = _link_gradients(
+        tensors, link_gradient, vectors, (1.0, 1.0)
+    )
+    return [*by_links, against + along]
+
+
+def _link_gradients(tensors, link_gradient, vectors, modes):
+    """Back-propagate to old links, write and precedence weights.
+
+    The gradient of what each direction gives is that of `modes` times that of
+    `vectors`, forward first: the products are those of `vectors`, whom a read mode of
+    0 has not yet wiped.
+
+    Returns:
+        The three gradients, and the products of the new links, transposed, with the
+        forward vectors, and of the new links with the backward vectors.
+    """
+    link, write, precedence, read = tensors
+    (ahead, behind), (forward_mode, backward_mode) = vectors, modes
     products = _Products(link, write, precedence)
-    along, old_along, old_read = products.times(gradient, read)
-    against, old_against, old_back = products.transpose_times(gradient, read)
+    along, old_along, old_read = products.times(behind, read)
+    against, old_against, old_back = products.transpose_times(ahead, read)
     # G is the links' gradient and the sum of the outer products left x right.
-    left = ops.concatenate([forward_mode * gradient, read], axis=1)
-    right = ops.concatenate([read, backward_mode * gradient], axis=1)
+    left = ops.concatenate([forward_mode * ahead, read], axis=1)
+    right = ops.concatenate([read, backward_mode * behind], axis=1)
     rows = ops.concatenate([old_read, backward_mode * old_along], axis=1)
     columns = ops.concatenate([forward_mode * old_against, old_back], axis=1)
     diagonal = _diagonal(link_gradient) + ops.sum(left * right, axis=1)
@@ -94,16 +156,10 @@ def _backward(tensors, saved, gradients):
     by_write += _combine(left, _dot(right, precedence))
     by_precedence = _transpose_times(link_gradient, write) - diagonal * write
     by_precedence += _combine(right, _dot(left, write))
-    outer = ops.matmul(_columns(forward_mode * gradient, read), right)
+    outer = ops.matmul(_columns(left), right)
     decay = 1.0 - write[:, :, None] - write[:, None, :]
-    return [
-        _without_diagonal(link_gradient + outer) * decay,
-        by_write - by_decay,
-        by_precedence,
-        forward_mode * against + backward_mode * along,
-        ops.sum(read * against, axis=-1),
-        ops.sum(read * along, axis=-1),
-    ]
+    by_link = _without_diagonal(link_gradient + outer) * decay
+    return by_link, by_write - by_decay, by_precedence, against, along
 
 
 class _Products:

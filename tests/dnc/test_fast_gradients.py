@@ -13,7 +13,9 @@ from keras_dnc.core.state import recall
 from keras_dnc.dnc.free_list import plain_product_before
 from keras_dnc.dnc.free_list import product_before
 from keras_dnc.dnc.links import plain_read_along_links
+from keras_dnc.dnc.links import plain_step_along_links
 from keras_dnc.dnc.links import read_along_links
+from keras_dnc.dnc.links import step_along_links
 from tests.numbers import assert_close
 from tests.numbers import value_and_gradients
 
@@ -60,6 +62,11 @@ def listed(function):
 
 PAIRS = {
     "read_along_links": (read_along_links, plain_read_along_links, links),
+    "step_along_links": (
+        step_along_links,
+        plain_step_along_links,
+        lambda rng: links(rng)[:4],
+    ),
     "product_before": (
         listed(product_before),
         listed(plain_product_before),
