@@ -199,7 +199,7 @@ class BiDNC(keras.layers.Layer):
 
     def _create_directions(self, cell_arguments):
         policy = self.dtype_policy
-        self.backward = keras.layers.RNN(
+        self.backward_layer = keras.layers.RNN(
             self.backward_controller,
             return_sequences=True,
             go_backwards=True,
@@ -211,7 +211,7 @@ class BiDNC(keras.layers.Layer):
         )
         cell = DNCCell(self.output_size, both, dtype=policy, **cell_arguments)
         self.memory_size = cell.memory_size
-        self.forward = MemoryRNN(
+        self.forward_layer = MemoryRNN(
             cell,
             self.recompute,
             return_sequences=self.return_sequences,
@@ -223,9 +223,9 @@ class BiDNC(keras.layers.Layer):
         """Create the weights of both directions."""
         check_shape("sequences", sequences_shape, ("batch", "time", "features"))
         batch, time, size = sequences_shape
-        self.backward.build(sequences_shape)
+        self.backward_layer.build(sequences_shape)
         context_size = cell_output_size(self.backward_controller)
-        self.forward.build((batch, time, context_size + size))
+        self.forward_layer.build((batch, time, context_size + size))
 
     def call(self, sequences, mask=None, training=False):
         """Read from the end, then run controller and memory from the beginning."""
@@ -234,9 +234,9 @@ class BiDNC(keras.layers.Layer):
                 "Argument `sequences` must have shape (batch, time, features), time at "
                 f"least 1. Received: sequences of shape {tuple(sequences.shape)}"
             )
-        context = self.backward(sequences, mask=mask, training=training)
+        context = self.backward_layer(sequences, mask=mask, training=training)
         both = ops.concatenate([ops.flip(context, axis=1), sequences], axis=-1)
-        return self.forward(both, mask=mask, training=training)
+        return self.forward_layer(both, mask=mask, training=training)
 
     def compute_mask(self, sequences, mask=None):
         """Hand the mask on with a sequence of outputs."""
@@ -252,7 +252,7 @@ class BiDNC(keras.layers.Layer):
     def get_config(self):
         """Give the constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
-        cell = self.forward.cell.get_config()
+        cell = self.forward_layer.cell.get_config()
         return {
             **cell,
             **super().get_config(),

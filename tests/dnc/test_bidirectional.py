@@ -43,7 +43,7 @@ def test_outputs_equal_the_equations(rng):
     inputs = rng.normal(size=(1, 7, 5)).astype("float32")
     outputs = to_numpy(bidirectional(inputs))[0]
     back = oracle_lstm(bidirectional.backward_controller, inputs[0, ::-1])[::-1]
-    weights = oracle_weights(bidirectional.forward.cell)
+    weights = oracle_weights(bidirectional.forward_layer.cell)
     dnc = TwoControllers(weights, SIZES, oracle.softplus)
     assert_close(outputs, dnc.run(np.concatenate([back, inputs[0]], axis=1)))
 
