@@ -132,17 +132,14 @@ def solve(tasks, output, settings):
 
 
 def main():
-    settings, names, errors = parse_arguments(), babi.TASK_NAMES, {}
-    tasks = list(names) if settings.tasks == "all" else settings.tasks.split(",")
+    settings, errors = parse_arguments(), {}
+    tasks = range(1, 21) if settings.tasks == "all" else settings.tasks.split(",")
     tasks = [int(task) for task in tasks]
     for group in [tasks] if settings.joint else [[task] for task in tasks]:
         name = "joint" if settings.joint else f"task{group[0]}"
         figures = solve(group, settings.output / name, settings)
         errors.update(figures["test_error_percent"])
-    print(f"\n{'task':<32}test error %")
-    for task, error in errors.items():
-        print(f"{task:>2} {names[int(task)]:<29}{error:12.2f}")
-    print(f"{'mean':<32}{sum(errors.values()) / len(errors):12.2f}")
+    print(babi.error_table([{int(task): error for task, error in errors.items()}]))
 
 
 if __name__ == "__main__":

@@ -161,6 +161,18 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         """
         raise NotImplementedError
 
+    def observed(self, before, record):
+        """Name what a trace shows of a step beside its state and controls.
+
+        Args:
+            before: The state before the step.
+            record: The step's `StepRecord`.
+
+        Returns:
+            Dict from names to tensors `(batch, ...)`.
+        """
+        return {}
+
     def controller_input_size(self, input_size):
         """Width of what the controller sees for `input_size` features."""
         raise NotImplementedError

@@ -1,27 +1,87 @@
 """Pictures of a memory at work. Each function gives a matplotlib Figure.
 
-The `matplotlib` package is needed: `pip install keras_dnc[plot]`.
+Time runs to the right; under each step stands its token, where `labels` names them. The
+`matplotlib` package is needed, and `networkx` for links: `pip install keras_dnc[plot]`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_dnc.inspect import views
 
-def plot_memory_use(trace, targets=None, sequence=0, title="Memory over time"):
-    """Draw what one sequence does to the memory of a DNC, from top to bottom.
+_MOST_SLOTS = 64  # rows that can still be told apart in a picture
+_MOST_LABELS = 60  # tokens that can stand beside each other under it
+_GATES = ("write_gate", "allocation_gate", "free_gate")
+
+
+class Panel(NamedTuple):
+    """One heat map.
+
+    Attributes:
+        title: What it shows.
+        rows: What a row is.
+        color: What a colour stands for.
+        values: `(time, rows)`.
+        names: Names of the rows, or `None` for their numbers.
+    """
+
+    title: str
+    rows: str
+    color: str
+    values: np.ndarray
+    names: list | None = None
+
+
+def all_plots(trace, labels=None, sequence=0):
+    """Draw all that there is to see of one sequence.
+
+    Args:
+        trace: `keras_dnc.inspect.trace.Trace`.
+        labels: The sequence's tokens, one a step, to stand under it; or `None`.
+        sequence: Number of the sequence in the batch.
+
+    Yields:
+        `(name, figure)`: of each function here that this cell has something for.
+
+    Raises:
+        ValueError: There is no such sequence, or not one label a step.
+    """
+    over_time = {
+        "write_weights": plot_write_weights,
+        "read_weights": plot_read_weights,
+        "usage": plot_usage,
+        "write_gate": plot_gates,
+        "read_mode": plot_read_modes,
+    }
+    for needed, plot in over_time.items():
+        if hasattr(trace, needed):
+            yield plot.__name__, plot(trace, labels, sequence)
+    yield plot_memory.__name__, plot_memory(trace, sequence=sequence)
+    if views.has_links(trace):
+        yield plot_links.__name__, plot_links(trace, sequence=sequence)
+
+
+def plot_memory_use(
+    trace, targets=None, labels=None, sequence=0, title="Memory over time"
+):
+    """Draw what one sequence does to a memory, from top to bottom.
 
     Inputs, targets, outputs; where each head writes and reads; usage; the gates.
 
     Args:
-        trace: `keras_dnc.inspect.trace.Trace` of a `DNCCell`.
+        trace: `keras_dnc.inspect.trace.Trace`.
         targets: `(batch, time, target_size)`, in [0, 1]; `None` leaves them out, and
             shows outputs as they are instead of squashed into [0, 1].
+        labels: The sequence's tokens, one a step, to stand under it; or `None`.
         sequence: Number of the sequence in the batch.
         title: Title of the figure.
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: There is no such sequence, or not one label a step.
 
     Example:
         >>> import keras_dnc
@@ -33,36 +93,237 @@ def plot_memory_use(trace, targets=None, sequence=0, title="Memory over time"):
         'where head 1 of 1 writes'
     """
     panels = [*_signal_panels(trace, targets, sequence)]
-    panels += _weight_panels("writes", trace.write_weights[sequence])
-    panels += _weight_panels("reads", trace.read_weights[sequence])
-    panels.append(Panel("usage of each slot", "slot", "usage", trace.usage[sequence]))
+    panels += _weight_panels(trace, "write", sequence)
+    panels += _weight_panels(trace, "read", sequence)
+    panels += _usage_panels(trace, sequence)
     figure, axes = _figure(len(panels) + 1, title)
     for axis, panel in zip(axes, panels, strict=False):
         _draw_heatmap(figure, axis, panel)
     _draw_gates(axes[-1], trace, sequence)
-    for axis in axes:
-        axis.set_xlabel("time (steps)", fontsize=8)
+    _name_steps(axes, labels, len(trace.inputs[sequence]))
     return figure
 
 
-class Panel(NamedTuple):
-    """One heat map.
+def plot_write_weights(trace, labels=None, sequence=0, title="Where heads write"):
+    """Draw where each head writes, a panel for each.
 
-    Attributes:
-        title: What it shows.
-        rows: What a row is.
-        color: What a colour stands for.
-        values: `(time, rows)`.
+    Args:
+        trace: `keras_dnc.inspect.trace.Trace`.
+        labels: The sequence's tokens, one a step, to stand under it; or `None`.
+        sequence: Number of the sequence in the batch.
+        title: Title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`. Of more than 64 slots, those with the most weight.
+
+    Raises:
+        ValueError: There is no such sequence, or not one label a step.
     """
+    panels = _weight_panels(trace, "write", sequence)
+    return _heatmaps(trace, panels, labels, sequence, title)
 
-    title: str
-    rows: str
-    color: str
-    values: np.ndarray
+
+def plot_read_weights(trace, labels=None, sequence=0, title="Where heads read"):
+    """Draw where each head reads, a panel for each.
+
+    Args:
+        trace: As in `plot_write_weights`.
+        labels: The same.
+        sequence: The same.
+        title: The same.
+
+    Returns:
+        `matplotlib.figure.Figure`. Of more than 64 slots, those with the most weight.
+
+    Raises:
+        ValueError: There is no such sequence, or not one label a step.
+    """
+    panels = _weight_panels(trace, "read", sequence)
+    return _heatmaps(trace, panels, labels, sequence, title)
+
+
+def plot_usage(trace, labels=None, sequence=0, title="Usage of each slot"):
+    """Draw how far each slot is taken, 0 to 1.
+
+    Args:
+        trace: As in `plot_write_weights`; of a cell that keeps usage.
+        labels: The same.
+        sequence: The same.
+        title: The same.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The cell keeps no usage, there is no such sequence, or not one label
+            a step.
+    """
+    trace.check(sequence, ["usage"])
+    panels = _usage_panels(trace, sequence)
+    return _heatmaps(trace, panels, labels, sequence, title)
+
+
+def plot_gates(trace, labels=None, sequence=0, title="Gates"):
+    """Draw how far each gate is open, a line for each head.
+
+    Args:
+        trace: As in `plot_write_weights`.
+        labels: The same.
+        sequence: The same.
+        title: The same.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: There is no such sequence, or not one label a step.
+    """
+    trace.check(sequence)
+    figure, axes = _figure(1, title)
+    _draw_gates(axes[0], trace, sequence)
+    _name_steps(axes, labels, len(trace.inputs[sequence]))
+    return figure
+
+
+def plot_read_modes(
+    trace, labels=None, sequence=0, title="How heads find what to read"
+):
+    """Draw each read head's choice between links and content, as shares of 1.
+
+    Args:
+        trace: As in `plot_write_weights`; of a cell with links.
+        labels: The same.
+        sequence: The same.
+        title: The same.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The cell has no read modes, there is no such sequence, or not one
+            label a step.
+    """
+    trace.check(sequence, ["read_mode"])
+    modes = trace.read_mode[sequence]
+    heads, names = modes.shape[1], _mode_names(modes.shape[2])
+    figure, axes = _figure(heads, title)
+    for head, axis in enumerate(axes):
+        below = np.zeros(len(modes))
+        for name, shares in zip(names, modes[:, head].T, strict=True):
+            axis.bar(np.arange(len(modes)), shares, 1.0, below, label=name)
+            below = below + shares
+        axis.set_title(f"read head {head + 1} of {heads}", fontsize=9, loc="left")
+        axis.set_ylabel("share of the read")
+        axis.set_ylim(0.0, 1.0)
+    axes[0].legend(fontsize=7, ncols=len(names), loc="upper right")
+    _name_steps(axes, labels, len(modes))
+    return figure
+
+
+def plot_memory(trace, times=None, sequence=0, title="What is in the memory"):
+    """Draw the memory after some steps, side by side.
+
+    Args:
+        trace: `keras_dnc.inspect.trace.Trace`.
+        times: Steps, from 0; `None` for up to five, evenly apart.
+        sequence: Number of the sequence in the batch.
+        title: Title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`. Of more than 64 slots, those that are written to
+        most.
+
+    Raises:
+        ValueError: There is no such sequence or step.
+    """
+    trace.check(sequence)
+    memory = trace.memory[sequence]
+    times = _steps_to_show(times, len(memory))
+    written = views.head_weights(trace, "write", sequence)
+    slots = views.busiest(written, _MOST_SLOTS)
+    figure, axes = _figure(1, title, len(times))
+    bound = max(np.max(np.abs(memory[times][:, slots])), 1e-6)
+    for axis, time in zip(axes, times, strict=True):
+        image = axis.imshow(
+            memory[time, slots], aspect="auto", cmap="RdBu", vmin=-bound, vmax=bound
+        )
+        axis.set_title(f"after step {time}", fontsize=9)
+        axis.set_xlabel("number in the slot")
+        axis.set_yticks(*_ticks(slots))
+    axes[0].set_ylabel("slot")
+    figure.colorbar(image, ax=list(axes), label="value", pad=0.01)
+    return figure
+
+
+def plot_links(
+    trace, time=-1, sequence=0, threshold=0.1, title="In what order slots were written"
+):
+    """Draw links as arrows, each from a slot to what was written right after it.
+
+    Args:
+        trace: As in `plot_write_weights`; of a cell with links.
+        time: After which step, from 0; -1 is the last.
+        sequence: Number of the sequence in the batch.
+        threshold: Links of less weight are left out.
+        title: Title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`, a panel for each write head.
+
+    Raises:
+        ValueError: The cell has no links, or there is no such sequence or step.
+    """
+    time = _steps_to_show([time], len(trace.inputs[0]))[0]
+    heads = views.links(trace, sequence, time)
+    figure, axes = _figure(1, title, len(heads), height=5.0)
+    for head, axis in enumerate(axes):
+        _draw_links(axis, heads[head], threshold)
+        axis.set_title(f"write head {head + 1} of {len(heads)}, after step {time}")
+        axis.set_xlabel("circles: slots, by number; arrow: written right after")
+    scale = _scale_of_links(threshold)
+    figure.colorbar(scale, ax=list(axes), label="weight of the link", pad=0.01)
+    return figure
+
+
+def _draw_links(axis, links, threshold):
+    """Draw `(slots, slots)` links around a circle; slots without any are left out."""
+    import networkx as nx
+
+    ends = np.argwhere(links > threshold)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(sorted({int(slot) for slot in ends.flat}))
+    for after, before in ends:
+        graph.add_edge(int(before), int(after), weight=float(links[after, before]))
+    scale = _scale_of_links(threshold)
+    nx.draw_networkx(
+        graph,
+        nx.circular_layout(graph),
+        ax=axis,
+        node_color="#dddddd",
+        font_size=8,
+        edge_color=[scale.to_rgba(w) for _, _, w in graph.edges.data("weight")],
+        connectionstyle="arc3,rad=0.1",
+    )
+
+
+def _scale_of_links(threshold):
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(threshold, 1.0), cmap="viridis_r")
+
+
+def _heatmaps(trace, panels, labels, sequence, title):
+    figure, axes = _figure(len(panels), title)
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw_heatmap(figure, axis, panel)
+    _name_steps(axes, labels, len(trace.inputs[sequence]))
+    return figure
 
 
 def _signal_panels(trace, targets, sequence):
     """What goes in and comes out."""
+    trace.check(sequence)
     yield Panel("input", "channel", "value", trace.inputs[sequence])
     if targets is None:
         yield Panel("output", "channel", "value", trace.output[sequence])
@@ -72,50 +333,102 @@ def _signal_panels(trace, targets, sequence):
     yield Panel("output", "channel", "probability", probability)
 
 
-def _weight_panels(verb, weights):
-    """One panel for each head, from weights `(time, heads, slots)`."""
+def _weight_panels(trace, verb, sequence):
+    """One panel for each head that reads or writes."""
+    weights = views.head_weights(trace, verb, sequence)
+    slots = views.busiest(weights, _MOST_SLOTS)
     heads = weights.shape[1]
     return [
         Panel(
-            f"where head {head + 1} of {heads} {verb}",
+            f"where head {head + 1} of {heads} {verb}s",
             "slot",
             "weight",
-            weights[:, head],
+            weights[:, head, slots],
+            slots,
         )
         for head in range(heads)
     ]
 
 
-def _figure(panels, title):
+def _usage_panels(trace, sequence):
+    """Usage, where the cell keeps it."""
+    if not hasattr(trace, "usage"):
+        return []
+    usage = trace.usage[sequence]
+    slots = views.busiest(usage[:, None], _MOST_SLOTS)
+    return [Panel("usage of each slot", "slot", "usage", usage[:, slots], slots)]
+
+
+def _figure(rows, title, columns=1, height=1.8):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.8 * panels), layout="constrained")
+    size = (max(8, 3 * columns), max(3.0, height * rows))
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    return figure, figure.subplots(panels, 1, sharex=True)
+    axes = figure.subplots(rows, columns, sharex=columns == 1, squeeze=False)
+    return figure, axes.ravel()
 
 
 def _draw_heatmap(figure, axis, panel):
     """Draw time to the right; the colour bar gives the scale."""
-    _, rows, color, values = panel
+    values = panel.values
     low, high = min(0.0, np.min(values)), max(1.0, np.max(values))
     image = axis.imshow(
         values.T, aspect="auto", cmap="viridis", vmin=low, vmax=high, origin="lower"
     )
     axis.set_title(panel.title, fontsize=9, loc="left")
-    axis.set_ylabel(rows)
-    figure.colorbar(image, ax=axis, label=color, pad=0.01)
+    axis.set_ylabel(panel.rows)
+    if panel.names is not None:
+        axis.set_yticks(*_ticks(panel.names))
+    figure.colorbar(image, ax=axis, label=panel.color, pad=0.01)
+
+
+def _ticks(names, most=8):
+    """Name some rows: where, and what."""
+    places = np.arange(0, len(names), max(1, len(names) // most))
+    return places, [str(names[place]) for place in places]
 
 
 def _draw_gates(axis, trace, sequence):
     """Draw every gate as a line over time."""
-    for name in ("write_gate", "allocation_gate", "free_gate"):
-        gates = getattr(trace, name)[sequence]
+    for name in _GATES:
+        gates = getattr(trace, name, np.zeros((sequence + 1, 1, 0)))[sequence]
         for head in range(gates.shape[1]):
             label = f"{name.replace('_', ' ')} {head + 1}"
             axis.plot(gates[:, head], label=label, marker=".")
     axis.set_ylim(-0.05, 1.05)
     axis.set_title("gates", fontsize=9, loc="left")
     axis.set_ylabel("openness (0 to 1)")
-    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=4)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _name_steps(axes, labels, steps):
+    """Write the time axis under each panel, its tokens under the steps."""
+    views.check_labels(labels, steps)
+    for axis in axes:
+        axis.set_xlabel("time (steps)", fontsize=8)
+    if labels is not None and steps <= _MOST_LABELS:
+        names = [str(label) for label in labels]
+        axes[-1].set_xticks(range(steps), names, rotation=90, fontsize=7)
+
+
+def _steps_to_show(times, steps):
+    """Check steps, counted from the end where negative; or choose up to five."""
+    if times is None:
+        return np.unique(np.linspace(0, steps - 1, 5).round().astype(int))
+    if any(time not in range(-steps, steps) for time in times):
+        raise ValueError(
+            f"A step must be an integer from 0 to {steps - 1}, or below 0 to count "
+            f"from the end. Received: {list(times)}"
+        )
+    return np.array(times) % steps
+
+
+def _mode_names(modes):
+    """Name the columns of `read_mode`: backward and forward by head, then content."""
+    heads = modes // 2
+    number = [f" {head + 1}" for head in range(heads)] if heads > 1 else [""]
+    backward = [f"backward{n}" for n in number]
+    return [*backward, *(f"forward{n}" for n in number), "content"]

@@ -1,5 +1,8 @@
-"""Run a cell step by step, and keep all that happens in its memory."""
+"""Run a model step by step, and keep all that happens in the memory of one cell."""
 
+import contextlib
+import functools
+import inspect
 import types
 
 import keras
@@ -15,28 +18,88 @@ class Trace(types.SimpleNamespace):
 
     Attributes:
         inputs: `(batch, time, features)`, what the cell was given.
+        mask: `(batch, time)`, false at steps that the cell skips.
 
     Every other attribute is an array `(batch, time, ...)` named as in the cell's
     NamedTuples: for a `DNCCell` `output`, `memory`, `usage`, `read_weights`,
-    `write_weights`, `free_gate`, ... At a masked step states stay as they were.
+    `write_weights`, `free_gate`, ... Of a sparse cell, `write_slots` and
+    `write_weights` too. At a masked step states stay as they were.
     """
 
+    def to_npz(self, path):
+        """Write every array to a file that `numpy.load` reads.
 
-def trace(model_or_cell, inputs):
+        Args:
+            path: File name, by custom one that ends in `.npz`, or an open file.
+        """
+        np.savez_compressed(path, **vars(self))
+
+    def to_dataframe(self, sequence=0, names=None):
+        """Give one sequence as a table: a row a step, a column a number.
+
+        The `pandas` package is needed: `pip install keras_dnc[plot]`.
+
+        Args:
+            sequence: Number of the sequence in the batch.
+            names: Names of arrays, such as `["usage", "free_gate"]`; `None` for all. A
+                link matrix has memory_size^2 columns.
+
+        Returns:
+            `pandas.DataFrame` with an index named `time`, and columns such as
+            `output[2]` or `read_weights[0, 5]`.
+
+        Raises:
+            ValueError: There is no such sequence, or no such array.
+        """
+        import pandas as pd
+
+        names = list(vars(self) if names is None else names)
+        self.check(sequence, names)
+        columns = {}
+        for name in names:
+            steps = getattr(self, name)[sequence]
+            for place in np.ndindex(steps.shape[1:]):
+                where = f"[{', '.join(map(str, place))}]" if place else ""
+                columns[name + where] = steps[(slice(None), *place)]
+        return pd.DataFrame(columns).rename_axis("time")
+
+    def check(self, sequence, names=()):
+        """Raise a `ValueError` where there is no such sequence, or no such array."""
+        count = len(self.inputs)
+        if sequence not in range(count):
+            raise ValueError(
+                f"Argument `sequence` must be an integer from 0 to {count - 1}. "
+                f"Received: sequence={sequence!r}"
+            )
+        if missing := sorted(set(names) - set(vars(self))):
+            raise ValueError(
+                f"A trace of this cell has the arrays {sorted(vars(self))}. "
+                f"Received: {missing}"
+            )
+
+
+def trace(model_or_cell, inputs, layer=None):
     """Run a memory cell on sequences and keep every named state and control.
 
+    A model runs once as it is, and is left as it was: a stateful layer's states, too.
+
     Args:
-        model_or_cell: A built cell of this package, or a functional or sequential model
-            with exactly one recurrent layer around such a cell.
+        model_or_cell: A built cell of this package, or any Keras model with a recurrent
+            layer around one, also within other layers.
         inputs: Sequences `(batch, time, features)` for a cell; the model's own inputs
             for a model.
+        layer: Which recurrent layer, by its name, where a model has several; of a
+            layer with stacked cells, such as `"rnn/1"` for the second. `None` for the
+            only one.
 
     Returns:
-        `Trace`.
+        `Trace`. Of a layer that goes backwards, time is that of the sequence: the
+        layer's first step comes last.
 
     Raises:
-        ValueError: No such cell, one that has not been built, a layer that goes
-            backwards, or sequences of the wrong rank or of length 0.
+        ValueError: No such cell, one that has not been built, several that `layer`
+            does not choose between, one that runs several times in the model, or
+            sequences of the wrong rank or of length 0.
 
     Example:
         >>> import keras_dnc
@@ -45,69 +108,154 @@ def trace(model_or_cell, inputs):
         >>> trace(cell, np.zeros((2, 7, 5), "float32")).write_weights.shape
         (2, 7, 1, 16)
     """
-    cell, sequences, mask = _what_the_cell_is_given(model_or_cell, inputs)
-    if len(sequences.shape) != 3 or sequences.shape[1] == 0:
+    if isinstance(model_or_cell, MemoryCell):
+        return _trace_cell(model_or_cell, inputs)
+    recurrent, cell = _choose(model_or_cell, layer)
+    given = _what_the_layer_is_given(model_or_cell, recurrent, inputs)
+    sequences, states, mask = given
+    flip = functools.partial(np.flip, axis=1) if recurrent.go_backwards else np.asarray
+    found = _run(recurrent.cell, cell, flip(sequences), states, flip(mask))
+    return Trace(**{name: flip(steps) for name, steps in found.items()})
+
+
+def _trace_cell(cell, inputs):
+    if not cell.built:
+        raise ValueError(
+            "Argument `model_or_cell` must be built: a new cell has no weights. "
+            f"Received: {cell!r}"
+        )
+    sequences = ops.convert_to_numpy(inputs)
+    if sequences.ndim != 3 or sequences.shape[1] == 0:
         raise ValueError(
             "Argument `inputs` must have shape (batch, time, features), time at least "
-            f"1. Received: inputs of shape {tuple(sequences.shape)}"
+            f"1. Received: inputs of shape {sequences.shape}"
         )
-    state = cell.unflatten(cell.get_initial_state(batch_size=sequences.shape[0]))
+    states = cell.get_initial_state(batch_size=len(sequences))
+    mask = np.ones(sequences.shape[:2], bool)
+    return Trace(**_run(cell, cell, sequences, states, mask))
+
+
+def _run(driven, cell, sequences, states, mask):
+    """Step through sequences, and note what happens in one cell.
+
+    Args:
+        driven: The cell that a layer drives: `cell`, or a stack that holds it.
+        cell: The `MemoryCell` to look into.
+        sequences: `(batch, time, features)`.
+        states: Flat list of `driven`'s first states.
+        mask: `(batch, time)`.
+
+    Returns:
+        Dict from names to arrays `(batch, time, ...)`.
+    """
     moments = []
-    for time, step_inputs in enumerate(ops.unstack(sequences, axis=1)):
-        before = state
-        state, controls, _ = cell.step(step_inputs, state)
-        if mask is not None:
-            state = _keep_where_masked(cell, mask[:, time], state, before)
-        controls = {k: v for k, v in controls._asdict().items() if v is not None}
-        names = ("inputs", *cell.state_names, *controls)
-        values = (step_inputs, *tree.flatten(state), *controls.values())
-        moments.append([ops.convert_to_numpy(value) for value in values])
-    stacked = [np.stack(values, axis=1) for values in zip(*moments, strict=True)]
-    return Trace(**dict(zip(names, stacked, strict=True)))
+    for now, real in zip(np.moveaxis(sequences, 1, 0), mask.T, strict=True):
+        now = ops.cast(ops.convert_to_tensor(now), driven.compute_dtype)
+        with _watched(cell, "step") as calls:
+            _, after = driven(now, tree.pack_sequence_as(driven.state_size, states))
+        states = _kept(tree.flatten(after), states, real)
+        (arguments, record) = calls[0]
+        moments.append(_moment(cell, arguments, record, real, moments))
+    return {
+        name: np.stack([moment[name] for moment in moments], axis=1)
+        for name in moments[0]
+    }
 
 
-def _keep_where_masked(cell, mask, state, before):
-    """Give the new state where `mask`, `(batch,)`, is true, the old one elsewhere."""
-    pairs = zip(cell.flatten(state), cell.flatten(before), strict=True)
-    return cell.unflatten([ops.where(mask[:, None], new, old) for new, old in pairs])
+def _moment(cell, arguments, record, real, before):
+    """Name all that one step had and gave; masked samples keep their states."""
+    states = dict(zip(cell.state_names, tree.flatten(record.state), strict=True))
+    earlier = dict(zip(cell.state_names, tree.flatten(arguments["state"]), strict=True))
+    kept = _kept(states.values(), earlier.values(), real)
+    controls = record.controls._asdict()
+    named = {
+        "inputs": arguments["inputs"],
+        "mask": real,
+        **dict(zip(states, kept, strict=True)),
+        **{name: value for name, value in controls.items() if value is not None},
+        **cell.observed(arguments["state"], record),
+    }
+    return {name: ops.convert_to_numpy(value) for name, value in named.items()}
 
 
-def _what_the_cell_is_given(model_or_cell, inputs):
-    """Find the memory cell, and the sequences and mask that its layer is given."""
-    inputs = ops.convert_to_tensor(inputs)
-    if isinstance(model_or_cell, MemoryCell):
-        if not model_or_cell.built:
-            raise ValueError(
-                "Argument `model_or_cell` must be built: a new cell has no weights. "
-                f"Received: {model_or_cell!r}"
-            )
-        return model_or_cell, ops.cast(inputs, model_or_cell.compute_dtype), None
-    layer = _memory_layer(model_or_cell)
-    tensors = tree.flatten(layer.input)
-    given = keras.Model(model_or_cell.inputs, tensors)(inputs)
-    sequences, *mask = tree.flatten(given)
-    # A layer casts what it is given to its own precision before the cell sees it.
-    sequences = ops.cast(sequences, layer.compute_dtype)
-    sequences = ops.cast(sequences, layer.cell.compute_dtype)
-    return layer.cell, sequences, mask[0] if mask else None
-
-
-def _memory_layer(model):
-    """Find the one recurrent layer around a memory cell."""
-    layers = [
-        layer
-        for layer in getattr(model, "layers", [])
-        if isinstance(getattr(layer, "cell", None), MemoryCell)
+def _kept(after, before, real):
+    """Give new tensors where `real`, `(batch,)`, is true, the old ones elsewhere."""
+    return [
+        ops.where(ops.reshape(real, (-1, *[1] * (len(new.shape) - 1))), new, old)
+        for new, old in zip(after, before, strict=True)
     ]
-    if len(layers) != 1 or not getattr(model, "inputs", None):
+
+
+def _what_the_layer_is_given(model, recurrent, inputs):
+    """Run the model once; give the layer's sequences, states and mask."""
+    stateful = recurrent.stateful and recurrent.states is not None
+    kept = [np.array(s) for s in map(ops.convert_to_numpy, recurrent.states or [])]
+    with _watched(recurrent, "call") as calls:
+        model(tree.map_structure(ops.convert_to_tensor, inputs))
+    if stateful:
+        for state, value in zip(tree.flatten(recurrent.states), kept, strict=True):
+            state.assign(value)
+    if len(calls) != 1:
         raise ValueError(
-            "Argument `model_or_cell` must be a memory cell, or a functional or "
-            "sequential model with exactly one recurrent layer around one. "
-            f"Received: {model!r} with {len(layers)} such layers"
+            "Argument `model_or_cell` must run each memory layer once. "
+            f"Received: a model that runs {recurrent.name!r} {len(calls)} times"
         )
-    if layers[0].go_backwards:
+    given = calls[0][0]
+    sequences = ops.convert_to_numpy(given["sequences"])
+    states = given.get("initial_state")
+    if states is None:
+        states = kept or recurrent.get_initial_state(batch_size=len(sequences))
+    mask = given.get("mask")
+    mask = tree.flatten(mask)[0] if mask is not None else np.ones(sequences.shape[:2])
+    return sequences, tree.flatten(states), ops.convert_to_numpy(mask).astype(bool)
+
+
+@contextlib.contextmanager
+def _watched(layer, method):
+    """Note `(arguments, result)` of every call of one method of one layer."""
+    plain, calls = getattr(layer, method), []
+    signature = inspect.signature(plain)
+
+    @functools.wraps(plain)
+    def watching(*args, **kwargs):
+        result = plain(*args, **kwargs)
+        calls.append((signature.bind(*args, **kwargs).arguments, result))
+        return result
+
+    # Past Keras's own `__setattr__`, which would track the function as a part.
+    vars(layer)[method] = watching
+    try:
+        yield calls
+    finally:
+        del vars(layer)[method]
+
+
+def _choose(model, name):
+    """Find a model's recurrent layer, and the memory cell in it."""
+    found = {}
+    for layer in _layers(model):
+        cell = getattr(layer, "cell", None)
+        if isinstance(cell, MemoryCell):
+            found[layer.name] = layer, cell
+        for number, one in enumerate(getattr(cell, "cells", [])):
+            if isinstance(one, MemoryCell):
+                found[f"{layer.name}/{number}"] = layer, one
+    if not found:
         raise ValueError(
-            "Argument `model_or_cell` must hold a layer that goes forward in time. "
-            f"Received: layer {layers[0].name!r} with go_backwards=True"
+            "Argument `model_or_cell` must be a memory cell, or a built model with a "
+            f"recurrent layer around one. Received: {model!r}"
         )
-    return layers[0]
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        raise ValueError(
+            f"Argument `layer` must name one of {sorted(found)}. "
+            f"Received: layer={name!r}"
+        )
+    return found[name]
+
+
+def _layers(model):
+    if not isinstance(model, keras.layers.Layer):
+        return []
+    return [model, *model._flatten_layers(include_self=False)]

@@ -265,6 +265,22 @@ class SparseAccess(keras.layers.Layer):
             state = state._replace(accesses=times)
         return read_words, state, notes
 
+    def written(self, controls, state, notes):
+        """Give where a step has written, as one head.
+
+        Args:
+            controls: `SparseControls` of the step.
+            state: The `SparseAccessState` before it.
+            notes: Its `SparseNotes`.
+
+        Returns:
+            `(slots, weights)`, each `(batch, 1, num_reads * top_k + 1)`: the slots that
+            were read before the step and the one accessed least recently; they may
+            repeat, and their weights add up.
+        """
+        weights = self._write_weights(controls, state)
+        return notes.touched.written[:, None], weights[:, None]
+
     def _write_weights(self, controls, state):
         """Give weights for the slots that were read and the least recent, in a row."""
         modes = controls.write_gate * controls.write_mode

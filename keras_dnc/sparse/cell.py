@@ -31,6 +31,13 @@ class SparseCell(AccessCell):
         """The memory, and what search, links and least recent access remember."""
         return self.access.edited_states
 
+    def observed(self, before, record):
+        """Show where the step has written: `write_slots` and `write_weights`."""
+        slots, weights = self.access.written(
+            record.controls, before.access, record.notes
+        )
+        return {"write_slots": slots, "write_weights": weights}
+
     def get_config(self):
         """Give the constructor's arguments."""
         return {

@@ -41,6 +41,9 @@ def rnn_policy(cell):
 def compile_model(model, jit_compile="auto"):
     """Compile for training; "auto" is XLA on JAX and a plain graph on TensorFlow."""
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
+    if model.built:
+        # Else its variables are made while `fit` is traced, and TensorFlow traces anew.
+        model.optimizer.build(model.trainable_variables)
     return model
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conformance.cases import every_cell
 from tests.conformance.cases import every_controller
+from tests.conformance.cases import trained_cell
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import compile_model
 from tests.conformance.harness import functional_model
@@ -16,6 +17,14 @@ from tests.numbers import to_numpy
 
 
 @every_controller
+def test_a_model_comes_back_from_its_file(make, rng, tmp_path):
+    model, inputs = functional_model(make()), random_inputs(rng)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert_close(to_numpy(loaded(inputs)), to_numpy(model(inputs)))
+
+
+@trained_cell
 def test_a_model_that_was_trained_comes_back_from_its_file(make, rng, tmp_path):
     """One fit, the dearest thing to compile, for all that Keras does with a model."""
     model = compile_model(functional_model(make()))

@@ -3,9 +3,31 @@
 import numpy as np
 import pytest
 
+import keras_dnc
+from keras_dnc.inspect import plots
 from keras_dnc.inspect.plots import plot_memory_use
+from keras_dnc.inspect.trace import Trace
 from keras_dnc.inspect.trace import trace
 from tests.dnc.cells import random_cell
+
+KINDS = {
+    "dnc": lambda rng: random_cell(rng, num_writes=2),
+    "dnc-sparse-links": lambda rng: random_cell(rng, link_sparsity=3),
+    "dnc-content": lambda rng: random_cell(rng, temporal_links=False),
+    "sdnc": lambda rng: built(keras_dnc.SDNCCell(3, 8, memory_size=90, num_reads=2)),
+}
+SHOWN = {
+    "dnc": {"plot_usage", "plot_read_modes", "plot_links"},
+    "dnc-sparse-links": {"plot_usage", "plot_read_modes", "plot_links"},
+    "dnc-content": {"plot_usage"},
+    "sdnc": {"plot_read_modes", "plot_links"},
+}
+ALWAYS = {"plot_write_weights", "plot_read_weights", "plot_gates", "plot_memory"}
+
+
+def built(cell):
+    cell.build((None, 5))
+    return cell
 
 
 @pytest.fixture
@@ -62,3 +84,86 @@ def test_every_gate_has_a_line(seen):
     ]
     free_gate = gates.get_lines()[-1].get_ydata()
     np.testing.assert_array_equal(free_gate, seen.free_gate[0, :, 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cell_has_its_pictures_and_all_are_labelled(rng, kind):
+    seen = trace(KINDS[kind](rng), rng.normal(size=(2, 6, 5)))
+    figures = dict(plots.all_plots(seen, labels="abcdef", sequence=1))
+    assert set(figures) == ALWAYS | SHOWN[kind]
+    for name, figure in figures.items():
+        assert figure.get_suptitle(), name
+        figure.canvas.draw()
+        for axis in panels(figure):
+            assert axis.get_xlabel(), name
+        assert panels(figure)[0].get_ylabel() or name == "plot_links"
+        for bar in set(figure.axes) - set(panels(figure)):
+            assert bar.get_ylabel() in {
+                "weight",
+                "usage",
+                "value",
+                "weight of the link",
+            }
+
+
+def test_the_token_stands_under_its_step(seen):
+    for plot in (plots.plot_write_weights, plots.plot_read_weights, plots.plot_gates):
+        axis = panels(plot(seen, labels="abcdef"))[-1]
+        names = {t.get_position()[0]: t.get_text() for t in axis.get_xticklabels()}
+        assert [names[time] for time in range(6)] == list("abcdef")
+
+
+def test_one_label_a_step_or_none(seen):
+    with pytest.raises(ValueError, match="one label for each step.*6. Received: 2"):
+        plots.plot_usage(seen, labels="ab")
+
+
+def test_what_the_cell_does_not_have_is_refused(rng):
+    seen = trace(KINDS["dnc-content"](rng), rng.normal(size=(2, 6, 5)))
+    for plot, missing in (
+        (plots.plot_links, "link"),
+        (plots.plot_read_modes, "read_m"),
+    ):
+        with pytest.raises(ValueError, match=f"has the arrays.*Received.*{missing}"):
+            plot(seen)
+    for time in (6, -7):
+        with pytest.raises(ValueError, match="0 to 5.*Received"):
+            plots.plot_memory(seen, times=[time])
+
+
+def written_in_turn(*slots, size=5):
+    """A trace whose last links say that slots were written one after the other."""
+    link = np.zeros((1, 1, 1, size, size))
+    for before, after in zip(slots, slots[1:], strict=False):
+        link[0, 0, 0, after, before] = 0.8
+    return Trace(
+        inputs=np.zeros((1, 1, 2)), memory=np.zeros((1, 1, size, 3)), link=link
+    )
+
+
+def test_an_arrow_goes_from_what_was_written_to_what_came_next():
+    figure = plots.plot_links(written_in_turn(3, 0, 2))
+    axis = panels(figure)[0]
+    place = {text.get_text(): text.get_position() for text in axis.texts}
+    assert set(place) == {"3", "0", "2"}
+    nodes = {tuple(np.round(where, 3)): name for name, where in place.items()}
+    arrows = [
+        [nodes[tuple(np.round(end, 3))] for end in patch._posA_posB]
+        for patch in axis.patches
+    ]
+    assert sorted(arrows) == [["0", "2"], ["3", "0"]]
+
+
+def test_read_modes_are_shares_of_one(seen):
+    bars = panels(plots.plot_read_modes(seen))[1].patches
+    heights = np.reshape([bar.get_height() for bar in bars], (-1, 6))
+    np.testing.assert_allclose(heights.T, seen.read_mode[0, :, 1], rtol=1e-6)
+    np.testing.assert_allclose(heights.sum(axis=0), 1.0, rtol=1e-5)
+
+
+def test_of_a_large_memory_the_slots_in_use_are_drawn(rng):
+    seen = trace(KINDS["sdnc"](rng), rng.normal(size=(2, 6, 5)))
+    image = panels(plots.plot_write_weights(seen))[0].images[0].get_array()
+    assert image.shape == (64, 6)
+    total = np.sum(seen.write_weights[0])
+    np.testing.assert_allclose(np.sum(image), total, rtol=1e-5)
