@@ -8,7 +8,7 @@ SETUP := setup.cfg pyproject.toml
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo bench test test-tensorflow test-jax test-torch lint clean
+.PHONY: demo bench docs test test-tensorflow test-jax test-torch lint clean
 
 demo: $(VENV)/.demo
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
@@ -21,6 +21,10 @@ bench: $(VENV)-bench/.done
 	    --parts growth pairs large recall learning
 	$(VENV)-bench/bin/python benchmarks/product_key.py
 	$(VENV)-bench/bin/python benchmarks/options.py
+
+# Strict: a dead link, or a name that is not there, fails.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet
 
 test: test-tensorflow test-jax test-torch
 
@@ -49,6 +53,10 @@ $(VENV)/.demo: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --editable '.[plot]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/bin/python $(SETUP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 $(VENV)-bench/.done: $(SETUP) benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet '$(TORCH)'
@@ -66,4 +74,4 @@ $(VENV)/.lint: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-bench build dist site *.egg-info

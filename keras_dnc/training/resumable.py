@@ -62,6 +62,9 @@ def fit_or_resume(model, batches, folder, monitor, epochs, callbacks=(), **argum
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     done, best = folder / "done", folder / "best.weights.h5"
+    if model.built:
+        # Else its optimizer gets variables while `fit` is traced, and that begins anew.
+        model.optimizer.build(model.trainable_variables)
     if not done.exists():
         kept = [
             *callbacks,

@@ -1,0 +1,71 @@
+"""Draw the documentation's pictures anew, from the trained models in the box.
+
+    python docs/pictures.py
+
+Needs `pip install '.[plot]'`, and Chromium for the picture of the page.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import numpy as np
+
+from keras_dnc import saved_models
+from keras_dnc.inspect import plots
+from keras_dnc.inspect.report import report
+from keras_dnc.inspect.trace import trace
+from keras_dnc.tasks import babi
+from keras_dnc.tasks.copy import RepeatCopyTask
+
+HERE = pathlib.Path(__file__).parent
+PICTURES = HERE / "pictures"
+STORY = (
+    "mary moved to the hallway . sandra went to the office . mary travelled to the "
+    "kitchen . where is mary ? -"
+)
+
+
+def draw_copy():
+    model, config, *_ = saved_models.load("repeat-copy-dnc")
+    task = RepeatCopyTask(config["num_bits"], max_length=2, max_repeats=2)
+    batch = task.batch(1, np.random.default_rng(0))
+    seen = trace(model, batch.inputs)
+    figure = plots.plot_memory_use(seen, batch.targets)
+    figure.savefig(PICTURES / "memory_use.png", dpi=90)
+    return seen, batch
+
+
+def draw_story():
+    model, config, *_ = saved_models.load("babi-dnc")
+    words = STORY.split()
+    tokens = np.array([babi.Vocabulary(config["words"]).encode(words)])
+    seen = trace(model, tokens)
+    for name, plot in (
+        ("read_weights", plots.plot_read_weights),
+        ("read_modes", plots.plot_read_modes),
+    ):
+        plot(seen, labels=words).savefig(PICTURES / f"{name}.png", dpi=90)
+    plots.plot_links(seen).savefig(PICTURES / "links.png", dpi=90)
+
+
+def draw_page(seen, batch):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder:
+        page = pathlib.Path(folder) / "memory.html"
+        report(seen, page, targets=batch.targets)
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu"]
+        command += ["--virtual-time-budget=8000", "--window-size=1300,1850"]
+        command += [f"--screenshot={PICTURES / 'report.png'}", page.as_uri()]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def main():
+    draw_page(*draw_copy())
+    draw_story()
+    shutil.copy(HERE.parent / "benchmarks" / "speed.png", PICTURES / "speed.png")
+
+
+if __name__ == "__main__":
+    main()
