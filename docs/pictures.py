@@ -28,6 +28,7 @@ STORY = (
 
 
 def draw_copy():
+    """Draw a network that repeats; give what was seen of it."""
     model, config, *_ = saved_models.load("repeat-copy-dnc")
     task = RepeatCopyTask(config["num_bits"], max_length=2, max_repeats=2)
     batch = task.batch(1, np.random.default_rng(0))
@@ -38,6 +39,7 @@ def draw_copy():
 
 
 def draw_story():
+    """Draw a network that reads."""
     model, config, *_ = saved_models.load("babi-dnc")
     words = STORY.split()
     tokens = np.array([babi.Vocabulary(config["words"]).encode(words)])
@@ -51,6 +53,7 @@ def draw_story():
 
 
 def draw_page(seen, batch):
+    """Take a picture of the page in a browser."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder:
         page = pathlib.Path(folder) / "memory.html"
@@ -62,6 +65,7 @@ def draw_page(seen, batch):
 
 
 def main():
+    """Draw all."""
     draw_page(*draw_copy())
     draw_story()
     shutil.copy(HERE.parent / "benchmarks" / "speed.png", PICTURES / "speed.png")

@@ -5,8 +5,10 @@ therefore takes its state with each request and gives the new one back: the `ste
 signature. A fresh sequence starts from zeros.
 """
 
+import os
 import pathlib
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,7 +38,12 @@ _PER_STEP_LAYERS = (
 )
 
 
-def export_for_serving(model, base_path, version=None, warmup=None):
+def export_for_serving(
+    model: keras.Model,
+    base_path: str | os.PathLike,
+    version: int | None = None,
+    warmup: Any = None,
+) -> pathlib.Path:
     """Write `<base_path>/<version>/`, a SavedModel that TensorFlow Serving loads.
 
     It holds two signatures, and needs neither Keras nor this package to run:

@@ -9,6 +9,8 @@ Reading order: `encode_positions` (words to a vector; `sum_words` without their 
 without the softmax first).
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -142,19 +144,19 @@ class MemN2N(keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        embedding_dim=20,
-        num_hops=3,
-        memory_size=50,
-        weight_sharing="adjacent",
-        position_encoding=True,
-        temporal_encoding=True,
-        time_noise=0.1,
-        hop_activation=None,
-        linear_start=False,
-        seed=None,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        embedding_dim: int = 20,
+        num_hops: int = 3,
+        memory_size: int = 50,
+        weight_sharing: str = "adjacent",
+        position_encoding: bool = True,
+        temporal_encoding: bool = True,
+        time_noise: float = 0.1,
+        hop_activation: Any = None,
+        linear_start: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = positive_integer("vocabulary_size", vocabulary_size)
         self.embedding_dim = positive_integer("embedding_dim", embedding_dim)
@@ -336,7 +338,12 @@ class LinearStart(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, patience=2, max_epochs=None, monitor="val_loss"):
+    def __init__(
+        self,
+        patience: int = 2,
+        max_epochs: int | None = None,
+        monitor: str = "val_loss",
+    ) -> None:
         super().__init__()
         self.patience = positive_integer("patience", patience)
         if max_epochs is not None:

@@ -10,6 +10,7 @@ best of each half), `ProductKeyMemory` (the layer), `SlotUsage` (how many slots 
 
 import math
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -151,16 +152,16 @@ class ProductKeyMemory(keras.layers.Layer):
 
     def __init__(
         self,
-        value_dim,
-        num_slots=262144,
-        num_heads=4,
-        top_k=32,
-        key_dim=256,
-        query_normalization=True,
-        weighting="softmax",
-        sparse_gradient=False,
-        **kwargs,
-    ):
+        value_dim: int,
+        num_slots: int = 262144,
+        num_heads: int = 4,
+        top_k: int = 32,
+        key_dim: int = 256,
+        query_normalization: bool = True,
+        weighting: str = "softmax",
+        sparse_gradient: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.value_dim = positive_integer("value_dim", value_dim)
         self.num_slots = positive_integer("num_slots", num_slots)
@@ -322,7 +323,9 @@ class SlotUsage(keras.metrics.Metric):
         - Lample et al. 2019, Large Memory Layers with Product Keys, section 4.4.
     """
 
-    def __init__(self, num_slots, name="slot_usage", **kwargs):
+    def __init__(
+        self, num_slots: int, name: str | None = "slot_usage", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.num_slots = positive_integer("num_slots", num_slots)
         self.read_weight = self.add_variable(

@@ -5,6 +5,7 @@ clone, download that folder and pass its path. `python -m keras_dnc` lists them.
 """
 
 import json
+import os
 import pathlib
 from typing import Any
 from typing import NamedTuple
@@ -32,7 +33,7 @@ class SavedModel(NamedTuple):
     folder: pathlib.Path
 
 
-def available(folder=None):
+def available(folder: str | os.PathLike | None = None) -> list[str]:
     """List the names of the trained models.
 
     Args:
@@ -50,7 +51,7 @@ def available(folder=None):
     return names
 
 
-def load(name, folder=None):
+def load(name: str, folder: str | os.PathLike | None = None) -> SavedModel:
     """Load a trained model.
 
     Args:
@@ -80,7 +81,7 @@ def load(name, folder=None):
     return SavedModel(model, config, metrics, path)
 
 
-def folder_of(name, folder=None):
+def folder_of(name: str, folder: str | os.PathLike | None = None) -> pathlib.Path:
     """Give the `pathlib.Path` of a trained model's folder; arguments as in `load`."""
     if name not in available(folder):
         raise ValueError(

@@ -55,5 +55,5 @@ def test_the_other_programs_run():
 def test_every_room_is_on_the_map():
     text = README.read_text()
     rooms = {p.name for p in (README.parent / "keras_dnc").iterdir()}
-    for room in rooms - {"__init__.py", "__pycache__"}:
+    for room in rooms - {"__init__.py", "__pycache__", "py.typed"}:
         assert re.search(rf"^\| `keras_dnc/{re.escape(room)}/?` \|", text, re.M), room

@@ -62,13 +62,13 @@ class AccessCell(MemoryCell):
 
     def __init__(
         self,
-        output_size,
-        controller,
-        clip_value,
-        bypass_dropout=0.0,
+        output_size: int,
+        controller: int | keras.Layer,
+        clip_value: float | None,
+        bypass_dropout: float = 0.0,
         lstm=FusedLSTMCell,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_or_none("clip_value", clip_value)
         self.output_size = positive_integer("output_size", output_size)

@@ -3,6 +3,8 @@
 Shared by every paper since the Neural Turing Machine (Graves et al. 2014).
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -191,7 +193,9 @@ class CosineWeights(keras.layers.Layer):
           control, section 3.1.
     """
 
-    def __init__(self, strength="softplus", dtype=None, **kwargs):
+    def __init__(
+        self, strength: str = "softplus", dtype: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength

@@ -1,6 +1,7 @@
 """Controllers: the networks that drive a memory. Any Keras RNN cell is one."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -46,7 +47,7 @@ class FeedForwardController(keras.layers.Layer):
         - Graves et al. 2014, Neural Turing Machines, section 3.3.1.
     """
 
-    def __init__(self, units, activation="tanh", **kwargs):
+    def __init__(self, units: int, activation: Any = "tanh", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = positive_integer("units", units)
         self.activation = keras.activations.get(activation)
@@ -166,7 +167,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
           computer for question answering, section 3.2.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.dropout_mask_count = None  # Keras makes four, of which one gate sees one
 

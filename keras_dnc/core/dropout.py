@@ -5,6 +5,8 @@ takes a step twice must drop the same numbers twice. Keras asks each cell for it
 before its loop; the functions here pass that on to all that is inside a cell.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 from keras import tree
@@ -58,7 +60,7 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
 
     recurrent_dropout = 0.0  # what Keras's hooks ask of a cell
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = self.dropout = probability("rate", rate)
         self.seed = seed

@@ -1,6 +1,7 @@
 """The interface: what a controller says to its memory, each control by its name."""
 
 import math
+from typing import Any
 from typing import NamedTuple
 
 import keras
@@ -62,7 +63,7 @@ class Interface(keras.layers.Layer):
           computer for question answering, section 3.2.
     """
 
-    def __init__(self, controls, normalize=False, **kwargs):
+    def __init__(self, controls, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_choice("normalize", normalize, (False, True))
         self.normalize = normalize

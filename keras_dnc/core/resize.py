@@ -10,7 +10,7 @@ from keras import ops
 from keras_dnc.core.arguments import positive_integer
 
 
-def resize_memory(model, memory_size):
+def resize_memory(model: keras.Model, memory_size: int) -> keras.Model:
     """Give the same model with another number of slots in every memory.
 
     The weights are the same, and nothing is trained again. A larger memory holds longer

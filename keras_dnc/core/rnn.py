@@ -3,6 +3,7 @@
 import math
 import numbers
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -78,7 +79,9 @@ class MemoryRNN(keras.layers.RNN):
         - Gruslys et al. 2016, Memory-efficient backpropagation through time.
     """
 
-    def __init__(self, cell, recompute=None, **kwargs):
+    def __init__(
+        self, cell: keras.Layer | list, recompute: int | None = None, **kwargs: Any
+    ) -> None:
         if isinstance(cell, list | tuple) and any(_is_memory(child) for child in cell):
             policy = next(child.dtype_policy for child in cell if _is_memory(child))
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)

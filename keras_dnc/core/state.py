@@ -85,7 +85,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         input_size: Features of the input, known once the cell is built.
     """
 
-    def __init__(self, dtype=None, **kwargs):
+    def __init__(self, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.controller_dtype_policy = keras.dtype_policies.get(dtype)
 

@@ -5,6 +5,7 @@ Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
 
 import functools
 import operator
+from typing import Any
 
 import keras
 from keras import ops
@@ -121,21 +122,21 @@ class MemoryAccess(keras.layers.Layer):
 
     def __init__(
         self,
-        memory_size=128,
-        word_size=20,
-        num_reads=1,
-        num_writes=1,
-        strength="softplus",
-        usage_gradient=False,
-        link_sparsity=None,
-        masked_content=False,
-        mask_floor=0.0,
-        deallocate=False,
-        link_sharpness=False,
-        normalize=False,
-        dtype=None,
-        **kwargs,
-    ):
+        memory_size: int = 128,
+        word_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        strength: str = "softplus",
+        usage_gradient: bool = False,
+        link_sparsity: int | None = None,
+        masked_content: bool = False,
+        mask_floor: float = 0.0,
+        deallocate: bool = False,
+        link_sharpness: bool = False,
+        normalize: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.memory_size = positive_integer("memory_size", memory_size)
         self.word_size = positive_integer("word_size", word_size)

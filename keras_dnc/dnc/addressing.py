@@ -69,7 +69,9 @@ class Freeness(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Dynamic memory allocation".
     """
 
-    def __init__(self, usage_gradient=False, dtype=None, **kwargs):
+    def __init__(
+        self, usage_gradient: bool = False, dtype: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("usage_gradient", usage_gradient, (False, True))
         self.usage_gradient = usage_gradient
@@ -220,7 +222,7 @@ class TemporalLinkage(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Temporal memory linkage".
     """
 
-    def __init__(self, dtype=None, **kwargs):
+    def __init__(self, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
     def call(self, write_weights, state):

@@ -5,6 +5,8 @@ stands beside what the first one says, and both together speak to the memory, wh
 forward in time as ever.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 from keras import tree
@@ -53,7 +55,9 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
           computer for question answering, section 3.4.
     """
 
-    def __init__(self, controller, context_size, **kwargs):
+    def __init__(
+        self, controller: int | keras.Layer, context_size: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.controller = as_controller(controller, self.dtype_policy, FusedLSTMCell)
         self.context_size = positive_integer("context_size", context_size)
@@ -166,16 +170,16 @@ class BiDNC(keras.layers.Layer):
 
     def __init__(
         self,
-        output_size,
-        controller=256,
-        backward_controller=None,
-        recompute=None,
-        return_sequences=False,
-        dtype=None,
-        name=None,
-        trainable=True,
-        **cell_arguments,
-    ):
+        output_size: int,
+        controller: int | keras.Layer = 256,
+        backward_controller: int | keras.Layer | None = None,
+        recompute: int | None = None,
+        return_sequences: bool = False,
+        dtype: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **cell_arguments: Any,
+    ) -> None:
         super().__init__(dtype=dtype, name=name, trainable=trainable)
         self.supports_masking = True
         lstm = NormalizedLSTMCell if cell_arguments.get("normalize") else FusedLSTMCell

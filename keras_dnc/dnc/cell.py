@@ -1,5 +1,7 @@
 """The Differentiable Neural Computer as a Keras RNN cell (Graves et al. 2016)."""
 
+from typing import Any
+
 import keras
 
 from keras_dnc.core.arguments import check_choice
@@ -107,25 +109,25 @@ class DNCCell(AccessCell):
 
     def __init__(
         self,
-        output_size,
-        controller=256,
-        memory_size=128,
-        word_size=20,
-        num_reads=1,
-        num_writes=1,
-        clip_value=20.0,
-        strength="softplus",
-        usage_gradient=False,
-        link_sparsity=None,
-        temporal_links=True,
-        masked_content=False,
-        mask_floor=0.0,
-        deallocate=False,
-        link_sharpness=False,
-        normalize=False,
-        bypass_dropout=0.0,
-        **kwargs,
-    ):
+        output_size: int,
+        controller: int | keras.Layer = 256,
+        memory_size: int = 128,
+        word_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        clip_value: float | None = 20.0,
+        strength: str = "softplus",
+        usage_gradient: bool = False,
+        link_sparsity: int | None = None,
+        temporal_links: bool = True,
+        masked_content: bool = False,
+        mask_floor: float = 0.0,
+        deallocate: bool = False,
+        link_sharpness: bool = False,
+        normalize: bool = False,
+        bypass_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         lstm = NormalizedLSTMCell if normalize else FusedLSTMCell
         super().__init__(
             output_size, controller, clip_value, bypass_dropout, lstm, **kwargs

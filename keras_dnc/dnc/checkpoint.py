@@ -1,6 +1,7 @@
 """Weights of google-deepmind/dnc, carried over to a `DNCCell`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ _LSTM_BIAS = ("lstm/b", "lstm/b_gates")
 _FORGET_BIAS = 1.0  # their LSTM adds it at run time, Keras's holds it in its weights
 
 
-def load_deepmind_weights(cell, weights):
+def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
     """Give a `DNCCell` the weights of a model trained with google-deepmind/dnc.
 
     Args:

@@ -69,8 +69,13 @@ class ContentAccess(MemoryAccess):
     """
 
     def __init__(
-        self, memory_size=128, word_size=20, num_reads=1, num_writes=1, **kwargs
-    ):
+        self,
+        memory_size: int = 128,
+        word_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        **kwargs: Any,
+    ) -> None:
         for name in ("link_sparsity", "link_sharpness"):
             if kwargs.get(name) not in (None, False):
                 raise ValueError(

@@ -63,7 +63,9 @@ class SparseTemporalLinkage(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Sparse link matrix".
     """
 
-    def __init__(self, link_sparsity=8, dtype=None, **kwargs):
+    def __init__(
+        self, link_sparsity: int = 8, dtype: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.link_sparsity = positive_integer("link_sparsity", link_sparsity)
 

@@ -4,11 +4,14 @@ Time runs to the right; under each step stands its token, where `labels` names t
 `matplotlib` package is needed, and `networkx` for links: `pip install keras_dnc[plot]`.
 """
 
+from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_dnc.inspect import views
+from keras_dnc.inspect.trace import Trace
 
 _MOST_SLOTS = 64  # rows that can still be told apart in a picture
 _MOST_LABELS = 60  # tokens that can stand beside each other under it
@@ -33,7 +36,7 @@ class Panel(NamedTuple):
     names: list | None = None
 
 
-def all_plots(trace, labels=None, sequence=0):
+def all_plots(trace: Trace, labels: Sequence | None = None, sequence: int = 0):
     """Draw all that there is to see of one sequence.
 
     Args:
@@ -63,8 +66,12 @@ def all_plots(trace, labels=None, sequence=0):
 
 
 def plot_memory_use(
-    trace, targets=None, labels=None, sequence=0, title="Memory over time"
-):
+    trace: Trace,
+    targets: Any = None,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Memory over time",
+) -> Any:
     """Draw what one sequence does to a memory, from top to bottom.
 
     Inputs, targets, outputs; where each head writes and reads; usage; the gates.
@@ -104,7 +111,12 @@ def plot_memory_use(
     return figure
 
 
-def plot_write_weights(trace, labels=None, sequence=0, title="Where heads write"):
+def plot_write_weights(
+    trace: Trace,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Where heads write",
+) -> Any:
     """Draw where each head writes, a panel for each.
 
     Args:
@@ -123,7 +135,12 @@ def plot_write_weights(trace, labels=None, sequence=0, title="Where heads write"
     return _heatmaps(trace, panels, labels, sequence, title)
 
 
-def plot_read_weights(trace, labels=None, sequence=0, title="Where heads read"):
+def plot_read_weights(
+    trace: Trace,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Where heads read",
+) -> Any:
     """Draw where each head reads, a panel for each.
 
     Args:
@@ -142,7 +159,12 @@ def plot_read_weights(trace, labels=None, sequence=0, title="Where heads read"):
     return _heatmaps(trace, panels, labels, sequence, title)
 
 
-def plot_usage(trace, labels=None, sequence=0, title="Usage of each slot"):
+def plot_usage(
+    trace: Trace,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Usage of each slot",
+) -> Any:
     """Draw how far each slot is taken, 0 to 1.
 
     Args:
@@ -163,7 +185,12 @@ def plot_usage(trace, labels=None, sequence=0, title="Usage of each slot"):
     return _heatmaps(trace, panels, labels, sequence, title)
 
 
-def plot_gates(trace, labels=None, sequence=0, title="Gates"):
+def plot_gates(
+    trace: Trace,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Gates",
+) -> Any:
     """Draw how far each gate is open, a line for each head.
 
     Args:
@@ -186,8 +213,11 @@ def plot_gates(trace, labels=None, sequence=0, title="Gates"):
 
 
 def plot_read_modes(
-    trace, labels=None, sequence=0, title="How heads find what to read"
-):
+    trace: Trace,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "How heads find what to read",
+) -> Any:
     """Draw each read head's choice between links and content, as shares of 1.
 
     Args:
@@ -220,7 +250,12 @@ def plot_read_modes(
     return figure
 
 
-def plot_memory(trace, times=None, sequence=0, title="What is in the memory"):
+def plot_memory(
+    trace: Trace,
+    times: Sequence[int] | None = None,
+    sequence: int = 0,
+    title: str = "What is in the memory",
+) -> Any:
     """Draw the memory after some steps, side by side.
 
     Args:
@@ -256,8 +291,12 @@ def plot_memory(trace, times=None, sequence=0, title="What is in the memory"):
 
 
 def plot_links(
-    trace, time=-1, sequence=0, threshold=0.1, title="In what order slots were written"
-):
+    trace: Trace,
+    time: int = -1,
+    sequence: int = 0,
+    threshold: float = 0.1,
+    title: str = "In what order slots were written",
+) -> Any:
     """Draw links as arrows, each from a slot to what was written right after it.
 
     Args:

@@ -3,18 +3,27 @@
 The `plotly` package is needed: `pip install keras_dnc[plot]`.
 """
 
+import os
+from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_dnc.inspect import views
+from keras_dnc.inspect.trace import Trace
 
 _MOST_SLOTS = 64  # rows that can still be told apart, and that a page can hold
 
 
 def report(
-    trace, path, targets=None, labels=None, sequence=0, title="Inside the memory"
-):
+    trace: Trace,
+    path: str | os.PathLike,
+    targets: Any = None,
+    labels: Sequence | None = None,
+    sequence: int = 0,
+    title: str = "Inside the memory",
+) -> None:
     """Write a page that shows input, output, memory, heads and links at every step.
 
     The page holds all that it needs; it opens from a disk, without network. A slider,

@@ -1,5 +1,9 @@
 """A callback that shows a memory in TensorBoard while it learns."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -44,7 +48,15 @@ class MemoryTrace(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, inputs, log_dir, every=1, layer=None, labels=None, sequence=0):
+    def __init__(
+        self,
+        inputs: Any,
+        log_dir: str | os.PathLike,
+        every: int = 1,
+        layer: str | None = None,
+        labels: Sequence | None = None,
+        sequence: int = 0,
+    ) -> None:
         super().__init__()
         self.inputs = inputs
         self.log_dir = str(log_dir)

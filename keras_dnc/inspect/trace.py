@@ -3,7 +3,10 @@
 import contextlib
 import functools
 import inspect
+import os
 import types
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +29,7 @@ class Trace(types.SimpleNamespace):
     `write_weights` too. At a masked step states stay as they were.
     """
 
-    def to_npz(self, path):
+    def to_npz(self, path: str | os.PathLike) -> None:
         """Write every array to a file that `numpy.load` reads.
 
         Args:
@@ -34,7 +37,9 @@ class Trace(types.SimpleNamespace):
         """
         np.savez_compressed(path, **vars(self))
 
-    def to_dataframe(self, sequence=0, names=None):
+    def to_dataframe(
+        self, sequence: int = 0, names: Iterable[str] | None = None
+    ) -> Any:
         """Give one sequence as a table: a row a step, a column a number.
 
         The `pandas` package is needed: `pip install keras_dnc[plot]`.
@@ -63,7 +68,7 @@ class Trace(types.SimpleNamespace):
                 columns[name + where] = steps[(slice(None), *place)]
         return pd.DataFrame(columns).rename_axis("time")
 
-    def check(self, sequence, names=()):
+    def check(self, sequence: int, names: Iterable[str] = ()) -> None:
         """Raise a `ValueError` where there is no such sequence, or no such array."""
         count = len(self.inputs)
         if sequence not in range(count):
@@ -78,7 +83,7 @@ class Trace(types.SimpleNamespace):
             )
 
 
-def trace(model_or_cell, inputs, layer=None):
+def trace(model_or_cell: keras.Layer, inputs: Any, layer: str | None = None) -> Trace:
     """Run a memory cell on sequences and keep every named state and control.
 
     A model runs once as it is, and is left as it was: a stateful layer's states, too.

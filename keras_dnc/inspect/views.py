@@ -6,6 +6,8 @@ want a weight for every slot.
 
 import numpy as np
 
+from keras_dnc.inspect.trace import Trace
+
 
 def head_weights(trace, verb, sequence):
     """Give where each head reads or writes at every step of a sequence.
@@ -26,7 +28,7 @@ def head_weights(trace, verb, sequence):
     return spread(slots[sequence], weights, trace.memory.shape[2])
 
 
-def has_links(trace):
+def has_links(trace: Trace) -> bool:
     """Whether the cell links slots in the order of writing."""
     return any(
         hasattr(trace, name) for name in ("link", "link_slots", "backward_slots")

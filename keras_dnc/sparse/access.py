@@ -26,6 +26,7 @@ from keras_dnc.core.state import recall
 from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
 from keras_dnc.sparse.accesses import level_sizes
+from keras_dnc.sparse.search import Search
 from keras_dnc.sparse.search import as_search
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
@@ -134,15 +135,15 @@ class SparseAccess(keras.layers.Layer):
 
     def __init__(
         self,
-        memory_size=1024,
-        word_size=32,
-        num_reads=4,
-        top_k=4,
-        search="exact",
-        strength="softplus",
-        dtype=None,
-        **kwargs,
-    ):
+        memory_size: int = 1024,
+        word_size: int = 32,
+        num_reads: int = 4,
+        top_k: int = 4,
+        search: str | Search = "exact",
+        strength: str = "softplus",
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.memory_size = _checked_size(memory_size)
         self.word_size = positive_integer("word_size", word_size)

@@ -1,10 +1,13 @@
 """Sparse memories as Keras RNN cells (Rae et al. 2016)."""
 
+from typing import Any
+
 import keras
 
 from keras_dnc.core.cell import AccessCell
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.linked_access import LinkedAccess
+from keras_dnc.sparse.search import Search
 
 
 class SparseCell(AccessCell):
@@ -117,17 +120,17 @@ class SAMCell(SparseCell):
 
     def __init__(
         self,
-        output_size,
-        controller=100,
-        memory_size=1024,
-        word_size=32,
-        num_reads=4,
-        top_k=4,
-        search="exact",
-        clip_value=20.0,
-        strength="softplus",
-        **kwargs,
-    ):
+        output_size: int,
+        controller: int | keras.Layer = 100,
+        memory_size: int = 1024,
+        word_size: int = 32,
+        num_reads: int = 4,
+        top_k: int = 4,
+        search: str | Search = "exact",
+        clip_value: float | None = 20.0,
+        strength: str = "softplus",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
         self._take(
             SparseAccess(
@@ -198,18 +201,18 @@ class SDNCCell(SparseCell):
 
     def __init__(
         self,
-        output_size,
-        controller=100,
-        memory_size=1024,
-        word_size=32,
-        num_reads=4,
-        top_k=4,
-        search="exact",
-        link_top_k=8,
-        clip_value=20.0,
-        strength="softplus",
-        **kwargs,
-    ):
+        output_size: int,
+        controller: int | keras.Layer = 100,
+        memory_size: int = 1024,
+        word_size: int = 32,
+        num_reads: int = 4,
+        top_k: int = 4,
+        search: str | Search = "exact",
+        link_top_k: int = 8,
+        clip_value: float | None = 20.0,
+        strength: str = "softplus",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
         self._take(
             LinkedAccess(

@@ -124,8 +124,10 @@ class LinkedAccess(SparseAccess):
         "forward_weights",
     )
 
-    def __init__(self, *args, link_top_k=8, dtype=None, **kwargs):
-        super().__init__(*args, dtype=dtype, **kwargs)
+    def __init__(
+        self, *args: Any, link_top_k: int = 8, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **{"dtype": dtype, **kwargs})
         self.linkage = SparseLinkage(link_top_k, dtype=self.dtype_policy)
         self.link_top_k = self.linkage.link_top_k
 

@@ -89,7 +89,7 @@ class SparseLinkage(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Sparse link matrix".
     """
 
-    def __init__(self, link_top_k=8, dtype=None, **kwargs):
+    def __init__(self, link_top_k: int = 8, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.link_top_k = positive_integer("link_top_k", link_top_k)
 

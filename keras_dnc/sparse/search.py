@@ -1,6 +1,7 @@
 """Which slots are most like a key: all of them compared, or those of like hashes."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -23,7 +24,7 @@ class Search(keras.layers.Layer):
         **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
     """
 
-    def __init__(self, dtype=None, **kwargs):
+    def __init__(self, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
     def prepare(self, memory_size, word_size):
@@ -169,8 +170,14 @@ class LSHSearch(Search):
     """
 
     def __init__(
-        self, num_tables=8, bucket_size=16, num_bits=None, seed=0, dtype=None, **kwargs
-    ):
+        self,
+        num_tables: int = 8,
+        bucket_size: int = 16,
+        num_bits: int | None = None,
+        seed: int | None = 0,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dtype=dtype, **kwargs)
         self.num_tables = positive_integer("num_tables", num_tables)
         self.bucket_size = positive_integer("bucket_size", bucket_size)

@@ -54,13 +54,13 @@ class RepeatCopyTask(Task):
 
     def __init__(
         self,
-        num_bits=4,
-        min_length=1,
-        max_length=2,
-        min_repeats=1,
-        max_repeats=2,
-        norm_max=10,
-    ):
+        num_bits: int = 4,
+        min_length: int = 1,
+        max_length: int = 2,
+        min_repeats: int = 1,
+        max_repeats: int = 2,
+        norm_max: int = 10,
+    ) -> None:
         check_positive_integers(num_bits=num_bits, norm_max=norm_max)
         self._check_range("min_length", min_length, "max_length", max_length)
         self._check_range("min_repeats", min_repeats, "max_repeats", max_repeats)

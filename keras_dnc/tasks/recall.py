@@ -51,8 +51,13 @@ class AssociativeRecallTask(Task):
     """
 
     def __init__(
-        self, num_bits=6, item_length=3, min_items=2, max_items=6, num_queries=1
-    ):
+        self,
+        num_bits: int = 6,
+        item_length: int = 3,
+        min_items: int = 2,
+        max_items: int = 6,
+        num_queries: int = 1,
+    ) -> None:
         check_positive_integers(
             num_bits=num_bits, item_length=item_length, num_queries=num_queries
         )

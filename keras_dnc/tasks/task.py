@@ -1,6 +1,7 @@
 """What every generated task shares: batching, padding, masks, errors."""
 
 import numbers
+from typing import Any
 from typing import NamedTuple
 
 import keras
@@ -141,7 +142,9 @@ class EpisodeDataset(keras.utils.PyDataset):
         **kwargs: As in `keras.utils.PyDataset`.
     """
 
-    def __init__(self, task, batch_size, steps, seed=0, **kwargs):
+    def __init__(
+        self, task, batch_size: int, steps: int, seed: int | None = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.task = task
         self.batch_size = batch_size

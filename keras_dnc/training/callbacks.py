@@ -20,7 +20,7 @@ class StopAt(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, monitor, value):
+    def __init__(self, monitor: str, value: float) -> None:
         super().__init__()
         self.monitor = monitor
         self.value = value

@@ -1,5 +1,7 @@
 """Losses whose size does not depend on how far a batch was padded."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,7 +29,7 @@ class SequenceCrossentropy(keras.losses.Loss):
         2.7726
     """
 
-    def __init__(self, name="sequence_crossentropy", dtype=None):
+    def __init__(self, name: str = "sequence_crossentropy", dtype: Any = None) -> None:
         # Of Keras's reductions, "sum" alone does not scale a mask by its length.
         super().__init__(name=name, reduction="sum", dtype=dtype)
 

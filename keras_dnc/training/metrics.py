@@ -1,5 +1,7 @@
 """Metrics of the papers, as Keras metrics."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -35,7 +37,9 @@ class QuestionError(keras.metrics.Metric):
         0.5
     """
 
-    def __init__(self, unknown=None, name="question_error", **kwargs):
+    def __init__(
+        self, unknown: int | None = None, name: str = "question_error", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.unknown = unknown
         self.wrong = self.add_variable((), initializer="zeros", name="wrong")

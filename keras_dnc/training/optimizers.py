@@ -1,5 +1,7 @@
 """Optimizers for weights of which an update touches a few rows."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -47,7 +49,9 @@ class SparseAdam(keras.optimizers.Adam):
         - Kingma and Ba 2015, Adam, algorithm 1, row by row.
     """
 
-    def __init__(self, learning_rate=1e-3, name="sparse_adam", **kwargs):
+    def __init__(
+        self, learning_rate: Any = 1e-3, name: str = "sparse_adam", **kwargs: Any
+    ) -> None:
         for argument in _REFUSED:
             if kwargs.get(argument):
                 raise ValueError(

@@ -9,6 +9,9 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -18,7 +21,15 @@ from keras_dnc.training.callbacks import monitored
 _NO_FIGURE = "NA"  # what `CSVLogger` writes of an epoch without validation
 
 
-def fit_or_resume(model, batches, folder, monitor, epochs, callbacks=(), **arguments):
+def fit_or_resume(
+    model: keras.Model,
+    batches: Any,
+    folder: str | os.PathLike,
+    monitor: str,
+    epochs: int,
+    callbacks: Iterable = (),
+    **arguments: Any,
+) -> list[dict[str, float]]:
     """Run `model.fit`, or go on with it, and give the model its best weights.
 
     Called again with the same folder after a process was killed, it goes on after the
@@ -82,7 +93,7 @@ def fit_or_resume(model, batches, folder, monitor, epochs, callbacks=(), **argum
     return read_log(folder)
 
 
-def read_log(folder):
+def read_log(folder: str | os.PathLike) -> list[dict[str, float]]:
     """Give the epochs of a training, a list of dicts from a figure's name to it.
 
     Args:
@@ -102,7 +113,9 @@ def read_log(folder):
     ]
 
 
-def check_settings(path, settings, free=()):
+def check_settings(
+    path: pathlib.Path, settings: Mapping, free: Iterable[str] = ()
+) -> None:
     """Keep the settings of a run in a file, or refuse to go on with others.
 
     Args:

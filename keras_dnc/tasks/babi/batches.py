@@ -1,5 +1,8 @@
 """Batches of stories, or of questions, of like length."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -35,8 +38,14 @@ class BucketedBatches(keras.utils.PyDataset):
     holds = "examples"
 
     def __init__(
-        self, examples, batch_size, buckets=None, shuffle=False, seed=0, **kwargs
-    ):
+        self,
+        examples,
+        batch_size: int,
+        buckets: Sequence[int] | None = None,
+        shuffle: bool = False,
+        seed: int | None = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.examples = list(examples)
         if not self.examples:
@@ -125,7 +134,7 @@ class StoryBatches(BucketedBatches):
 
     holds = "stories"
 
-    def __init__(self, stories, batch_size, **kwargs):
+    def __init__(self, stories, batch_size: int, **kwargs: Any) -> None:
         super().__init__(stories, batch_size, **kwargs)
 
     def length_of(self, example):
@@ -172,7 +181,7 @@ class QuestionBatches(BucketedBatches):
 
     holds = "questions"
 
-    def __init__(self, questions, batch_size, **kwargs):
+    def __init__(self, questions, batch_size: int, **kwargs: Any) -> None:
         super().__init__(questions, batch_size, **kwargs)
         self._words = max(one.sentences.shape[1] for one in self.examples)
         self._question_words = max(len(one.question) for one in self.examples)

@@ -12,6 +12,7 @@ network reads its memory more than once (Csordas and Schmidhuber 2019, section 4
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class EncodedStory(NamedTuple):
     weights: np.ndarray
 
 
-def tokenize(text):
+def tokenize(text: str) -> list[str]:
     """Cut a statement or question into lower-case words, `.` and `?`.
 
     Example:
@@ -80,7 +81,7 @@ class Vocabulary:
         ([2, 1], 4)
     """
 
-    def __init__(self, words):
+    def __init__(self, words: Iterable[str]) -> None:
         self.words = ["<padding>", "<unknown>", *words]
         self._numbers = {word: number for number, word in enumerate(self.words)}
         if len(self._numbers) != len(self.words):
@@ -98,11 +99,11 @@ class Vocabulary:
                 words.update(tokenize(line.text), answer_words(line.answer))
         return cls(sorted(words))
 
-    def encode(self, words):
+    def encode(self, words: Iterable[str]) -> list[int]:
         """Give the words' numbers."""
         return [self._numbers.get(word, UNKNOWN) for word in words]
 
-    def decode(self, numbers):
+    def decode(self, numbers) -> list[str]:
         """Give the numbers' words."""
         return [self.words[number] for number in numbers]
 

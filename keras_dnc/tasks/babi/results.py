@@ -7,7 +7,7 @@ from keras_dnc.tasks.babi.source import TASK_NAMES
 _FAILED = 5.0  # percent above which a task counts as failed (Graves et al. 2016)
 
 
-def error_table(errors):
+def error_table(errors) -> str:
     """Write the test errors of one or more runs as a table.
 
     Args:

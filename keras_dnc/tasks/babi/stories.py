@@ -1,5 +1,6 @@
 """Stories from the TensorFlow dataset `babi`, or from a portable file."""
 
+import os
 import pathlib
 
 from keras_dnc.tasks.babi.portable import ENDING
@@ -11,7 +12,12 @@ from keras_dnc.tasks.babi.source import fingerprint
 from keras_dnc.tasks.babi.source import splits_of
 
 
-def load_stories(config, split, data=None, data_dir=None):
+def load_stories(
+    config: str,
+    split: str,
+    data: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> list[Story]:
     """Load stories, prepared once by tensorflow-datasets and read from disk afterwards.
 
     Args:
@@ -38,7 +44,7 @@ def load_stories(config, split, data=None, data_dir=None):
         stories = load_stories("en-10k-qa1", "train", data="tasks_1-20_v1-2.tar.gz")
         ```
     """
-    if str(data).endswith(ENDING):
+    if data is not None and str(data).endswith(ENDING):
         return read_portable(pathlib.Path(data), config, split)
     # The import registers the dataset, and needs tensorflow-datasets.
     from keras_dnc.tasks.babi import babi_dataset_builder as module
