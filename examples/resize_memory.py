@@ -21,10 +21,10 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--num-bits", default=4, type=int)
-    add("--max-length", default=12, type=int, help="longest sequence trained on")
+    add("--max-length", default=14, type=int, help="longest sequence trained on")
     add("--memory-size", default=16, type=int, help="slots while training")
     add("--larger", default="32,64,128", help="slots afterwards")
-    add("--lengths", default="12,16,24,32,48,60,96", help="to judge by")
+    add("--lengths", default="14,16,24,32,48,60,96", help="to judge by")
     add("--controller", default=64, type=int, help="LSTM units")
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
@@ -52,7 +52,7 @@ def build_model(task, settings):
         controller=settings.controller,
         memory_size=settings.memory_size,
         word_size=16,
-        num_reads=1,
+        num_reads=2,
         normalize=True,
         link_sharpness=True,  # links are followed for longer than they were in training
     )

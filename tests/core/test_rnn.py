@@ -8,6 +8,7 @@ from keras import tree
 
 import keras_dnc
 from tests.conformance.harness import check_same
+from tests.conformance.harness import compile_model
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.dnc.cells import random_cell
@@ -75,7 +76,7 @@ def test_a_model_of_unknown_length_trains_with_masks(rng, jit_compile, recompute
         random_cell(rng), recompute=recompute, return_sequences=True
     )
     model = keras.Model(inputs, layer(masked))
-    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
+    compile_model(model, jit_compile)
     for time in (6, 3):
         sequences = random_inputs(rng, time=time)
         sequences[1, time - 2 :] = 0.0

@@ -162,17 +162,22 @@ def test_a_layer_that_runs_twice_is_refused(rng):
 
 @pytest.mark.parametrize("kind", [keras_dnc.SAMCell, keras_dnc.SDNCCell])
 def test_a_sparse_cell_is_traced(rng, kind):
-    layer = around(kind(3, 8, memory_size=12, word_size=4, num_reads=2, top_k=3))
+    cell = kind(3, 8, memory_size=12, word_size=4, num_reads=2, top_k=3)
+    layer = around(cell)
     inputs = keras.Input((None, 5))
     model = keras.Model(inputs, layer(inputs))
     sequences = rng.normal(size=(2, 4, 5)).astype("float32")
     seen = trace(model, sequences)
     assert_close(seen.output, model.predict(sequences, verbose=0))
     assert seen.read_slots.shape == (2, 4, 2, 3)
-    # What was added is what is there: nothing is wiped in a memory of 12 in 4 steps.
-    written = head_weights(seen, "write", sequence=1)
-    added = np.einsum("thn,tw->nw", written, seen.write_vector[1])
-    assert_close(seen.memory[1, -1], added)
+    # A step wipes the slot that was accessed least recently, the last of those it
+    # writes to, and adds its vector where it writes.
+    before, after = seen.memory[1, :-1].copy(), seen.memory[1, 1:]
+    wiped = seen.write_slots[1, 1:, 0, -1].astype(int)
+    before[np.arange(3), wiped] = 0.0
+    written = head_weights(seen, "write", sequence=1)[1:, 0]
+    added = np.einsum("tn,tw->tnw", written, seen.write_vector[1, 1:])
+    assert_close(after, before + added)
 
 
 def test_a_file_gives_the_arrays_back(rng, tmp_path):

@@ -1,0 +1,90 @@
+"""Draw the pictures of `examples/README.md` from the logs and figures beside this file.
+
+python examples/results/draw.py
+"""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+HERE = pathlib.Path(__file__).parent
+LESSONS = {"1": "first question", "3": "three questions", "whole": "whole stories"}
+
+
+def column(path, name):
+    """Give one figure of a log, epoch by epoch."""
+    with path.open(newline="") as file:
+        return np.array([float(row[name]) for row in csv.DictReader(file)])
+
+
+def new_axis(title, x, y):
+    """Give an empty picture, its axes named."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.set(title=title, xlabel=x, ylabel=y)
+    return figure, axis
+
+
+def draw_lessons():
+    """Draw the held-out error of the seven bAbI tasks, lesson by lesson."""
+    figure, axis = new_axis(
+        "Seven bAbI tasks, a DNC that takes lessons", "epoch", "held-out error, %"
+    )
+    start = 0
+    for lesson, name in LESSONS.items():
+        errors = column(
+            HERE / "babi-dnc" / f"seven-tasks-{lesson}.csv", "val_question_error"
+        )
+        axis.plot(start + np.arange(len(errors)), 100.0 * errors, label=name)
+        start += len(errors)
+    axis.set_ylim(bottom=0.0)
+    axis.legend()
+    figure.savefig(HERE / "babi-dnc.png", dpi=90)
+
+
+def draw_memn2n():
+    """Draw the test error of each bAbI task, alone and jointly."""
+    figure, axis = new_axis("bAbI, End-to-End Memory Networks", "task", "test error, %")
+    found = json.loads((HERE / "babi-memn2n" / "metrics.json").read_text())
+    tasks = [int(task) for task in found["per_task"]]
+    alone = [run["test_error_percent"][task] for task, run in found["per_task"].items()]
+    joint = found["joint"]["test_error_percent"]
+    axis.bar(np.array(tasks) - 0.2, alone, 0.4, label="a model for each task")
+    axis.bar(np.array(tasks) + 0.2, [joint[str(t)] for t in tasks], 0.4, label="one")
+    axis.set_xticks(tasks)
+    axis.legend()
+    figure.savefig(HERE / "babi-memn2n.png", dpi=90)
+
+
+def draw_resize():
+    """Draw the wrong bits of longer sequences, in memories of more slots."""
+    found = json.loads((HERE / "resize" / "metrics.json").read_text())
+    figure, axis = new_axis(
+        "The same weights in larger memories", "steps to copy", "wrong bits a sequence"
+    )
+    lengths = [int(length) for length in found]
+    for slots in next(iter(found.values())):
+        axis.plot(
+            lengths,
+            [row[slots] for row in found.values()],
+            "o-",
+            label=f"{slots} slots",
+        )
+    axis.legend()
+    figure.savefig(HERE / "resize.png", dpi=90)
+
+
+def main():
+    """Draw all."""
+    draw_lessons()
+    draw_memn2n()
+    draw_resize()
+
+
+if __name__ == "__main__":
+    main()
