@@ -1,5 +1,6 @@
 # Each target sets up all it needs in .venv, from a bare Python 3.11 or newer.
 PYTHON ?= python3
+PYTHON_FLOOR ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml
@@ -8,7 +9,8 @@ SETUP := setup.cfg pyproject.toml
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo bench docs test test-tensorflow test-jax test-torch lint clean
+.PHONY: demo bench docs test test-tensorflow test-jax test-torch test-floors test-wheel
+.PHONY: lint clean
 
 demo: $(VENV)/.demo
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
@@ -41,6 +43,19 @@ test-jax test-torch: test-%: $(VENV)/.test
 	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect tests/training \
 	    tests/test_memn2n.py tests/test_product_key.py
 
+# The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
+# tests that need no long training.
+test-floors: $(VENV)-floors/.done
+	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/core tests/dnc \
+	    tests/inspect tests/training tests/tasks tests/conformance/test_sequences.py \
+	    tests/test_saved_models.py tests/test_structure.py
+
+# What is shipped, installed into an empty environment, away from the sources.
+test-wheel: $(VENV)-wheel/.done
+	mkdir -p $(VENV)-wheel/tests && cp -r tests pyproject.toml $(VENV)-wheel/tests
+	cd $(VENV)-wheel/tests && $(QUIET) KERAS_BACKEND=tensorflow ../bin/pytest -n 2 \
+	    tests/core tests/dnc tests/tasks tests/inspect tests/training
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,9 +84,25 @@ $(VENV)/.test: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,jax,torch]'
 	touch $@
 
+# tensorflow-metadata from 1.18 on was made for a protobuf that TensorFlow 2.18 refuses.
+$(VENV)-floors/.done: $(SETUP)
+	$(PYTHON_FLOOR) -m venv $(VENV)-floors
+	grep -oE '[A-Za-z_-]+ >= [0-9.]+' setup.cfg | sed 's/ >= /==/' > $(VENV)-floors/floors.txt
+	echo 'tensorflow-metadata<1.18' >> $(VENV)-floors/floors.txt
+	$(VENV)-floors/bin/python -m pip install --quiet \
+	    --constraint $(VENV)-floors/floors.txt --editable '.[test]'
+	touch $@
+
+$(VENV)-wheel/.done: $(SETUP) $(shell find keras_dnc -type f -not -name '*.pyc')
+	rm -rf dist && $(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet build
+	$(VENV)-wheel/bin/python -m build --outdir dist .
+	$(VENV)-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[test]"
+	touch $@
+
 $(VENV)/.lint: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet ruff mypy numpy
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench build dist site *.egg-info
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-floors $(VENV)-wheel build dist site *.egg-info
