@@ -63,9 +63,9 @@ def draw_memn2n():
 
 def draw_resize():
     """Draw the wrong bits of longer sequences, in memories of more slots."""
-    found = json.loads((HERE / "resize" / "metrics.json").read_text())
+    found = json.loads((HERE / "resize" / "seed0.json").read_text())
     figure, axis = new_axis(
-        "The same weights in larger memories", "steps to copy", "wrong bits a sequence"
+        "The same weights in larger memories, seed 0", "steps to copy", "wrong bits a sequence"
     )
     lengths = [int(length) for length in found]
     for slots in next(iter(found.values())):
