@@ -63,18 +63,16 @@ def draw_memn2n():
 
 def draw_resize():
     """Draw the wrong bits of longer sequences, in memories of more slots."""
-    found = json.loads((HERE / "resize" / "seed0.json").read_text())
+    runs = [json.loads(path.read_text()) for path in HERE.glob("resize/seed*.json")]
     figure, axis = new_axis(
-        "The same weights in larger memories, seed 0", "steps to copy", "wrong bits a sequence"
+        f"The same weights in larger memories, median of {len(runs)} seeds",
+        "steps to copy",
+        "wrong bits a sequence",
     )
-    lengths = [int(length) for length in found]
-    for slots in next(iter(found.values())):
-        axis.plot(
-            lengths,
-            [row[slots] for row in found.values()],
-            "o-",
-            label=f"{slots} slots",
-        )
+    for slots in next(iter(runs[0].values())):
+        wrong = [[row[slots] for row in run.values()] for run in runs]
+        lengths = [int(length) for length in runs[0]]
+        axis.plot(lengths, np.median(wrong, axis=0), "o-", label=f"{slots} slots")
     axis.legend()
     figure.savefig(HERE / "resize.png", dpi=90)
 

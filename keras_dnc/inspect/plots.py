@@ -4,39 +4,29 @@ Time runs to the right; under each step stands its token, where `labels` names t
 `matplotlib` package is needed, and `networkx` for links: `pip install keras_dnc[plot]`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 
 from keras_dnc.inspect import views
+from keras_dnc.inspect.drawing import Heatmap
+from keras_dnc.inspect.drawing import draw_gates
+from keras_dnc.inspect.drawing import draw_heatmap
+from keras_dnc.inspect.drawing import draw_links
+from keras_dnc.inspect.drawing import name_steps
+from keras_dnc.inspect.drawing import new_figure
+from keras_dnc.inspect.drawing import scale_of_links
+from keras_dnc.inspect.drawing import ticks
 from keras_dnc.inspect.trace import Trace
 
-_MOST_SLOTS = 64  # rows that can still be told apart in a picture
-_MOST_LABELS = 60  # tokens that can stand beside each other under it
-_GATES = ("write_gate", "allocation_gate", "free_gate")
+Labels = Iterable | None  # of tokens, one a step
 
 
-class Panel(NamedTuple):
-    """One heat map.
-
-    Attributes:
-        title: What it shows.
-        rows: What a row is.
-        color: What a colour stands for.
-        values: `(time, rows)`.
-        names: Names of the rows, or `None` for their numbers.
-    """
-
-    title: str
-    rows: str
-    color: str
-    values: np.ndarray
-    names: list | None = None
-
-
-def all_plots(trace: Trace, labels: Sequence | None = None, sequence: int = 0):
+def all_plots(
+    trace: Trace, labels: Labels = None, sequence: int = 0
+) -> Iterator[tuple[str, Any]]:
     """Draw all that there is to see of one sequence.
 
     Args:
@@ -48,7 +38,8 @@ def all_plots(trace: Trace, labels: Sequence | None = None, sequence: int = 0):
         `(name, figure)`: of each function here that this cell has something for.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step.
+        ValueError: There is no such sequence, or not one label a step; when the first
+            of them is asked for.
     """
     over_time = {
         "write_weights": plot_write_weights,
@@ -68,7 +59,7 @@ def all_plots(trace: Trace, labels: Sequence | None = None, sequence: int = 0):
 def plot_memory_use(
     trace: Trace,
     targets: Any = None,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "Memory over time",
 ) -> Any:
@@ -103,17 +94,17 @@ def plot_memory_use(
     panels += _weight_panels(trace, "write", sequence)
     panels += _weight_panels(trace, "read", sequence)
     panels += _usage_panels(trace, sequence)
-    figure, axes = _figure(len(panels) + 1, title)
+    figure, axes = new_figure(len(panels) + 1, title)
     for axis, panel in zip(axes, panels, strict=False):
-        _draw_heatmap(figure, axis, panel)
-    _draw_gates(axes[-1], trace, sequence)
-    _name_steps(axes, labels, len(trace.inputs[sequence]))
+        draw_heatmap(figure, axis, panel)
+    draw_gates(axes[-1], trace, sequence)
+    name_steps(axes, labels, len(trace.inputs[sequence]))
     return figure
 
 
 def plot_write_weights(
     trace: Trace,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "Where heads write",
 ) -> Any:
@@ -126,7 +117,7 @@ def plot_write_weights(
         title: Title of the figure.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those with the most weight.
+        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
 
     Raises:
         ValueError: There is no such sequence, or not one label a step.
@@ -137,7 +128,7 @@ def plot_write_weights(
 
 def plot_read_weights(
     trace: Trace,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "Where heads read",
 ) -> Any:
@@ -150,7 +141,7 @@ def plot_read_weights(
         title: The same.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those with the most weight.
+        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
 
     Raises:
         ValueError: There is no such sequence, or not one label a step.
@@ -161,7 +152,7 @@ def plot_read_weights(
 
 def plot_usage(
     trace: Trace,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "Usage of each slot",
 ) -> Any:
@@ -187,7 +178,7 @@ def plot_usage(
 
 def plot_gates(
     trace: Trace,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "Gates",
 ) -> Any:
@@ -206,15 +197,15 @@ def plot_gates(
         ValueError: There is no such sequence, or not one label a step.
     """
     trace.check(sequence)
-    figure, axes = _figure(1, title)
-    _draw_gates(axes[0], trace, sequence)
-    _name_steps(axes, labels, len(trace.inputs[sequence]))
+    figure, axes = new_figure(1, title)
+    draw_gates(axes[0], trace, sequence)
+    name_steps(axes, labels, len(trace.inputs[sequence]))
     return figure
 
 
 def plot_read_modes(
     trace: Trace,
-    labels: Sequence | None = None,
+    labels: Labels = None,
     sequence: int = 0,
     title: str = "How heads find what to read",
 ) -> Any:
@@ -236,7 +227,7 @@ def plot_read_modes(
     trace.check(sequence, ["read_mode"])
     modes = trace.read_mode[sequence]
     heads, names = modes.shape[1], _mode_names(modes.shape[2])
-    figure, axes = _figure(heads, title)
+    figure, axes = new_figure(heads, title)
     for head, axis in enumerate(axes):
         below = np.zeros(len(modes))
         for name, shares in zip(names, modes[:, head].T, strict=True):
@@ -246,13 +237,13 @@ def plot_read_modes(
         axis.set_ylabel("share of the read")
         axis.set_ylim(0.0, 1.0)
     axes[0].legend(fontsize=7, ncols=len(names), loc="upper right")
-    _name_steps(axes, labels, len(modes))
+    name_steps(axes, labels, len(modes))
     return figure
 
 
 def plot_memory(
     trace: Trace,
-    times: Sequence[int] | None = None,
+    times: Any = None,
     sequence: int = 0,
     title: str = "What is in the memory",
 ) -> Any:
@@ -265,8 +256,7 @@ def plot_memory(
         title: Title of the figure.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those that are written to
-        most.
+        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
 
     Raises:
         ValueError: There is no such sequence or step.
@@ -274,9 +264,8 @@ def plot_memory(
     trace.check(sequence)
     memory = trace.memory[sequence]
     times = _steps_to_show(times, len(memory))
-    written = views.head_weights(trace, "write", sequence)
-    slots = views.busiest(written, _MOST_SLOTS)
-    figure, axes = _figure(1, title, len(times))
+    slots = views.slots_in_use(trace, sequence)
+    figure, axes = new_figure(1, title, len(times))
     bound = max(np.max(np.abs(memory[times][:, slots])), 1e-6)
     for axis, time in zip(axes, times, strict=True):
         image = axis.imshow(
@@ -284,7 +273,7 @@ def plot_memory(
         )
         axis.set_title(f"after step {time}", fontsize=9)
         axis.set_xlabel("number in the slot")
-        axis.set_yticks(*_ticks(slots))
+        axis.set_yticks(*ticks(slots))
     axes[0].set_ylabel("slot")
     figure.colorbar(image, ax=list(axes), label="value", pad=0.01)
     return figure
@@ -313,72 +302,44 @@ def plot_links(
         ValueError: The cell has no links, or there is no such sequence or step.
     """
     time = _steps_to_show([time], len(trace.inputs[0]))[0]
-    heads = views.links(trace, sequence, time)
-    figure, axes = _figure(1, title, len(heads), height=5.0)
+    heads = views.link_entries(trace, sequence, time)
+    figure, axes = new_figure(1, title, len(heads), height=5.0)
     for head, axis in enumerate(axes):
-        _draw_links(axis, heads[head], threshold)
+        draw_links(axis, heads[head], threshold)
         axis.set_title(f"write head {head + 1} of {len(heads)}, after step {time}")
         axis.set_xlabel("circles: slots, by number; arrow: written right after")
-    scale = _scale_of_links(threshold)
+    scale = scale_of_links(threshold)
     figure.colorbar(scale, ax=list(axes), label="weight of the link", pad=0.01)
     return figure
 
 
-def _draw_links(axis, links, threshold):
-    """Draw `(slots, slots)` links around a circle; slots without any are left out."""
-    import networkx as nx
-
-    ends = np.argwhere(links > threshold)
-    graph = nx.DiGraph()
-    graph.add_nodes_from(sorted({int(slot) for slot in ends.flat}))
-    for after, before in ends:
-        graph.add_edge(int(before), int(after), weight=float(links[after, before]))
-    scale = _scale_of_links(threshold)
-    nx.draw_networkx(
-        graph,
-        nx.circular_layout(graph),
-        ax=axis,
-        node_color="#dddddd",
-        font_size=8,
-        edge_color=[scale.to_rgba(w) for _, _, w in graph.edges.data("weight")],
-        connectionstyle="arc3,rad=0.1",
-    )
-
-
-def _scale_of_links(threshold):
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    return ScalarMappable(Normalize(threshold, 1.0), cmap="viridis_r")
-
-
 def _heatmaps(trace, panels, labels, sequence, title):
-    figure, axes = _figure(len(panels), title)
+    figure, axes = new_figure(len(panels), title)
     for axis, panel in zip(axes, panels, strict=True):
-        _draw_heatmap(figure, axis, panel)
-    _name_steps(axes, labels, len(trace.inputs[sequence]))
+        draw_heatmap(figure, axis, panel)
+    name_steps(axes, labels, len(trace.inputs[sequence]))
     return figure
 
 
 def _signal_panels(trace, targets, sequence):
     """What goes in and comes out."""
     trace.check(sequence)
-    yield Panel("input", "channel", "value", trace.inputs[sequence])
+    yield Heatmap("input", "channel", "value", trace.inputs[sequence])
     if targets is None:
-        yield Panel("output", "channel", "value", trace.output[sequence])
+        yield Heatmap("output", "channel", "value", trace.output[sequence])
         return
-    yield Panel("target", "channel", "value", np.asarray(targets)[sequence])
+    yield Heatmap("target", "channel", "value", np.asarray(targets)[sequence])
     probability = 1.0 / (1.0 + np.exp(-trace.output[sequence]))
-    yield Panel("output", "channel", "probability", probability)
+    yield Heatmap("output", "channel", "probability", probability)
 
 
 def _weight_panels(trace, verb, sequence):
     """One panel for each head that reads or writes."""
     weights = views.head_weights(trace, verb, sequence)
-    slots = views.busiest(weights, _MOST_SLOTS)
+    slots = views.slots_in_use(trace, sequence)
     heads = weights.shape[1]
     return [
-        Panel(
+        Heatmap(
             f"where head {head + 1} of {heads} {verb}s",
             "slot",
             "weight",
@@ -394,63 +355,8 @@ def _usage_panels(trace, sequence):
     if not hasattr(trace, "usage"):
         return []
     usage = trace.usage[sequence]
-    slots = views.busiest(usage[:, None], _MOST_SLOTS)
-    return [Panel("usage of each slot", "slot", "usage", usage[:, slots], slots)]
-
-
-def _figure(rows, title, columns=1, height=1.8):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size = (max(8, 3 * columns), max(3.0, height * rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    axes = figure.subplots(rows, columns, sharex=columns == 1, squeeze=False)
-    return figure, axes.ravel()
-
-
-def _draw_heatmap(figure, axis, panel):
-    """Draw time to the right; the colour bar gives the scale."""
-    values = panel.values
-    low, high = min(0.0, np.min(values)), max(1.0, np.max(values))
-    image = axis.imshow(
-        values.T, aspect="auto", cmap="viridis", vmin=low, vmax=high, origin="lower"
-    )
-    axis.set_title(panel.title, fontsize=9, loc="left")
-    axis.set_ylabel(panel.rows)
-    if panel.names is not None:
-        axis.set_yticks(*_ticks(panel.names))
-    figure.colorbar(image, ax=axis, label=panel.color, pad=0.01)
-
-
-def _ticks(names, most=8):
-    """Name some rows: where, and what."""
-    places = np.arange(0, len(names), max(1, len(names) // most))
-    return places, [str(names[place]) for place in places]
-
-
-def _draw_gates(axis, trace, sequence):
-    """Draw every gate as a line over time."""
-    for name in _GATES:
-        gates = getattr(trace, name, np.zeros((sequence + 1, 1, 0)))[sequence]
-        for head in range(gates.shape[1]):
-            label = f"{name.replace('_', ' ')} {head + 1}"
-            axis.plot(gates[:, head], label=label, marker=".")
-    axis.set_ylim(-0.05, 1.05)
-    axis.set_title("gates", fontsize=9, loc="left")
-    axis.set_ylabel("openness (0 to 1)")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _name_steps(axes, labels, steps):
-    """Write the time axis under each panel, its tokens under the steps."""
-    views.check_labels(labels, steps)
-    for axis in axes:
-        axis.set_xlabel("time (steps)", fontsize=8)
-    if labels is not None and steps <= _MOST_LABELS:
-        names = [str(label) for label in labels]
-        axes[-1].set_xticks(range(steps), names, rotation=90, fontsize=7)
+    slots = views.slots_in_use(trace, sequence)
+    return [Heatmap("usage of each slot", "slot", "usage", usage[:, slots], slots)]
 
 
 def _steps_to_show(times, steps):

@@ -4,7 +4,7 @@ The `plotly` package is needed: `pip install keras_dnc[plot]`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 from typing import NamedTuple
 
@@ -13,14 +13,12 @@ import numpy as np
 from keras_dnc.inspect import views
 from keras_dnc.inspect.trace import Trace
 
-_MOST_SLOTS = 64  # rows that can still be told apart, and that a page can hold
-
 
 def report(
     trace: Trace,
     path: str | os.PathLike,
     targets: Any = None,
-    labels: Sequence | None = None,
+    labels: Iterable | None = None,
     sequence: int = 0,
     title: str = "Inside the memory",
 ) -> None:
@@ -47,13 +45,13 @@ def report(
         report(seen, "memory.html")
         ```
     """
-    views.check_labels(labels, len(trace.inputs[0]))
     trace.check(sequence)
+    labels = views.check_labels(labels, len(trace.inputs[0]))
     figure = _figure(_panels(trace, targets, sequence), labels, title)
     figure.write_html(path, include_plotlyjs=True, auto_play=False)
 
 
-class Panel(NamedTuple):
+class Picture(NamedTuple):
     """One picture on the page.
 
     Attributes:
@@ -98,7 +96,7 @@ def _panels(trace, targets, sequence):
     panels = [_over_time(name, "channel", s) for name, s in signals.items()]
     written = views.head_weights(trace, "write", sequence)
     read = views.head_weights(trace, "read", sequence)
-    slots = views.busiest(np.concatenate([written, read], axis=1), _MOST_SLOTS)
+    slots = views.slots_in_use(trace, sequence)
     for verb, weights in (("writes", written), ("reads", read)):
         for head in range(weights.shape[1]):
             what = f"where head {head + 1} {verb}"
@@ -109,7 +107,7 @@ def _panels(trace, targets, sequence):
     memory = trace.memory[sequence][:, slots]
     numbers = [str(number) for number in range(memory.shape[2])]
     panels.append(
-        Panel("memory", "number in the slot", "slot", memory, _text(slots), numbers)
+        Picture("memory", "number in the slot", "slot", memory, _text(slots), numbers)
     )
     if views.has_links(trace):
         panels.extend(_link_panels(trace, sequence, slots))
@@ -120,16 +118,16 @@ def _over_time(title, down, values, names=None):
     """Give a panel of values `(time, rows)`."""
     names = range(values.shape[1]) if names is None else names
     steps = list(range(len(values)))
-    return Panel(title, "step", down, values.T, _text(names), steps)
+    return Picture(title, "step", down, values.T, _text(names), steps)
 
 
 def _link_panels(trace, sequence, slots):
     steps = range(len(trace.inputs[sequence]))
-    links = np.stack([views.links(trace, sequence, time) for time in steps], axis=1)
+    found = [views.links(trace, sequence, time, slots) for time in steps]
     names = _text(slots)
-    for head, over_time in enumerate(links[:, :, slots][:, :, :, slots]):
+    for head, over_time in enumerate(np.stack(found, axis=1)):
         title = f"links of write head {head + 1}"
-        yield Panel(title, "written before", "written after", over_time, names, names)
+        yield Picture(title, "written before", "written after", over_time, names, names)
 
 
 def _text(names):

@@ -1,7 +1,7 @@
 """A callback that shows a memory in TensorBoard while it learns."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -54,7 +54,7 @@ class MemoryTrace(keras.callbacks.Callback):
         log_dir: str | os.PathLike,
         every: int = 1,
         layer: str | None = None,
-        labels: Sequence | None = None,
+        labels: Iterable | None = None,
         sequence: int = 0,
     ) -> None:
         super().__init__()

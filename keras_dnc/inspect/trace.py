@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import os
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -29,7 +28,7 @@ class Trace(types.SimpleNamespace):
     `write_weights` too. At a masked step states stay as they were.
     """
 
-    def to_npz(self, path: str | os.PathLike) -> None:
+    def to_npz(self, path: Any) -> None:
         """Write every array to a file that `numpy.load` reads.
 
         Args:
@@ -86,7 +85,8 @@ class Trace(types.SimpleNamespace):
 def trace(model_or_cell: keras.Layer, inputs: Any, layer: str | None = None) -> Trace:
     """Run a memory cell on sequences and keep every named state and control.
 
-    A model runs once as it is, and is left as it was: a stateful layer's states, too.
+    A model runs once as it is, and is left as it was: stateful layers' states, too. The
+    trace holds every step of every sequence: of a large memory, give it few of both.
 
     Args:
         model_or_cell: A built cell of this package, or any Keras model with a recurrent
@@ -178,9 +178,15 @@ def _moment(cell, arguments, record, real, before):
         "mask": real,
         **dict(zip(states, kept, strict=True)),
         **{name: value for name, value in controls.items() if value is not None},
-        **cell.observed(arguments["state"], record),
+        **_where_real(cell.observed(arguments["state"], record), real),
     }
     return {name: ops.convert_to_numpy(value) for name, value in named.items()}
+
+
+def _where_real(named, real):
+    """Give named tensors that are zero at masked samples."""
+    zeros = [ops.zeros_like(tensor) for tensor in named.values()]
+    return dict(zip(named, _kept(named.values(), zeros, real), strict=True))
 
 
 def _kept(after, before, real):
@@ -193,13 +199,9 @@ def _kept(after, before, real):
 
 def _what_the_layer_is_given(model, recurrent, inputs):
     """Run the model once; give the layer's sequences, states and mask."""
-    stateful = recurrent.stateful and recurrent.states is not None
-    kept = [np.array(s) for s in map(ops.convert_to_numpy, recurrent.states or [])]
-    with _watched(recurrent, "call") as calls:
+    states = [np.array(s) for s in map(ops.convert_to_numpy, _states(recurrent))]
+    with _left_as_it_was(model), _watched(recurrent, "call") as calls:
         model(tree.map_structure(ops.convert_to_tensor, inputs))
-    if stateful:
-        for state, value in zip(tree.flatten(recurrent.states), kept, strict=True):
-            state.assign(value)
     if len(calls) != 1:
         raise ValueError(
             "Argument `model_or_cell` must run each memory layer once. "
@@ -207,12 +209,37 @@ def _what_the_layer_is_given(model, recurrent, inputs):
         )
     given = calls[0][0]
     sequences = ops.convert_to_numpy(given["sequences"])
-    states = given.get("initial_state")
-    if states is None:
-        states = kept or recurrent.get_initial_state(batch_size=len(sequences))
+    if given.get("initial_state") is not None:
+        states = tree.flatten(given["initial_state"])
+    elif not states:
+        states = tree.flatten(recurrent.get_initial_state(batch_size=len(sequences)))
     mask = given.get("mask")
     mask = tree.flatten(mask)[0] if mask is not None else np.ones(sequences.shape[:2])
-    return sequences, tree.flatten(states), ops.convert_to_numpy(mask).astype(bool)
+    return sequences, states, ops.convert_to_numpy(mask).astype(bool)
+
+
+def _states(layer):
+    """Give the variables in which a stateful layer keeps its states, so far."""
+    stateful = getattr(layer, "stateful", False)
+    return tree.flatten(getattr(layer, "states", None) or []) if stateful else []
+
+
+@contextlib.contextmanager
+def _left_as_it_was(model):
+    """Give stateful layers their states back; a new one gets those of a start."""
+    stateful = [layer for layer in _layers(model) if getattr(layer, "stateful", False)]
+    kept = [
+        [np.array(ops.convert_to_numpy(state)) for state in _states(layer)]
+        for layer in stateful
+    ]
+    try:
+        yield
+    finally:
+        for layer, values in zip(stateful, kept, strict=True):
+            if not values and _states(layer):
+                layer.reset_state()
+            for state, value in zip(_states(layer), values, strict=False):
+                state.assign(value)
 
 
 @contextlib.contextmanager
@@ -237,14 +264,7 @@ def _watched(layer, method):
 
 def _choose(model, name):
     """Find a model's recurrent layer, and the memory cell in it."""
-    found = {}
-    for layer in _layers(model):
-        cell = getattr(layer, "cell", None)
-        if isinstance(cell, MemoryCell):
-            found[layer.name] = layer, cell
-        for number, one in enumerate(getattr(cell, "cells", [])):
-            if isinstance(one, MemoryCell):
-                found[f"{layer.name}/{number}"] = layer, one
+    found = dict(_memory_cells(model))
     if not found:
         raise ValueError(
             "Argument `model_or_cell` must be a memory cell, or a built model with a "
@@ -258,6 +278,26 @@ def _choose(model, name):
             f"Received: layer={name!r}"
         )
     return found[name]
+
+
+def _memory_cells(model):
+    """Yield `(name, (recurrent layer, memory cell in it))`, each name once."""
+    seen = set()
+    for layer in _layers(model):
+        cell = getattr(layer, "cell", None)
+        cells = {layer.name: cell}
+        for number, one in enumerate(getattr(cell, "cells", [])):
+            cells[f"{layer.name}/{number}"] = one
+        for name, one in cells.items():
+            if not isinstance(one, MemoryCell):
+                continue
+            if name in seen:
+                raise ValueError(
+                    "Argument `model_or_cell` must have memory layers of different "
+                    f"names. Received: several layers {name!r}"
+                )
+            seen.add(name)
+            yield name, (layer, one)
 
 
 def _layers(model):

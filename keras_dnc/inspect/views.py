@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_dnc.inspect.trace import Trace
 
+_MOST_SLOTS = 64  # rows that can still be told apart in a picture
+
 
 def head_weights(trace, verb, sequence):
     """Give where each head reads or writes at every step of a sequence.
@@ -19,6 +21,9 @@ def head_weights(trace, verb, sequence):
 
     Returns:
         `(time, heads, memory_size)`, rows sum to at most 1.
+
+    Raises:
+        ValueError: There is no such sequence.
     """
     trace.check(sequence, [f"{verb}_weights"])
     weights = getattr(trace, f"{verb}_weights")[sequence]
@@ -35,8 +40,8 @@ def has_links(trace: Trace) -> bool:
     )
 
 
-def links(trace, sequence, time):
-    """Give the links after one step.
+def link_entries(trace, sequence, time):
+    """List the links after one step; in a sparse memory, those there are.
 
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
@@ -44,22 +49,57 @@ def links(trace, sequence, time):
         time: Step, from 0; -1 is the last.
 
     Returns:
-        `(num_writes, memory_size, memory_size)`; `[head, i, j]` is how far slot i was
-        written right after slot j.
+        List of one `(after, before, weights)` a write head, arrays of as many numbers
+        as there are links: how far slot `after` was written right after `before`.
 
     Raises:
         ValueError: The trace is of a cell without links, or has no such sequence.
     """
-    slots = trace.memory.shape[2]
-    if hasattr(trace, "link_slots"):
-        where, weights = trace.link_slots, trace.link_weights
-    elif hasattr(trace, "backward_slots"):
-        where, weights = trace.backward_slots, trace.backward_weights
-    else:
-        trace.check(sequence, ["link"])
-        return trace.link[sequence, time]
-    found = spread(where[sequence, time], weights[sequence, time], slots)
-    return found.reshape(-1, slots, slots)
+    trace.check(sequence)
+    for names in (
+        ("link_slots", "link_weights"),
+        ("backward_slots", "backward_weights"),
+    ):
+        if hasattr(trace, names[0]):
+            before, weights = (getattr(trace, name)[sequence, time] for name in names)
+            shape = (-1, *before.shape[-2:])
+            pairs = zip(before.reshape(shape), weights.reshape(shape), strict=True)
+            return [_listed(*pair) for pair in pairs]
+    trace.check(sequence, ["link"])
+    heads = trace.link[sequence, time]
+    return [(*np.nonzero(links), links[np.nonzero(links)]) for links in heads]
+
+
+def _listed(before, weights):
+    """Give the entries of links that are kept as lists, `(memory_size, count)`."""
+    after, place = np.nonzero(weights)
+    return after, before[after, place].astype(int), weights[after, place]
+
+
+def links(trace, sequence, time, slots):
+    """Give the links between some slots after one step.
+
+    Args:
+        trace: As in `link_entries`.
+        sequence: The same.
+        time: The same.
+        slots: Numbers of the slots, in rising order.
+
+    Returns:
+        `(num_writes, len(slots), len(slots))`; `[head, i, j]` is how far slot
+        `slots[i]` was written right after slot `slots[j]`.
+
+    Raises:
+        ValueError: As `link_entries`.
+    """
+    found = []
+    for after, before, weights in link_entries(trace, sequence, time):
+        shown = np.isin(after, slots) & np.isin(before, slots)
+        places = [np.searchsorted(slots, ends[shown]) for ends in (after, before)]
+        matrix = np.zeros((len(slots), len(slots)), weights.dtype)
+        np.add.at(matrix, tuple(places), weights[shown])
+        found.append(matrix)
+    return np.stack(found)
 
 
 def spread(slots, weights, size):
@@ -80,24 +120,33 @@ def spread(slots, weights, size):
     return found.reshape(*weights.shape[:-1], size)
 
 
-def busiest(weights, most):
-    """Choose the slots to draw: all, or those with the most weight over time.
+def slots_in_use(trace, sequence):
+    """Choose the slots that pictures of a sequence show.
 
     Args:
-        weights: `(time, heads, memory_size)`.
-        most: How many there is room for.
+        trace: `keras_dnc.inspect.trace.Trace`.
+        sequence: Number of the sequence in the batch.
 
     Returns:
-        Numbers of slots in rising order.
+        Numbers of slots in rising order: all, or of a larger memory the 64 that are
+        written to and read most.
+
+    Raises:
+        ValueError: There is no such sequence.
     """
-    total = weights.sum(axis=(0, 1))
-    return np.sort(np.argsort(-total, kind="stable")[:most])
+    heads = [head_weights(trace, verb, sequence) for verb in ("write", "read")]
+    total = sum(weights.sum(axis=(0, 1)) for weights in heads)
+    return np.sort(np.argsort(-total, kind="stable")[:_MOST_SLOTS])
 
 
 def check_labels(labels, steps):
-    """Raise a `ValueError` unless there is one label a step, or `None`."""
-    if labels is not None and len(labels) != steps:
+    """Give labels as a list of texts, or `None`; raise unless there is one a step."""
+    if labels is None:
+        return None
+    labels = [str(label) for label in labels]
+    if len(labels) != steps:
         raise ValueError(
             "Argument `labels` must have one label for each step of the sequence, "
             f"{steps}. Received: {len(labels)} labels"
         )
+    return labels

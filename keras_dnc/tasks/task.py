@@ -143,7 +143,7 @@ class EpisodeDataset(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, task, batch_size: int, steps: int, seed: int | None = 0, **kwargs: Any
+        self, task, batch_size: int, steps: int, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.task = task

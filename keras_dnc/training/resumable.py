@@ -10,7 +10,6 @@ import os
 import pathlib
 import time
 from collections.abc import Iterable
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -114,7 +113,7 @@ def read_log(folder: str | os.PathLike) -> list[dict[str, float]]:
 
 
 def check_settings(
-    path: pathlib.Path, settings: Mapping, free: Iterable[str] = ()
+    path: pathlib.Path, settings: dict, free: Iterable[str] = ()
 ) -> None:
     """Keep the settings of a run in a file, or refuse to go on with others.
 

@@ -111,6 +111,7 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
 @pytest.mark.parametrize(
     "make,policy",
     zip(itertools.cycle(TRAINED.values()), ["mixed_float16", "mixed_bfloat16"]),
+    ids=["float16", "bfloat16"],
 )
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
     with half_precision(policy):

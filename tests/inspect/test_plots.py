@@ -5,6 +5,7 @@ import pytest
 
 import keras_dnc
 from keras_dnc.inspect import plots
+from keras_dnc.inspect import views
 from keras_dnc.inspect.plots import plot_memory_use
 from keras_dnc.inspect.trace import Trace
 from keras_dnc.inspect.trace import trace
@@ -163,7 +164,36 @@ def test_read_modes_are_shares_of_one(seen):
 
 def test_of_a_large_memory_the_slots_in_use_are_drawn(rng):
     seen = trace(KINDS["sdnc"](rng), rng.normal(size=(2, 6, 5)))
-    image = panels(plots.plot_write_weights(seen))[0].images[0].get_array()
-    assert image.shape == (64, 6)
-    total = np.sum(seen.write_weights[0])
-    np.testing.assert_allclose(np.sum(image), total, rtol=1e-5)
+    for plot, weights in (
+        (plots.plot_write_weights, seen.write_weights),
+        (plots.plot_read_weights, seen.read_weights[:, :, :1]),
+    ):
+        axis = panels(plot(seen))[0]
+        image = axis.images[0].get_array()
+        assert image.shape == (64, 6)
+        np.testing.assert_allclose(np.sum(image), np.sum(weights[0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name,heads", [("link", (2,)), ("backward", ())])
+def test_sparse_links_are_those_of_the_lists(rng, name, heads):
+    shape = (2, 5, *heads, 7, 3)  # sequences, steps, slots, links kept of each
+    lists = rng.integers(0, 7, shape).astype("float32"), rng.random(shape)
+    kept = dict(zip((f"{name}_slots", f"{name}_weights"), lists, strict=True))
+    seen = Trace(inputs=np.zeros((2, 5, 1)), memory=np.zeros((2, 5, 7, 4)), **kept)
+    expected = np.zeros((7, 7))
+    before, weights = (array[1, 4].reshape(-1, 7, 3)[-1] for array in lists)
+    for after, place in np.ndindex(7, 3):
+        expected[after, int(before[after, place])] += weights[after, place]
+    some = np.array([0, 2, 3])
+    found = views.links(seen, sequence=1, time=4, slots=some)
+    assert len(found) == (heads or (1,))[0]
+    np.testing.assert_allclose(found[-1], expected[np.ix_(some, some)])
+
+
+@pytest.mark.parametrize("kind", ["dnc", "dnc-sparse-links", "sdnc"])
+@pytest.mark.parametrize("sequence", [2, -1])
+def test_a_sequence_that_is_not_there_is_refused(rng, kind, sequence):
+    seen = trace(KINDS[kind](rng), rng.normal(size=(2, 6, 5)))
+    for plot in (plots.plot_links, plots.plot_memory, plots.plot_gates):
+        with pytest.raises(ValueError, match="`sequence` must be .* 0 to 1.*Received"):
+            plot(seen, sequence=sequence)

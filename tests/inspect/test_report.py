@@ -24,9 +24,9 @@ def test_the_page_holds_all_it_needs(seen, tmp_path):
     text = (tmp_path / "memory.html").read_text()
     assert "A look inside" in text
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", text)
-    for part in ("input", "output", "head 2 writes", "head 2 reads", "usage", "memory"):
-        assert part in text
-    assert "links of write head 2" in text
+    for part in ("input", "output", "where head 2 writes", "usage", "memory"):
+        assert f"{part} (dark" in text
+    assert "where head 2 reads (dark" in text and "links of write head 2 (dark" in text
 
 
 def test_a_page_of_a_sparse_memory_shows_the_slots_in_use(rng, tmp_path):

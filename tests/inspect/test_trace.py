@@ -212,6 +212,41 @@ def test_a_cell_that_was_never_built_is_refused():
         trace(keras_dnc.DNCCell(3, 8), np.zeros((2, 3, 5), "float32"))
 
 
+def test_a_masked_step_of_a_sparse_cell_shows_no_write(rng):
+    inputs = keras.Input((None, 5))
+    cell = keras_dnc.SAMCell(3, 8, memory_size=12, word_size=4, num_reads=2, top_k=3)
+    model = keras.Model(inputs, around(cell)(keras.layers.Masking()(inputs)))
+    sequences = rng.normal(size=(2, 4, 5)).astype("float32")
+    sequences[1, 2:] = 0.0
+    weights = trace(model, sequences).write_weights
+    assert np.all(weights[1, 2:] == 0.0)
+    assert np.all(weights[0].sum(axis=(1, 2)) > 0.0)
+
+
+def test_a_trace_leaves_every_stateful_layer_where_it_was(rng):
+    inputs = keras.Input(batch_shape=(2, None, 5))
+    hidden = around(random_cell(rng), stateful=True)(inputs)
+    lstm = keras.layers.LSTM(4, stateful=True)
+    model = keras.Model(inputs, lstm(hidden))
+    sequences = rng.normal(size=(2, 3, 5)).astype("float32")
+    model(sequences)
+    before = to_numpy(lstm.states)
+    trace(model, sequences)
+    for found, expected in zip(to_numpy(lstm.states), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_of_one_name_are_refused(rng):
+    inputs = keras.Input((None, 5))
+    first = keras.Sequential([around(random_cell(rng), name="dnc")], name="first")
+    second = keras.Sequential(
+        [around(random_cell(rng, input_size=3), name="dnc")], name="second"
+    )
+    model = keras.Model(inputs, second(first(inputs)))
+    with pytest.raises(ValueError, match="different names.*several layers 'dnc'"):
+        trace(model, np.zeros((2, 3, 5), "float32"))
+
+
 @pytest.mark.parametrize("shape", [(2, 5), (2, 0, 5)])
 def test_sequences_of_another_shape_are_refused(rng, shape):
     with pytest.raises(ValueError, match=r"shape \(batch, time, features\).*Received"):

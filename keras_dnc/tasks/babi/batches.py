@@ -43,7 +43,7 @@ class BucketedBatches(keras.utils.PyDataset):
         batch_size: int,
         buckets: Sequence[int] | None = None,
         shuffle: bool = False,
-        seed: int | None = 0,
+        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
