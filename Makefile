@@ -40,8 +40,9 @@ test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
 	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(BIN)/pytest -n 2 \
-	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect tests/training \
-	    tests/test_memn2n.py tests/test_product_key.py
+	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect/test_trace.py \
+	    tests/inspect/test_tensorboard.py tests/training tests/test_memn2n.py \
+	    tests/test_product_key.py
 
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.

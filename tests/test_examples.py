@@ -13,12 +13,34 @@ from keras_dnc.tasks.babi import prepare
 
 pytestmark = pytest.mark.only("tensorflow")
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 DUMMY = pathlib.Path(babi.__file__).parent / "dummy_data"
 
 
 def run(name, *arguments, cwd, code=0):
-    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    return run_python([EXAMPLES / name, *map(str, arguments)], cwd, code)
+
+
+def run_on_jax_alone(name, *arguments, cwd):
+    """Run an example as where JAX alone is installed, which compiles sooner."""
+    pytest.importorskip("jax")
+    program = f"""
+import runpy, sys
+sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
+sys.argv = {[name, *map(str, arguments)]!r}
+runpy.run_path({str(EXAMPLES / name)!r}, run_name="__main__")
+"""
+    return run_python(["-c", program], cwd, 0, KERAS_BACKEND="jax", **QUICK)
+
+
+def run_python(command, cwd, code, **environment):
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -44,13 +66,22 @@ def test_train_repeat_copy(tmp_path):
     assert (tmp_path / "out" / "serving" / "1" / "saved_model.pb").exists()
 
 
-def test_train_babi_takes_lessons_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "datasets"))
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory):
+    """A portable file of a few stories."""
+    folder = tmp_path_factory.mktemp("stories")
+    data = folder / "babi.json.gz"
+    folders = ["--data", DUMMY, "--data-dir", folder / "datasets", "--output", data]
+    prepare.main([str(folder) for folder in folders])
+    return data
+
+
+def test_train_babi_takes_lessons_once(stories, tmp_path):
     sizes = {"memory_size": 4, "word_size": 4}
-    arguments = ["--tasks", "1,8", "--data", DUMMY, "--output", "out", "--seeds", "3"]
+    arguments = ["--tasks", "1,8", "--data", stories, "--output", "out", "--seeds", "3"]
     arguments += ["--lessons", "1:2", "--passed", 0.0, "--controller", 8]
     arguments += ["--cell", json.dumps(sizes), "--thinking-steps", 1, "--epochs", 1]
-    said = run("train_babi.py", *arguments, cwd=tmp_path)
+    said = run_on_jax_alone("train_babi.py", *arguments, cwd=tmp_path)
     for line in ("single supporting fact", "lists/sets", "mean", "failed tasks"):
         assert line in said
     out = tmp_path / "out" / "seed3"
@@ -60,35 +91,17 @@ def test_train_babi_takes_lessons_once(tmp_path, monkeypatch):
     assert metrics["minutes"] > 0.0
     # As if it had been killed while it was tested.
     (out / "metrics.json").unlink()
-    again = run("train_babi.py", *arguments, cwd=tmp_path)
+    again = run_on_jax_alone("train_babi.py", *arguments, cwd=tmp_path)
     assert "Epoch" not in again
     assert "single supporting fact" in again
     assert (out / "model.keras").exists()
 
 
-def test_train_babi_runs_on_jax_without_tensorflow(tmp_path):
-    pytest.importorskip("jax")
-    data = tmp_path / "babi.json.gz"
-    folders = ["--data", DUMMY, "--data-dir", tmp_path / "datasets", "--output", data]
-    prepare.main([str(folder) for folder in folders])
-    program = f"""
-import runpy, sys
-sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
-sys.argv = ["train_babi.py", "--data", {str(data)!r}, "--lessons", ""]
-sys.argv += ["--tasks", "1,8"]
-sys.argv += ["--epochs", "1", "--controller", "8"]
-sys.argv += ["--output", {str(tmp_path / "out")!r}]
-runpy.run_path({str(EXAMPLES / "train_babi.py")!r}, run_name="__main__")
-"""
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
-    assert (tmp_path / "out" / "seed0" / "metrics.json").exists()
-
-
 def test_resize_memory(tmp_path):
     arguments = ["--epochs", 1, "--steps", 3, "--batch-size", 4, "--controller", 8]
     arguments += ["--memory-size", 4, "--max-length", 3, "--larger", 6]
-    said = run("resize_memory.py", *arguments, "--lengths", "3,5", cwd=tmp_path)
+    arguments += ["--lengths", "3,5"]
+    said = run_on_jax_alone("resize_memory.py", *arguments, cwd=tmp_path)
     assert "4 slots" in said and "6 slots" in said
     metrics = tmp_path / "runs" / "resize_memory" / "metrics.json"
     assert set(json.loads(metrics.read_text())) == {"3", "5"}
@@ -98,11 +111,11 @@ def test_train_sparse_recall_goes_on_where_it_was(tmp_path):
     arguments = [*("--max-items", 4, "--threshold", 9, "--steps", 2, "--test-size", 4)]
     arguments += [*("--batch-size", 2, "--memory-size", 16, "--goal", 9)]
     arguments += [*("--output", "out")]
-    run("train_sparse_recall.py", *arguments, "--minutes", 0, cwd=tmp_path)
+    run_on_jax_alone("train_sparse_recall.py", *arguments, "--minutes", 0, cwd=tmp_path)
     out = tmp_path / "out"
     progress = json.loads((out / "progress.json").read_text())
     assert progress["epochs"] == 1 and progress["items"] == 4
-    said = run("train_sparse_recall.py", *arguments, cwd=tmp_path)
+    said = run_on_jax_alone("train_sparse_recall.py", *arguments, cwd=tmp_path)
     assert "Up to 4 items" in said and "Up to 2 items" not in said
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["epochs"] == 2
@@ -112,11 +125,10 @@ def test_train_sparse_recall_goes_on_where_it_was(tmp_path):
     assert "with other settings" in said
 
 
-def test_train_babi_memn2n_does_not_do_again_what_is_done(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "datasets"))
-    arguments = ["--tasks", "1,8", "--joint", "--data", DUMMY, "--output", "out"]
+def test_train_babi_memn2n_does_not_do_again_what_is_done(stories, tmp_path):
+    arguments = ["--tasks", "1,8", "--joint", "--data", stories, "--output", "out"]
     arguments += ["--epochs", 2, "--linear-epochs", 1, "--models", "larger"]
-    said = run("train_babi_memn2n.py", *arguments, cwd=tmp_path)
+    said = run_on_jax_alone("train_babi_memn2n.py", *arguments, cwd=tmp_path)
     for line in ("single supporting fact", "lists/sets", "mean"):
         assert line in said
     out = tmp_path / "out" / "joint"
@@ -124,7 +136,7 @@ def test_train_babi_memn2n_does_not_do_again_what_is_done(tmp_path, monkeypatch)
     assert set(metrics["test_error_percent"]) == {"1", "8"}
     assert set(metrics["held_out_error_percent"]) == {"larger-0"}
     (out / "metrics.json").unlink()
-    again = run("train_babi_memn2n.py", *arguments, cwd=tmp_path)
+    again = run_on_jax_alone("train_babi_memn2n.py", *arguments, cwd=tmp_path)
     assert "Epoch 1/2" not in again and again.count("larger-0") == 1
     assert len((out / "larger-0" / "log.csv").read_text().splitlines()) == 3
     assert (out / "model.keras").exists()
