@@ -68,7 +68,9 @@ def everything(layer, rng, mask=None):
     ]
 
     def loss():
-        # A layer draws its dropout masks anew at each call, from its seed.
+        # A layer draws its dropout masks anew at each call, from its seed; without one,
+        # on PyTorch, from the seed of all.
+        keras.utils.set_random_seed(1)
         for seed in layer.cell.non_trainable_variables:
             seed.assign(np.ones(seed.shape, "uint32"))
         sequences, *given = [1.0 * variable.value for variable in (inputs, *states)]
