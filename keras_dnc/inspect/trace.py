@@ -116,8 +116,7 @@ def trace(model_or_cell: keras.Layer, inputs: Any, layer: str | None = None) -> 
     if isinstance(model_or_cell, MemoryCell):
         return _trace_cell(model_or_cell, inputs)
     recurrent, cell = _choose(model_or_cell, layer)
-    given = _what_the_layer_is_given(model_or_cell, recurrent, inputs)
-    sequences, states, mask = given
+    sequences, states, mask = _what_the_layer_is_given(model_or_cell, recurrent, inputs)
     flip = functools.partial(np.flip, axis=1) if recurrent.go_backwards else np.asarray
     found = _run(recurrent.cell, cell, flip(sequences), states, flip(mask))
     return Trace(**{name: flip(steps) for name, steps in found.items()})
@@ -159,15 +158,15 @@ def _run(driven, cell, sequences, states, mask):
         with _watched(cell, "step") as calls:
             _, after = driven(now, tree.pack_sequence_as(driven.state_size, states))
         states = _kept(tree.flatten(after), states, real)
-        (arguments, record) = calls[0]
-        moments.append(_moment(cell, arguments, record, real, moments))
+        arguments, record = calls[0]
+        moments.append(_moment(cell, arguments, record, real))
     return {
         name: np.stack([moment[name] for moment in moments], axis=1)
         for name in moments[0]
     }
 
 
-def _moment(cell, arguments, record, real, before):
+def _moment(cell, arguments, record, real):
     """Name all that one step had and gave; masked samples keep their states."""
     states = dict(zip(cell.state_names, tree.flatten(record.state), strict=True))
     earlier = dict(zip(cell.state_names, tree.flatten(arguments["state"]), strict=True))

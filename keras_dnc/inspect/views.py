@@ -56,18 +56,19 @@ def link_entries(trace, sequence, time):
         ValueError: The trace is of a cell without links, or has no such sequence.
     """
     trace.check(sequence)
-    for names in (
-        ("link_slots", "link_weights"),
-        ("backward_slots", "backward_weights"),
-    ):
-        if hasattr(trace, names[0]):
-            before, weights = (getattr(trace, name)[sequence, time] for name in names)
+    for lists in ("link", "backward"):
+        if hasattr(trace, f"{lists}_slots"):
+            before = getattr(trace, f"{lists}_slots")[sequence, time]
+            weights = getattr(trace, f"{lists}_weights")[sequence, time]
             shape = (-1, *before.shape[-2:])
             pairs = zip(before.reshape(shape), weights.reshape(shape), strict=True)
             return [_listed(*pair) for pair in pairs]
     trace.check(sequence, ["link"])
-    heads = trace.link[sequence, time]
-    return [(*np.nonzero(links), links[np.nonzero(links)]) for links in heads]
+    found = []
+    for matrix in trace.link[sequence, time]:
+        after, before = np.nonzero(matrix)
+        found.append((after, before, matrix[after, before]))
+    return found
 
 
 def _listed(before, weights):
