@@ -335,15 +335,15 @@ def _signal_panels(trace, targets, sequence):
 
 def _weight_panels(trace, verb, sequence):
     """One panel for each head that reads or writes."""
-    weights = views.head_weights(trace, verb, sequence)
     slots = views.slots_in_use(trace, sequence)
+    weights = views.head_weights(trace, verb, sequence, slots)
     heads = weights.shape[1]
     return [
         Heatmap(
             f"where head {head + 1} of {heads} {verb}s",
             "slot",
             "weight",
-            weights[:, head, slots],
+            weights[:, head],
             slots,
         )
         for head in range(heads)

@@ -94,13 +94,12 @@ def _panels(trace, targets, sequence):
     if targets is not None:
         signals["target"] = np.asarray(targets)[sequence]
     panels = [_over_time(name, "channel", s) for name, s in signals.items()]
-    written = views.head_weights(trace, "write", sequence)
-    read = views.head_weights(trace, "read", sequence)
     slots = views.slots_in_use(trace, sequence)
-    for verb, weights in (("writes", written), ("reads", read)):
+    for verb in ("write", "read"):
+        weights = views.head_weights(trace, verb, sequence, slots)
         for head in range(weights.shape[1]):
-            what = f"where head {head + 1} {verb}"
-            panels.append(_over_time(what, "slot", weights[:, head, slots], slots))
+            what = f"where head {head + 1} {verb}s"
+            panels.append(_over_time(what, "slot", weights[:, head], slots))
     if hasattr(trace, "usage"):
         usage = trace.usage[sequence][:, slots]
         panels.append(_over_time("usage", "slot", usage, slots))

@@ -11,26 +11,27 @@ from keras_dnc.inspect.trace import Trace
 _MOST_SLOTS = 64  # rows that can still be told apart in a picture
 
 
-def head_weights(trace, verb, sequence):
+def head_weights(trace, verb, sequence, slots=None):
     """Give where each head reads or writes at every step of a sequence.
 
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
         verb: `"read"` or `"write"`.
         sequence: Number of the sequence in the batch.
+        slots: Numbers of the slots to give, in rising order; `None` for all.
 
     Returns:
-        `(time, heads, memory_size)`, rows sum to at most 1.
+        `(time, heads, slots)`, rows sum to at most 1.
 
     Raises:
         ValueError: There is no such sequence.
     """
     trace.check(sequence, [f"{verb}_weights"])
     weights = getattr(trace, f"{verb}_weights")[sequence]
-    slots = getattr(trace, f"{verb}_slots", None)
-    if slots is None:
-        return weights
-    return spread(slots[sequence], weights, trace.memory.shape[2])
+    slots = np.arange(trace.memory.shape[2]) if slots is None else slots
+    if not hasattr(trace, f"{verb}_slots"):
+        return weights[..., slots]
+    return _spread(getattr(trace, f"{verb}_slots")[sequence], weights, slots)
 
 
 def has_links(trace: Trace) -> bool:
@@ -103,22 +104,14 @@ def links(trace, sequence, time, slots):
     return np.stack(found)
 
 
-def spread(slots, weights, size):
-    """Add up weights by slot.
-
-    Args:
-        slots: `(..., count)`, numbers of slots; they may repeat.
-        weights: `(..., count)`.
-        size: Slots of the memory.
-
-    Returns:
-        `(..., size)`.
-    """
+def _spread(places, weights, slots):
+    """Add up weights `(..., count)` at `places`, of the same shape, by slot."""
     rows = weights.reshape(-1, weights.shape[-1])
-    found = np.zeros((len(rows), size), weights.dtype)
-    places = slots.reshape(rows.shape).astype(int)
-    np.add.at(found, (np.arange(len(rows))[:, None], places), rows)
-    return found.reshape(*weights.shape[:-1], size)
+    row, place = np.nonzero(np.isin(places.reshape(rows.shape), slots))
+    column = np.searchsorted(slots, places.reshape(rows.shape)[row, place])
+    found = np.zeros((len(rows), len(slots)), weights.dtype)
+    np.add.at(found, (row, column), rows[row, place])
+    return found.reshape(*weights.shape[:-1], len(slots))
 
 
 def slots_in_use(trace, sequence):
@@ -135,8 +128,15 @@ def slots_in_use(trace, sequence):
     Raises:
         ValueError: There is no such sequence.
     """
-    heads = [head_weights(trace, verb, sequence) for verb in ("write", "read")]
-    total = sum(weights.sum(axis=(0, 1)) for weights in heads)
+    trace.check(sequence)
+    total = np.zeros(trace.memory.shape[2])
+    for verb in ("write", "read"):
+        weights = getattr(trace, f"{verb}_weights")[sequence]
+        if hasattr(trace, f"{verb}_slots"):
+            places = getattr(trace, f"{verb}_slots")[sequence].astype(int)
+            np.add.at(total, places, weights)
+        else:
+            total += weights.sum(axis=(0, 1))
     return np.sort(np.argsort(-total, kind="stable")[:_MOST_SLOTS])
 
 
