@@ -27,8 +27,17 @@ from keras_dnc.dnc.content_access import ContentAccess
 from keras_dnc.dnc.content_access import ContentAccessState
 from keras_dnc.dnc.sparse_links import SparseLink
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
+from keras_dnc.mann import LRUAccess
+from keras_dnc.mann import LRUAccessState
+from keras_dnc.mann import LRUControls
+from keras_dnc.mann import MANNCell
 from keras_dnc.memn2n import LinearStart
 from keras_dnc.memn2n import MemN2N
+from keras_dnc.ntm import HeadControls
+from keras_dnc.ntm import NTMAccess
+from keras_dnc.ntm import NTMAccessState
+from keras_dnc.ntm import NTMAddressing
+from keras_dnc.ntm import NTMCell
 from keras_dnc.product_key import ProductKeyMemory
 from keras_dnc.product_key import SlotUsage
 from keras_dnc.sparse.access import SparseAccess
@@ -62,16 +71,25 @@ __all__ = [
     "FeedForwardController",
     "Freeness",
     "FusedLSTMCell",
+    "HeadControls",
     "Interface",
+    "LRUAccess",
+    "LRUAccessState",
+    "LRUControls",
     "LSHSearch",
     "LinearStart",
     "LinkedAccess",
     "LinkedAccessState",
+    "MANNCell",
     "MemN2N",
     "MemoryAccess",
     "MemoryAccessState",
     "MemoryCell",
     "MemoryRNN",
+    "NTMAccess",
+    "NTMAccessState",
+    "NTMAddressing",
+    "NTMCell",
     "NormalizedLSTMCell",
     "ProductKeyMemory",
     "QuestionError",

@@ -12,7 +12,7 @@ import keras_dnc
 
 ROOT = pathlib.Path(keras_dnc.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-PAPERS = {"dnc", "memn2n", "product_key", "sparse"}
+PAPERS = {"dnc", "mann", "memn2n", "ntm", "product_key", "sparse"}
 MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "core": set(),
     **{paper: {"core"} for paper in PAPERS},

@@ -7,6 +7,7 @@ shapes instead. `MemoryCell` stands at the border and translates.
 """
 
 import math
+import operator
 from typing import Any
 from typing import NamedTuple
 
@@ -97,6 +98,15 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         takes the first state as the output of a masked step.
         """
         raise NotImplementedError
+
+    @property
+    def fresh_state(self):
+        """What the all-zero flat state stands for, where that is not zero.
+
+        Dict from names of states to tensors `(1, *shape)`. Keras starts, and resets,
+        a layer with zeros, so that the flat state is what a fresh one lacks.
+        """
+        return {}
 
     def step(self, inputs, state, recorded=None):
         """Take one step in named state.
@@ -225,9 +235,12 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
 
     def flatten(self, state):
         """Turn named state into the flat list that `keras.layers.RNN` carries."""
+        return self._flat(self._from_fresh(tree.flatten(state), operator.sub))
+
+    def _flat(self, leaves):
         return [
-            ops.reshape(tensor, (-1, size))
-            for tensor, size in zip(tree.flatten(state), self.state_size, strict=True)
+            ops.reshape(leaf, (-1, size))
+            for leaf, size in zip(leaves, self.state_size, strict=True)
         ]
 
     def unflatten(self, states):
@@ -252,10 +265,21 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
             zip(states, self.state_size, strict=True)
         ):
             check_shape(f"states[{index}]", tensor.shape, ("batch", size))
-        leaves = iter(states)
-        return tree.map_shape_structure(
-            lambda shape: ops.reshape(next(leaves), (-1, *shape)), self.state_shapes
-        )
+        shapes = self.flat_state_shapes
+        leaves = [
+            ops.reshape(tensor, (-1, *shape))
+            for tensor, shape in zip(states, shapes, strict=True)
+        ]
+        leaves = iter(self._from_fresh(leaves, operator.add))
+        return tree.map_shape_structure(lambda _: next(leaves), self.state_shapes)
+
+    def _from_fresh(self, leaves, change):
+        """Add the fresh state to named leaves, or subtract it from them."""
+        fresh = self.fresh_state
+        return [
+            change(leaf, fresh[name]) if name in fresh else leaf
+            for name, leaf in zip(self.state_names, leaves, strict=True)
+        ]
 
     def get_initial_state(self, batch_size=None):
         """Give the all-zero state, with the controller's own initial state inside.
@@ -266,20 +290,19 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         Returns:
             List of `(batch, size)`, one entry per number in `state_size`.
         """
-        zeros = [
-            ops.zeros((batch_size, size), dtype=self.compute_dtype)
-            for size in self.state_size
-        ]
-        if not hasattr(self.controller, "get_initial_state"):
-            return zeros
-        controller_state = self.controller.get_initial_state(batch_size=batch_size)
-        state = self.unflatten(zeros)._replace(
-            controller=tree.map_structure(
-                lambda tensor: ops.cast(tensor, self.compute_dtype),
-                controller_state,
-            )
+        state = tree.map_shape_structure(
+            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
+            self.state_shapes,
         )
-        return self.flatten(state)
+        if hasattr(self.controller, "get_initial_state"):
+            controller_state = self.controller.get_initial_state(batch_size=batch_size)
+            state = state._replace(
+                controller=tree.map_structure(
+                    lambda tensor: ops.cast(tensor, self.compute_dtype),
+                    controller_state,
+                )
+            )
+        return self._flat(tree.flatten(state))
 
     # The four hooks of DropoutRNNCell. Keras calls them around its loop with the raw
     # input; the controller's masks have to be as wide as the controller's own input.

@@ -3,8 +3,6 @@
 Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
 """
 
-import functools
-import operator
 from typing import Any
 
 import keras
@@ -21,6 +19,7 @@ from keras_dnc.core.precision import full_precision
 from keras_dnc.core.state import leaf_names
 from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
+from keras_dnc.core.writing import erase_and_write
 from keras_dnc.dnc.access_state import NO_CONTROLS
 from keras_dnc.dnc.access_state import NOTHING_RECORDED
 from keras_dnc.dnc.access_state import AccessNotes
@@ -379,30 +378,3 @@ class MemoryAccess(keras.layers.Layer):
             **super().get_config(),
             **{name: getattr(self, name) for name in OPTIONS},
         }
-
-
-def erase_and_write(memory, write_weights, erase_vectors, write_vectors):
-    """Wipe what each head erases, then add what each head writes.
-
-    Args:
-        memory: `(batch, memory_size, word_size)`.
-        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
-        write_vectors: `(batch, num_writes, word_size)`.
-
-    Returns:
-        The new memory, `(batch, memory_size, word_size)`.
-    """
-    kept = functools.reduce(
-        operator.mul,
-        (
-            1.0 - ops.expand_dims(weights, 2) * ops.expand_dims(erase, 1)
-            for weights, erase in zip(
-                ops.unstack(write_weights, axis=1),
-                ops.unstack(erase_vectors, axis=1),
-                strict=True,
-            )
-        ),
-    )
-    added = ops.matmul(ops.transpose(write_weights, (0, 2, 1)), write_vectors)
-    return memory * kept + added

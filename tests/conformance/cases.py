@@ -17,6 +17,11 @@ def _dnc(**arguments):
     return keras_dnc.DNCCell(10, **{"controller": 8, **SMALL, **arguments})
 
 
+def _ntm(**arguments):
+    sizes = {"controller": 8, "num_writes": 3, "initial_memory": "learned", **SMALL}
+    return keras_dnc.NTMCell(10, **{**sizes, **arguments})
+
+
 def _sparse(kind, **arguments):
     top_k = min(2, arguments.get("memory_size", 7))
     sizes = {"controller": 8, "top_k": top_k, **SMALL}
@@ -52,6 +57,8 @@ CELLS = {
         }
     ),
     "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
+    "ntm": lambda **kw: _ntm(**kw),
+    "mann": lambda **kw: keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **kw}),
     "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
 }
 

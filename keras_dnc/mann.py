@@ -1,0 +1,361 @@
+"""The memory of MANN, which learns to bind at first sight (Santoro et al. 2016).
+
+Least Recently Used Access: it writes to the slots that were read last, or to those that
+nothing has used for longest, and finds what it wrote by content alone. Reading order:
+`LRUAccess` (one step of writing and reading), `MANNCell` (a controller beside it).
+"""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+from keras import tree
+
+from keras_dnc.core.arguments import check_choice
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.arguments import probability
+from keras_dnc.core.cell import AccessCell
+from keras_dnc.core.content import fast_cosine_similarity
+from keras_dnc.core.interface import Interface
+from keras_dnc.core.precision import full_precision
+from keras_dnc.core.state import named_leaves
+from keras_dnc.core.state import recall
+
+
+class LRUAccessState(NamedTuple):
+    """The memory, and when its slots were used.
+
+    Attributes:
+        memory: `(batch, memory_size, word_size)`.
+        usage: `(batch, memory_size)`, at least 0: reads and writes, decaying.
+        read_weights: `(batch, num_reads, memory_size)`, rows sum to 1, or to 0 before
+            the first step.
+        write_weights: `(batch, num_reads, memory_size)`, in [0, 1].
+    """
+
+    memory: Any
+    usage: Any
+    read_weights: Any
+    write_weights: Any
+
+
+class LRUControls(NamedTuple):
+    """What the controller asks of the memory in one step.
+
+    Attributes:
+        read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
+        write_gate: `(batch, num_reads)`, in [0, 1]: write where the head has just read
+            (1), or to the least used slots (0).
+        write_keys: `(batch, num_reads, word_size)`, in [-1, 1], what to write; the
+            same as `read_keys` unless `own_write_keys`.
+    """
+
+    read_keys: Any
+    write_gate: Any
+    write_keys: Any
+
+
+class LRUNotes(NamedTuple):
+    """What back-propagation takes over from a step instead of computing it again.
+
+    Attributes:
+        write_keys: `(batch, num_reads, word_size)`.
+    """
+
+    write_keys: Any
+
+
+_NOTHING_RECORDED = LRUAccessState(None, None, None, None)
+
+
+def least_used(usage, count):
+    """Find the slots that were used least; among equals, the first.
+
+    Args:
+        usage: `(batch, memory_size)`.
+        count: How many slots; all of a smaller memory.
+
+    Returns:
+        List of `(batch, memory_size)`, each 1 at one slot and 0 elsewhere, the least
+        used slot first.
+    """
+    slots, found = usage.shape[-1], []
+    for _ in range(min(count, slots)):
+        found.append(ops.one_hot(ops.argmin(usage, axis=-1), slots, dtype=usage.dtype))
+        usage = ops.where(found[-1] > 0, float("inf"), usage)
+    return found
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class LRUAccess(keras.layers.Layer):
+    r"""Write where it was read last or where nothing was used; read by content.
+
+    $$w^{w,i}_t = g^i w^{r,i}_{t-1} + (1 - g^i) w^{lu}_{t-1}$$
+    $$M_t = M_{t-1} \circ (1 - \mathrm{first}(w^{lu}_{t-1}) 1^\top)
+    + \sum_i w^{w,i}_t (k^i)^\top$$
+    $$w^{r,i}_t = \mathrm{softmax}(\cos(k^i, M_t)), \quad r^i_t = M_t^\top w^{r,i}_t$$
+    $$u_t = \gamma u_{t-1} + \sum_i w^{r,i}_t + \sum_i w^{w,i}_t$$
+
+    with $w^{lu}$ 1 at as many slots as there are read heads, those of least usage and
+    the first of equals, and first($w^{lu}$) 1 at the one that is wiped. Every read head
+    has a write head beside it. Which slots are used least has no gradient.
+
+    Departures: keys are squashed by tanh, of which the paper does not speak. A slot is
+    wiped at every step, even where the heads write elsewhere: the paper's words.
+
+    Args:
+        memory_size: Slots of the memory.
+        word_size: Numbers in a slot.
+        num_reads: Read heads, and write heads.
+        usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
+            below 1.
+        own_write_keys: Whether what is written differs from what is looked for.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`, the controller's output.
+        state: The previous `LRUAccessState`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new
+        `LRUAccessState`.
+
+    Raises:
+        ValueError: A size that is no positive integer, `usage_decay` outside of its
+            range, `own_write_keys` is no bool, or a call argument of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> access = LRUAccess(memory_size=16, word_size=8, num_reads=2)
+        >>> state = access.get_initial_state(batch_size=4)
+        >>> read_words, state = access(np.ones((4, 32), "float32"), state)
+        >>> tuple(read_words.shape), tuple(state.usage.shape)
+        ((4, 2, 8), (4, 16))
+
+    References:
+        - Santoro et al. 2016, One-shot learning with memory-augmented neural networks,
+          section 3.2, eq. 2-8.
+    """
+
+    def __init__(
+        self,
+        memory_size: int = 128,
+        word_size: int = 40,
+        num_reads: int = 4,
+        usage_decay: float = 0.95,
+        own_write_keys: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        self.memory_size = positive_integer("memory_size", memory_size)
+        self.word_size = positive_integer("word_size", word_size)
+        self.num_reads = positive_integer("num_reads", num_reads)
+        self.usage_decay = probability("usage_decay", usage_decay)
+        check_choice("own_write_keys", own_write_keys, (False, True))
+        self.own_write_keys = own_write_keys
+        self.interface = Interface(
+            self._control_shapes(), dtype=self.dtype_policy, name="interface"
+        )
+
+    def _control_shapes(self):
+        words = ((self.num_reads, self.word_size), "tanh")
+        shapes = {"read_keys": words, "write_gate": ((self.num_reads,), "sigmoid")}
+        return {**shapes, "write_keys": words} if self.own_write_keys else shapes
+
+    @property
+    def state_shapes(self):
+        """`LRUAccessState` with the shape of one sample at each leaf."""
+        return LRUAccessState(
+            memory=(self.memory_size, self.word_size),
+            usage=(self.memory_size,),
+            read_weights=(self.num_reads, self.memory_size),
+            write_weights=(self.num_reads, self.memory_size),
+        )
+
+    @property
+    def note_shapes(self):
+        """`LRUNotes` with the shape of one sample at each leaf."""
+        return LRUNotes((self.num_reads, self.word_size))
+
+    def get_initial_state(self, batch_size):
+        """Give an `LRUAccessState` of zeros: nothing written, nothing read."""
+        return tree.map_shape_structure(
+            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
+            self.state_shapes,
+        )
+
+    def build(self, inputs_shape, state_shape=None):
+        """Create the interface; it alone has weights."""
+        check_shape("inputs", inputs_shape, ("batch", "features"))
+        self.interface.build(inputs_shape)
+
+    def call(self, inputs, state):
+        """Write and read as `inputs` ask."""
+        check_shape("inputs", inputs.shape, ("batch", "features"))
+        state = named_leaves(state, self.state_shapes)
+        return self.step(self.controls(inputs), state)[:2]
+
+    def controls(self, inputs):
+        """Give the `LRUControls` that the controller's output stands for."""
+        named = self.interface(inputs)
+        return LRUControls(**{"write_keys": named["read_keys"], **named})
+
+    def step(self, controls, state, recorded=None):
+        """Write, read, note what was used.
+
+        Args:
+            controls: `LRUControls`.
+            state: The previous `LRUAccessState`.
+            recorded: `(state, notes)` of the same step when it was taken before, for
+                back-propagation to take over, or `None`.
+
+        Returns:
+            `(read_words, state, notes)`: as `call`, and `LRUNotes`.
+        """
+        before = _NOTHING_RECORDED if recorded is None else recorded[0].access
+        write_weights = recall(
+            before.write_weights, self._write_weights(controls.write_gate, state)
+        )
+        notes = LRUNotes(controls.write_keys)
+        memory = self.write(state, write_weights, notes)
+        similarity = fast_cosine_similarity(memory, controls.read_keys)  # eq. 2
+        read_weights = recall(before.read_weights, ops.softmax(similarity))  # eq. 3
+        used = ops.sum(read_weights, axis=1) + ops.sum(write_weights, axis=1)
+        usage = self.usage_decay * state.usage + ops.stop_gradient(used)  # eq. 5
+        usage = recall(before.usage, usage)
+        state = LRUAccessState(memory, usage, read_weights, write_weights)
+        return ops.matmul(read_weights, memory), state, notes  # eq. 4
+
+    def _write_weights(self, write_gate, state):
+        """Mix what was read last and what is used least, eq. 6 and 7."""
+        gate = ops.expand_dims(write_gate, -1)
+        unused = sum(least_used(ops.stop_gradient(state.usage), self.num_reads))
+        return gate * state.read_weights + (1.0 - gate) * unused[:, None]
+
+    def write(self, state, write_weights, notes):
+        """Wipe the least used slot, and add what the heads write, eq. 8.
+
+        Args:
+            state: The `LRUAccessState` before the step.
+            write_weights: `(batch, num_reads, memory_size)`.
+            notes: The step's `LRUNotes`.
+
+        Returns:
+            The new memory, `(batch, memory_size, word_size)`.
+        """
+        (wiped,) = least_used(ops.stop_gradient(state.usage), 1)
+        written = ops.matmul(ops.transpose(write_weights, (0, 2, 1)), notes.write_keys)
+        return state.memory * ops.expand_dims(1.0 - wiped, -1) + written
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in _OPTIONS},
+        }
+
+
+_OPTIONS = ("memory_size", "word_size", "num_reads", "usage_decay", "own_write_keys")
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class MANNCell(AccessCell):
+    r"""MANN: a controller beside a memory that writes to its least used slots.
+
+    $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
+    $$r_t = \mathrm{LRUAccess}(\nu_t)$$
+    $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
+
+    The all-zero state is a fresh memory.
+
+    Departures: see `LRUAccess`. The output is linear, and squashed by the loss;
+    controller output, controller state and output are clipped (`clip_value=None`
+    switches it off).
+
+    Args:
+        output_size: Numbers in the output.
+        controller: LSTM units, or any RNN cell whose states are rank 2, such as a
+            `FeedForwardController`.
+        memory_size: Slots of the memory.
+        word_size: Numbers in a slot.
+        num_reads: Read heads, and write heads.
+        usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
+            below 1.
+        own_write_keys: Whether what is written differs from what is looked for.
+        clip_value: Bound on the magnitude of controller output, controller state and
+            output; `None` for none.
+        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
+            or half-precision policy an LSTM made from units follows it and the memory
+            stays in float32; a controller that is passed has a policy of its own.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: Flat list of `(batch, size)`; see `unflatten`.
+        training: Whether the controller's dropout is on.
+
+    Returns:
+        `(output, states)`: `(batch, output_size)` and the new flat list.
+
+    Raises:
+        ValueError: A size that is no positive integer, a controller that is no RNN
+            cell, `usage_decay` outside of its range, `own_write_keys` is no bool, or
+            inputs of the wrong rank.
+
+    Example:
+        >>> import keras
+        >>> import keras_dnc
+        >>> inputs = keras.Input((50, 405))
+        >>> cell = keras_dnc.MANNCell(5, controller=200)
+        >>> outputs = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
+        >>> keras.Model(inputs, outputs).output_shape
+        (None, 50, 5)
+
+    References:
+        - Santoro et al. 2016, One-shot learning with memory-augmented neural networks.
+    """
+
+    def __init__(
+        self,
+        output_size: int,
+        controller: int | keras.Layer = 200,
+        memory_size: int = 128,
+        word_size: int = 40,
+        num_reads: int = 4,
+        usage_decay: float = 0.95,
+        own_write_keys: bool = False,
+        clip_value: float | None = 20.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(output_size, controller, clip_value, **kwargs)
+        self.access = LRUAccess(
+            memory_size=memory_size,
+            word_size=word_size,
+            num_reads=num_reads,
+            usage_decay=usage_decay,
+            own_write_keys=own_write_keys,
+            dtype=self.dtype_policy,
+            name="access",
+        )
+        for name in _OPTIONS:
+            setattr(self, name, getattr(self.access, name))
+
+    @property
+    def replayed_states(self):
+        """The memory, which is larger than all others together."""
+        return ["memory"]
+
+    def replay(self, state, recorded):
+        """Write again where the step has written."""
+        write_weights = recorded.state.access.write_weights
+        return [self.access.write(state.access, write_weights, recorded.notes)]
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in _OPTIONS},
+        }

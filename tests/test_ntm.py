@@ -1,0 +1,272 @@
+"""The Neural Turing Machine: its equations, stories of its heads, what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_dnc
+from keras_dnc.ntm import sharpened
+from keras_dnc.ntm import shifted
+from tests.conformance.harness import check_same
+from tests.conformance.harness import random_inputs
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
+
+GUARD = 1e-6  # the package's own, in norms and in the cosine
+SIZES = {"memory_size": 7, "word_size": 4, "num_reads": 2, "num_writes": 3}
+
+
+def random_access(rng, **arguments):
+    access = keras_dnc.NTMAccess(**{**SIZES, **arguments})
+    access.build((None, 6))
+    for variable in access.interface.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    return access
+
+
+class Oracle:
+    """One head and one memory in float64, written from eq. 2-9 of the paper."""
+
+    @staticmethod
+    def softplus(x):
+        return np.log1p(np.exp(x))
+
+    def look(self, memory, weights, key, strength, gate, shifts, sharpness):
+        rows, norm = (np.sqrt(np.sum(v**2, axis=-1) + GUARD) for v in (memory, key))
+        cosine = memory @ key / (rows * norm + GUARD)  # eq. 6
+        scores = np.exp(self.softplus(strength) * cosine)
+        content = scores / scores.sum()  # eq. 5
+        gated = gate * content + (1 - gate) * weights  # eq. 7
+        shifts = [1.0] if shifts is None else shifts
+        slots, reach = len(memory), len(shifts) // 2
+        moved = np.zeros(slots)
+        for i in range(slots):
+            for s, weight in zip(range(-reach, reach + 1), shifts, strict=True):
+                moved[i] += weight * gated[(i - s) % slots]  # eq. 8
+        powers = moved ** (1 + self.softplus(sharpness))
+        return powers / powers.sum()  # eq. 9
+
+    def write(self, memory, weights, erase, add):
+        kept = np.ones_like(memory)
+        for head, vector in zip(weights, erase, strict=True):
+            kept *= 1 - np.outer(head, vector)  # eq. 3
+        return memory * kept + weights.T @ add  # eq. 4
+
+
+def run_oracle(controls, state, sample):
+    """Take one step of one sample; give memory, read and write weights, words."""
+    oracle = Oracle()
+
+    def heads(verb, memory, before):
+        asked = [c if c is None else c[sample] for c in controls.of(verb)]
+        return np.stack(
+            [
+                oracle.look(
+                    memory, weights, *(c if c is None else c[head] for c in asked)
+                )
+                for head, weights in enumerate(before)
+            ]
+        )
+
+    memory, reads, writes = (np.array(part[sample], "float64") for part in state)
+    writes = heads("write", memory, writes)
+    erase, add = controls.erase_vectors[sample], controls.write_vectors[sample]
+    memory = oracle.write(memory, writes, erase, add)
+    reads = heads("read", memory, reads)
+    return memory, reads, writes, reads @ memory
+
+
+@pytest.mark.parametrize("shift_range", [0, 1, 4])  # 4: more shifts than slots
+def test_a_step_equals_the_equations(rng, shift_range):
+    access = random_access(rng, shift_range=shift_range)
+    state = access.get_initial_state(batch_size=3)
+    for _ in range(6):
+        controls = access.controls(rng.normal(size=(3, 6)).astype("float32"))
+        words, new, _ = access.step(controls, state)
+        before = to_numpy(state)
+        asked = type(controls)(
+            *(c if c is None else to_numpy(c).astype("float64") for c in controls)
+        )
+        for sample in range(3):
+            expected = run_oracle(asked, before, sample)
+            found = [part[sample] for part in to_numpy([*new, words])]
+            for one, other in zip(found, expected, strict=True):
+                assert_close(one, other)
+        state = new
+
+
+def test_a_head_that_only_moves_on_walks_through_the_memory_and_round():
+    addressing = keras_dnc.NTMAddressing()
+    weights = ops.one_hot([[0]], 5)
+    controls = keras_dnc.HeadControls(
+        keys=ops.ones((1, 1, 4)),
+        strengths=ops.zeros((1, 1)),
+        interpolation_gate=ops.zeros((1, 1)),
+        shift_weights=ops.convert_to_tensor([[[0.0, 0.0, 1.0]]]),
+        sharpness=ops.zeros((1, 1)),
+    )
+    for step in range(1, 12):
+        weights = addressing(ops.zeros((1, 5, 4)), controls, weights)
+        assert_close(to_numpy(weights)[0, 0], np.eye(5)[step % 5])
+
+
+def test_a_head_finds_what_was_written_and_goes_one_slot_back():
+    memory = np.zeros((1, 6, 3), "float32")
+    memory[0, 4] = [1.0, -1.0, 0.5]
+    controls = keras_dnc.HeadControls(
+        keys=memory[:, 4:5],
+        strengths=np.full((1, 1), 100.0, "float32"),
+        interpolation_gate=np.ones((1, 1), "float32"),
+        shift_weights=np.array([[[1.0, 0.0, 0.0]]], "float32"),
+        sharpness=np.zeros((1, 1), "float32"),
+    )
+    weights = keras_dnc.NTMAddressing()(memory, controls, np.ones((1, 1, 6)) / 6)
+    assert_close(to_numpy(weights)[0, 0], np.eye(6)[3])
+
+
+def test_a_shift_between_two_slots_blurs_and_sharpness_takes_the_blur_away():
+    weights = ops.one_hot([[2]], 6)
+    blurred = shifted(weights, ops.convert_to_tensor([[[0.0, 0.7, 0.3]]]))
+    assert_close(to_numpy(blurred)[0, 0], [0, 0, 0.7, 0.3, 0, 0])
+    sharp = to_numpy(sharpened(blurred, ops.full((1, 1), 20.0)))[0, 0]
+    assert sharp[2] > 0.999999
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 1e6])
+def test_sharpening_gives_weights_and_gradients_that_are_numbers(sharpness):
+    weights = keras.Variable([[[1.0, 0.0, 0.0], [1 / 3] * 3, [0.0, 0.0, 0.0]]])
+    power = keras.Variable(np.full((1, 3), sharpness, "float32"))
+
+    def loss():
+        return ops.sum(ops.square(sharpened(weights.value, power.value)))
+
+    _, gradients = value_and_gradients(loss, [weights, power])
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+    sums = np.sum(to_numpy(sharpened(weights.value, power.value)), axis=-1)
+    assert_close(sums, np.ones((1, 3)))
+
+
+def test_a_sequence_starts_with_heads_on_slot_0_and_learned_words(rng):
+    cell = keras_dnc.NTMCell(3, controller=8, initial_memory="learned", **SIZES)
+    cell.build((None, 5))
+    words = rng.normal(size=(2, 4)).astype("float32")
+    cell.fresh_read_words.assign(words)
+    states = cell.get_initial_state(batch_size=3)
+    assert all(np.all(to_numpy(state) == 0.0) for state in states)
+    state = to_numpy(cell.unflatten(states))
+    for sample in range(3):
+        assert_close(state.read_words[sample], words)
+        assert_close(state.access.memory[sample], to_numpy(cell.access.fresh_memory))
+        assert_close(state.access.read_weights[sample], np.eye(7)[[0, 0]])
+        assert_close(state.access.write_weights[sample], np.eye(7)[[0, 0, 0]])
+
+
+def test_a_constant_memory_starts_at_a_millionth():
+    state = keras_dnc.NTMAccess(memory_size=5, word_size=3)
+    state.build((None, 4))
+    memory = to_numpy(state.get_initial_state(batch_size=2).memory)
+    np.testing.assert_array_equal(memory, np.full((2, 5, 3), 1e-6, "float32"))
+
+
+@pytest.mark.parametrize("initial_memory", ["constant", "random", "learned"])
+def test_what_is_learned_of_a_start_has_a_gradient(rng, initial_memory):
+    cell = keras_dnc.NTMCell(3, 8, initial_memory=initial_memory, **SIZES)
+    layer, inputs = keras_dnc.MemoryRNN(cell), random_inputs(rng)
+    layer(inputs)
+    assert ("fresh_memory" in {v.name for v in cell.trainable_variables}) == (
+        initial_memory == "learned"
+    )
+    learned = [v for v in cell.trainable_variables if v.name.startswith("fresh")]
+    _, gradients = value_and_gradients(
+        lambda: ops.sum(ops.square(layer(inputs, training=True))), learned
+    )
+    assert all(np.max(np.abs(gradient)) > 0.0 for gradient in gradients)
+
+
+def test_recomputing_the_memory_changes_no_gradient(rng):
+    cell = keras_dnc.NTMCell(3, 8, initial_memory="learned", shift_range=2, **SIZES)
+    inputs, results = random_inputs(rng), []
+    for recompute in (4, 0):
+        layer = keras_dnc.MemoryRNN(cell, recompute, return_sequences=True)
+        layer(inputs)
+        value, gradients = value_and_gradients(
+            lambda layer=layer: ops.sum(ops.sin(layer(inputs, training=True))),
+            cell.trainable_variables,
+        )
+        results.append([value, *gradients])
+    check_same(*results, 1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+def test_any_input_gives_finite_values_and_gradients(rng, scale):
+    cell = keras_dnc.NTMCell(3, 8, **SIZES)
+    layer = keras.layers.RNN(cell, return_sequences=True)
+    inputs = ops.convert_to_tensor(scale * random_inputs(rng))
+    layer(inputs)
+    for variable in cell.access.interface.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    value, gradients = value_and_gradients(
+        lambda: ops.mean(ops.square(layer(inputs))), cell.trainable_variables
+    )
+    assert np.isfinite(value)
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+
+
+def test_a_larger_memory_takes_the_same_weights_unless_it_is_learned(rng):
+    def model(initial_memory):
+        cell = keras_dnc.NTMCell(3, 8, initial_memory=initial_memory, **SIZES)
+        inputs = keras.Input((None, 5))
+        return keras.Model(inputs, keras.layers.RNN(cell)(inputs))
+
+    assert keras_dnc.resize_memory(model("constant"), 9).layers[1].cell.memory_size == 9
+    with pytest.raises(ValueError, match="initial memories"):
+        keras_dnc.resize_memory(model("learned"), 9)
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ({"shift_range": -1}, "`shift_range` must be an integer of at least 0"),
+        ({"shift_range": 1.0}, "`shift_range` must be an integer of at least 0"),
+        ({"shift_range": True}, "`shift_range` must be an integer of at least 0"),
+        ({"initial_memory": "zeros"}, "`initial_memory` must be one of"),
+        ({"num_writes": 0}, "`num_writes` must be a positive integer"),
+        ({"strength": "relu"}, "`strength` must be one of"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_dnc.NTMCell(3, **arguments)
+
+
+def test_a_cell_without_weights_has_no_fresh_state():
+    cell = keras_dnc.NTMCell(3, 8, **SIZES)
+    with pytest.raises(ValueError, match="must be built"):
+        cell.unflatten(cell.get_initial_state(batch_size=2))
+
+
+@pytest.mark.parametrize(
+    "name,shape",
+    [
+        ("interpolation_gate", (2, 1)),
+        ("sharpness", (2, 3)),
+        ("shift_weights", (2, 2, 2)),
+        ("previous_weights", (2, 2, 4)),
+    ],
+)
+def test_addressing_refuses_a_wrong_shape_by_its_name(name, shape):
+    shapes = {
+        "keys": (2, 2, 3),
+        "strengths": (2, 2),
+        "interpolation_gate": (2, 2),
+        "shift_weights": (2, 2, 3),
+        "sharpness": (2, 2),
+        "previous_weights": (2, 2, 5),
+    }
+    tensors = {n: np.ones(s, "float32") for n, s in {**shapes, name: shape}.items()}
+    previous = tensors.pop("previous_weights")
+    controls = keras_dnc.HeadControls(**tensors)
+    with pytest.raises(ValueError, match=name):
+        keras_dnc.NTMAddressing()(np.ones((2, 5, 3), "float32"), controls, previous)
