@@ -9,8 +9,8 @@ SETUP := setup.cfg pyproject.toml
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo bench docs test test-tensorflow test-jax test-torch test-floors test-wheel
-.PHONY: lint clean
+.PHONY: demo bench docs lint clean
+.PHONY: test test-tensorflow test-jax test-torch test-programs test-floors test-wheel
 
 demo: $(VENV)/.demo
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
@@ -31,25 +31,32 @@ docs: $(VENV)/.docs
 test: test-tensorflow test-jax test-torch
 
 test-tensorflow: $(VENV)/.test
-	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not programs"
 
-# JAX and PyTorch share the tests of layers and cells; the rest is TensorFlow's alone. Most
-# of JAX's time goes into compiling: a third less of it without LLVM's dearest passes, and
-# no program is compiled twice.
+# On JAX and PyTorch, what depends on the backend: loops and gradients, the contract with
+# Keras, and each paper's numbers against its oracle. Stories and refusals are NumPy's
+# and TensorFlow's alone. Most of JAX's time goes into compiling: a third less of it without
+# LLVM's dearest passes, and no program is compiled twice.
+ORACLES := tests/dnc/test_goldens.py tests/dnc/test_cell_oracle.py \
+    tests/dnc/test_sparse_links.py tests/sparse/test_cell_oracle.py \
+    tests/sparse/test_training.py tests/test_ntm.py tests/test_mann.py \
+    tests/test_memn2n.py tests/test_product_key.py
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
 	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(BIN)/pytest -n 2 \
-	    tests/core tests/dnc tests/sparse tests/conformance tests/inspect/test_trace.py \
-	    tests/inspect/test_tensorboard.py tests/training tests/test_memn2n.py \
-	    tests/test_product_key.py
+	    tests/core tests/conformance tests/training $(ORACLES)
+
+# Examples, the documentation's programs and the benchmarks' worker, end to end.
+test-programs: $(VENV)/.test
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m programs tests
 
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.
 test-floors: $(VENV)-floors/.done
 	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/core tests/dnc \
 	    tests/inspect tests/training tests/tasks tests/conformance/test_sequences.py \
-	    tests/test_saved_models.py tests/test_structure.py
+	    tests/test_saved_models.py tests/test_structure.py -m "not programs"
 
 # What is shipped, installed into an empty environment, away from the sources.
 test-wheel: $(VENV)-wheel/.done

@@ -199,7 +199,7 @@ def test_recomputing_the_memory_changes_no_gradient(rng):
     check_same(*results, 1e-4)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_any_input_gives_finite_values_and_gradients(rng, scale):
     cell = keras_dnc.NTMCell(3, 8, **SIZES)
     layer = keras.layers.RNN(cell, return_sequences=True)

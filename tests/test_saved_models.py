@@ -82,26 +82,28 @@ def answerer():
     return saved_models.load("babi-dnc")
 
 
-def encoded(story, config):
-    return babi.encode_story(story, babi.Vocabulary(config["words"]))
+def vocabulary_of(answerer):
+    return babi.Vocabulary(answerer.config["words"])
 
 
-@pytest.mark.parametrize("task", [1, 4, 6, 9, 10, 12, 20])
-def test_the_babi_model_answers_stories_of_its_tasks(answerer, tmp_path_factory, task):
-    stories = babi.load_stories(
-        *(f"en-10k-qa{task}", "test", DUMMY), tmp_path_factory.getbasetemp() / "babi"
+def test_the_babi_model_answers_a_story_of_each_of_its_tasks(answerer, tmp_path):
+    stories = [
+        babi.load_stories(f"en-10k-qa{task}", "test", DUMMY, tmp_path)[0]
+        for task in (1, 4, 6, 9, 10, 12, 20)
+    ]
+    encoded = [babi.encode_story(story, vocabulary_of(answerer)) for story in stories]
+    ((tokens, targets, weights),) = babi.StoryBatches(
+        encoded, len(encoded), buckets=[200]
     )
-    story = encoded(stories[0], answerer.config)
-    scores = to_numpy(answerer.model(story.tokens[None]))[0]
-    asked = story.weights > 0
-    np.testing.assert_array_equal(scores[asked].argmax(-1), story.targets[asked])
+    words = answerer.model.predict(tokens, verbose=0).argmax(-1)
+    np.testing.assert_array_equal(words[weights > 0], targets[weights > 0])
 
 
 def test_the_babi_model_is_served_as_it_is(answerer):
     import tensorflow as tf
 
     words = "mary went to the kitchen . john went to the garden . where is mary ? -"
-    vocabulary = babi.Vocabulary(answerer.config["words"])
+    vocabulary = vocabulary_of(answerer)
     tokens = np.array([vocabulary.encode(words.split())], "int32")
     loaded = tf.saved_model.load(str(answerer.folder / "serving" / "1"))
     served = loaded.signatures["serving_default"](inputs=tf.constant(tokens))["outputs"]

@@ -74,6 +74,7 @@ def test_tensorflow_stays_in_its_rooms(path):
             assert name in TENSORFLOW_AT_THE_TOP or (may and in_function)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_package_trains_without_tensorflow(backend):
     pytest.importorskip(backend)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conformance.cases import every_cell
-from tests.conformance.cases import every_controller
+from tests.conformance.cases import every_state
 from tests.conformance.cases import trained_cell
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import compile_model
@@ -16,7 +16,7 @@ from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
 
-@every_controller
+@every_state
 def test_a_model_comes_back_from_its_file(make, rng, tmp_path):
     model, inputs = functional_model(make()), random_inputs(rng)
     model.save(tmp_path / "model.keras")
@@ -42,7 +42,7 @@ def test_a_model_that_was_trained_comes_back_from_its_file(make, rng, tmp_path):
         np.testing.assert_array_equal(to_numpy(ours.value), to_numpy(theirs.value))
 
 
-@every_controller
+@every_state
 def test_a_model_is_built_to_its_last_layer(make):
     """On JAX, Keras runs a model with any other layer once more before each batch."""
     model = functional_model(make())
