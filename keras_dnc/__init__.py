@@ -51,8 +51,13 @@ from keras_dnc.sparse.links import SparseLinkageState
 from keras_dnc.sparse.search import ExactSearch
 from keras_dnc.sparse.search import LSHSearch
 from keras_dnc.sparse.search import Search
+from keras_dnc.training.callbacks import Curriculum
+from keras_dnc.training.callbacks import GeneralisationReport
+from keras_dnc.training.callbacks import SampleReport
 from keras_dnc.training.callbacks import StopAt
 from keras_dnc.training.losses import SequenceCrossentropy
+from keras_dnc.training.metrics import BitErrors
+from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 from keras_dnc.training.resumable import check_settings
@@ -61,16 +66,20 @@ from keras_dnc.training.resumable import read_log
 
 __all__ = [
     "BiDNC",
+    "BitErrors",
     "ContentAccess",
     "ContentAccessState",
     "ContextController",
     "CosineWeights",
+    "Curriculum",
     "DNCCell",
     "DNCState",
     "ExactSearch",
+    "ExactSequences",
     "FeedForwardController",
     "Freeness",
     "FusedLSTMCell",
+    "GeneralisationReport",
     "HeadControls",
     "Interface",
     "LRUAccess",
@@ -95,6 +104,7 @@ __all__ = [
     "QuestionError",
     "SAMCell",
     "SDNCCell",
+    "SampleReport",
     "Search",
     "SequenceCrossentropy",
     "SequenceDropout",

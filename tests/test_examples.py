@@ -11,7 +11,7 @@ import pytest
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import prepare
 
-pytestmark = pytest.mark.only("tensorflow")
+pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.programs]
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 DUMMY = pathlib.Path(babi.__file__).parent / "dummy_data"
@@ -140,6 +140,20 @@ def test_train_babi_memn2n_does_not_do_again_what_is_done(stories, tmp_path):
     assert "Epoch 1/2" not in again and again.count("larger-0") == 1
     assert len((out / "larger-0" / "log.csv").read_text().splitlines()) == 3
     assert (out / "model.keras").exists()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "ntm", "dnc", "mann"])
+def test_train_algorithm(tmp_path, cell):
+    arguments = [*("--cell", cell, "--controller", 8, "--memory-size", 6)]
+    arguments += [*("--word-size", 4, "--batch-size", 2, "--steps", 2, "--epochs", 1)]
+    arguments += [*("--test-size", 3, "--task", "recall", "--output", "out")]
+    said = run_on_jax_alone("train_algorithm.py", *arguments, cwd=tmp_path)
+    assert "wrong bits a sequence" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics["bit_errors_by_length"]) == {"6", "8", "12", "15"}
+    assert metrics["updates"] == 2
+    assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "model.keras").exists()
 
 
 def test_train_key_value_table(tmp_path):

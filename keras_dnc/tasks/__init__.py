@@ -1,4 +1,5 @@
 """Data for memory networks: generators and datasets in numpy, no model code.
 
-Reading order: `task` (what every generated task shares), `copy`, `babi`.
+Reading order: `task` (what every generated task shares), `copy`, `recall`,
+`ngram`, `sorting`, `arithmetic`, `levels` (curricula), `babi`.
 """

@@ -7,6 +7,169 @@ from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
 
 
+class CopyTask(Task):
+    """See random bits, then give them back in order.
+
+    With 3 bits, length 2 (`.` is 0, `#` is 1):
+
+        time               0  1  2  3  4
+        inputs   bit 0     .  #  .  .  .
+                 bit 1     #  #  .  .  .
+                 bit 2     .  #  .  .  .
+                 delimiter .  .  #  .  .
+        targets  bit 0     .  .  .  .  #
+                 bit 1     .  .  .  #  #
+                 bit 2     .  .  .  .  #
+        mask               .  .  .  #  #
+
+    Measured in wrong bits a sequence (`bit_errors`). The paper trains on 1 to 20 steps
+    and tests on up to 120: give a test its own task, with longer sequences.
+
+    Args:
+        num_bits: Bits at each step.
+        min_length: Steps of the shortest sequence.
+        max_length: Steps of the longest sequence.
+
+    Raises:
+        ValueError: A number that is no positive integer, or a minimum above its
+            maximum.
+
+    Example:
+        >>> import numpy as np
+        >>> task = CopyTask(num_bits=3, min_length=2, max_length=2)
+        >>> batch = task.batch(4, np.random.default_rng(0))
+        >>> batch.inputs.shape, batch.targets.shape, batch.mask.shape
+        ((4, 5, 4), (4, 5, 3), (4, 5))
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, section 4.1.
+    """
+
+    def __init__(
+        self, num_bits: int = 8, min_length: int = 1, max_length: int = 20
+    ) -> None:
+        check_positive_integers(num_bits=num_bits)
+        self._check_range("min_length", min_length, "max_length", max_length)
+        self.num_bits = num_bits
+        self.min_length = min_length
+        self.max_length = max_length
+        self.observation_size = num_bits + 1
+        self.target_size = num_bits
+        self.max_time = 2 * max_length + 1
+
+    def sample(self, rng):
+        """Draw a sequence."""
+        length = rng.integers(self.min_length, self.max_length + 1)
+        return self.episode(rng.integers(0, 2, (length, self.num_bits)))
+
+    def episode(self, pattern):
+        """Lay a sequence out as an `Episode`.
+
+        Args:
+            pattern: `(length, num_bits)`, of zeros and ones.
+
+        Raises:
+            ValueError: A pattern of another shape.
+        """
+        pattern = checked_pattern(pattern, self.num_bits)
+        length = len(pattern)
+        inputs = np.zeros((2 * length + 1, self.observation_size), "float32")
+        inputs[:length, : self.num_bits] = pattern
+        inputs[length, self.num_bits] = 1.0
+        targets = np.zeros((2 * length + 1, self.num_bits), "float32")
+        targets[length + 1 :] = pattern
+        mask = (np.arange(2 * length + 1) > length).astype("float32")
+        return Episode(inputs, targets, mask)
+
+
+def checked_pattern(pattern, num_bits):
+    """Give `pattern` as float32, or raise a `ValueError` unless it is of `num_bits`."""
+    pattern = np.asarray(pattern, "float32")
+    if pattern.ndim != 2 or not len(pattern) or pattern.shape[1] != num_bits:
+        raise ValueError(
+            f"Argument `pattern` must have shape (length, {num_bits}), length at least "
+            f"1. Received: pattern of shape {pattern.shape}"
+        )
+    return pattern
+
+
+class SymbolRecallTask(Task):
+    """See a symbol, then blanks, and give it back when asked.
+
+    The picture `8 _ _ _ _ -> _ _ _ _ 8`. With 3 symbols, the second of them, and a
+    gap of 3 steps (`.` is 0, `#` is 1):
+
+        time              0  1  2  3  4
+        inputs   symbol 0 .  .  .  .  .
+                 symbol 1 #  .  .  .  .
+                 symbol 2 .  .  .  .  .
+                 question .  .  .  .  #
+        targets  symbol 0 .  .  .  .  .
+                 symbol 1 .  .  .  .  #
+                 symbol 2 .  .  .  .  .
+        mask              .  .  .  .  #
+
+    Measured in wrong bits a sequence (`bit_errors`).
+
+    Args:
+        num_symbols: Symbols to choose from.
+        min_gap: Fewest blanks.
+        max_gap: Most blanks.
+
+    Raises:
+        ValueError: A number that is no positive integer, or a minimum above its
+            maximum.
+
+    Example:
+        >>> import numpy as np
+        >>> task = SymbolRecallTask(num_symbols=3, min_gap=3, max_gap=3)
+        >>> batch = task.batch(2, np.random.default_rng(0))
+        >>> batch.inputs.shape, batch.targets.shape, batch.mask.shape
+        ((2, 5, 4), (2, 5, 3), (2, 5))
+    """
+
+    def __init__(
+        self, num_symbols: int = 10, min_gap: int = 1, max_gap: int = 20
+    ) -> None:
+        check_positive_integers(num_symbols=num_symbols)
+        self._check_range("min_gap", min_gap, "max_gap", max_gap)
+        self.num_symbols = num_symbols
+        self.min_gap = min_gap
+        self.max_gap = max_gap
+        self.observation_size = num_symbols + 1
+        self.target_size = num_symbols
+        self.max_time = max_gap + 2
+
+    def sample(self, rng):
+        """Draw a symbol and a gap."""
+        gap = rng.integers(self.min_gap, self.max_gap + 1)
+        return self.episode(rng.integers(self.num_symbols), gap)
+
+    def episode(self, symbol, gap):
+        """Lay a symbol and a gap out as an `Episode`.
+
+        Args:
+            symbol: A number from 0 to `num_symbols - 1`.
+            gap: Blanks before the question.
+
+        Raises:
+            ValueError: No such symbol, or no gap.
+        """
+        check_positive_integers(gap=gap)
+        if symbol not in range(self.num_symbols):
+            raise ValueError(
+                f"Argument `symbol` must be an integer from 0 to "
+                f"{self.num_symbols - 1}. Received: symbol={symbol!r}"
+            )
+        inputs = np.zeros((gap + 2, self.observation_size), "float32")
+        inputs[0, symbol] = inputs[-1, self.num_symbols] = 1.0
+        targets = np.zeros((gap + 2, self.num_symbols), "float32")
+        targets[-1, symbol] = 1.0
+        mask = np.zeros(gap + 2, "float32")
+        mask[-1] = 1.0
+        return Episode(inputs, targets, mask)
+
+
 class RepeatCopyTask(Task):
     """See a pattern of random bits once, give it back several times, then say stop.
 
@@ -91,12 +254,7 @@ class RepeatCopyTask(Task):
         Raises:
             ValueError: A pattern of another shape, or no repeats.
         """
-        pattern = np.asarray(pattern, "float32")
-        if pattern.ndim != 2 or not len(pattern) or pattern.shape[1] != self.num_bits:
-            raise ValueError(
-                f"Argument `pattern` must have shape (length, {self.num_bits}), length "
-                f"at least 1. Received: pattern of shape {pattern.shape}"
-            )
+        pattern = checked_pattern(pattern, self.num_bits)
         check_positive_integers(repeats=repeats)
         length = len(pattern)
         answer = length + 2

@@ -54,11 +54,15 @@ class Task:
         observation_size: Channels of the input.
         target_size: Channels of the target.
         max_time: Steps of the longest episode.
+        metric: What `errors` counts, in words.
+        answers_bits: Whether outputs are logits of bits, rather than numbers.
     """
 
     observation_size: int
     target_size: int
     max_time: int
+    metric = "wrong bits a sequence"
+    answers_bits = True
 
     def sample(self, rng):
         """Draw one `Episode`.
@@ -103,6 +107,15 @@ class Task:
         check_positive_integers(batch_size=batch_size, steps=steps)
         return EpisodeDataset(self, batch_size, steps, seed)
 
+    def errors(self, batch: EpisodeBatch, outputs):
+        """Give what the task is measured in, `metric`, for each sequence, `(batch,)`.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: `(batch, max_time, target_size)`.
+        """
+        return self.bit_errors(batch, outputs)
+
     @staticmethod
     def bit_errors(batch, outputs):
         """Count wrong bits where an answer is asked for.
@@ -117,6 +130,28 @@ class Task:
         wrong = (np.asarray(outputs) > 0) != (batch.targets > 0.5)
         return np.sum(wrong * batch.mask[:, :, None], axis=(1, 2)).astype(int)
 
+    @staticmethod
+    def to_text(episode, outputs=None):
+        """Draw an episode as text, a row a channel: `.` is 0, `#` is 1, else tenths.
+
+        Args:
+            episode: `Episode`, or one row of an `EpisodeBatch`.
+            outputs: Logits, `(time, target_size)`, to draw beside the targets, or
+                `None`. A wrong bit is `x` where the target is 1, `o` where it is 0.
+
+        Returns:
+            Text of one line for each channel of inputs, targets and outputs.
+        """
+        asked = np.asarray(episode.mask) > 0
+        lines = [("inputs", row, None) for row in np.asarray(episode.inputs).T]
+        for channel, row in enumerate(np.asarray(episode.targets).T):
+            lines.append(("targets", row, None))
+            if outputs is not None:
+                said = np.asarray(outputs)[:, channel] > 0
+                wrong = asked & (said != (row > 0.5))
+                lines.append(("outputs", np.where(asked, said, 0.0), wrong))
+        return "\n".join(f"{name:8}{_drawn(row, wrong)}" for name, row, wrong in lines)
+
     def _pad(self, field):
         missing = self.max_time - len(field)
         return np.pad(field, [(0, missing)] + [(0, 0)] * (field.ndim - 1))
@@ -129,6 +164,24 @@ class Task:
                 f"Argument `{low_name}` must be at most `{high_name}`. "
                 f"Received: {low_name}={low}, {high_name}={high}"
             )
+
+
+def _drawn(row, wrong):
+    """Draw one channel; where `wrong` is true, what was missed or said for nothing."""
+    signs = [_sign(value) for value in row]
+    if wrong is not None:
+        signs = [
+            ("o" if sign == "#" else "x") if is_wrong else sign
+            for sign, is_wrong in zip(signs, wrong, strict=True)
+        ]
+    return "".join(signs)
+
+
+def _sign(value):
+    """One character for a number: tenths between 0 and 1."""
+    if value in (0, 1):
+        return ".#"[int(value)]
+    return str(min(9, int(10 * abs(value))))
 
 
 class EpisodeDataset(keras.utils.PyDataset):

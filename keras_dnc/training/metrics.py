@@ -76,3 +76,98 @@ class QuestionError(keras.metrics.Metric):
     def get_config(self):
         """Give the constructor's arguments."""
         return {**super().get_config(), "unknown": self.unknown}
+
+
+class _Answers(keras.metrics.Metric):
+    """Base of metrics of a sequence's answer, in bits, averaged over sequences."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.sum = self.add_variable((), initializer="zeros", name="sum")
+        self.count = self.add_variable((), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add what the sequences of a batch give."""
+        wrong = (ops.convert_to_tensor(y_pred) > 0) != (
+            ops.convert_to_tensor(y_true) > 0.5
+        )
+        wrong = ops.sum(ops.cast(wrong, self.dtype), axis=-1)
+        if sample_weight is not None:
+            wrong = wrong * ops.cast(
+                ops.convert_to_tensor(sample_weight) > 0, self.dtype
+            )
+        figures = self.of(ops.sum(wrong, axis=-1))
+        self.sum.assign_add(ops.sum(figures))
+        self.count.assign_add(ops.cast(ops.shape(figures)[0], self.dtype))
+
+    def result(self):
+        """Give the mean over sequences, 0 before any."""
+        return self.sum / ops.maximum(self.count, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class BitErrors(_Answers):
+    """Wrong bits a sequence, of logits, where an answer is asked for.
+
+    Pass it as a weighted metric, with the mask of the answer as the sample weight.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+
+    Call arguments of `update_state`:
+        y_true: `(batch, time, channels)`, in [0, 1].
+        y_pred: Logits, `(batch, time, channels)`; above 0 means 1.
+        sample_weight: `(batch, time)`, above 0 where an answer is asked for; `None`
+            for everywhere.
+
+    Example:
+        >>> import numpy as np
+        >>> metric = BitErrors()
+        >>> metric.update_state(np.ones((2, 3, 4)), -np.ones((2, 3, 4)))
+        >>> float(metric.result())
+        12.0
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, section 4.
+    """
+
+    def __init__(self, name: str = "bit_errors", **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+
+    @staticmethod
+    def of(wrong):
+        """Give the figure of each sequence with so many wrong bits."""
+        return wrong
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class ExactSequences(_Answers):
+    """Fraction of sequences whose answer has no wrong bit, as `BitErrors` counts them.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+
+    Call arguments of `update_state`:
+        y_true: `(batch, time, channels)`, in [0, 1].
+        y_pred: Logits, `(batch, time, channels)`; above 0 means 1.
+        sample_weight: `(batch, time)`, above 0 where an answer is asked for; `None`
+            for everywhere.
+
+    Example:
+        >>> import numpy as np
+        >>> metric = ExactSequences()
+        >>> metric.update_state(np.ones((1, 3, 4)), np.ones((1, 3, 4)))
+        >>> metric.update_state(np.ones((1, 3, 4)), -np.ones((1, 3, 4)))
+        >>> float(metric.result())
+        0.5
+    """
+
+    def __init__(self, name: str = "exact_sequences", **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+
+    @staticmethod
+    def of(wrong):
+        """Give the figure of each sequence with so many wrong bits."""
+        return ops.cast(wrong == 0, "float32")

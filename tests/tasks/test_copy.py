@@ -1,9 +1,11 @@
-"""RepeatCopyTask: deepmind/dnc's format, masks, determinism."""
+"""Copy and repeat copy: their formats, masks, determinism, and pictures of them."""
 
 import numpy as np
 import pytest
 
+from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.copy import SymbolRecallTask
 
 PATTERN = np.array([[1, 1, 0], [0, 1, 1]], "float32")
 
@@ -108,3 +110,63 @@ def test_a_pattern_of_another_shape_is_refused(shape):
 def test_an_episode_without_repeats_is_refused():
     with pytest.raises(ValueError, match="`repeats` must be a positive integer"):
         RepeatCopyTask(num_bits=3).episode(PATTERN, repeats=0)
+
+
+def test_a_copy_looks_like_the_picture_in_the_docstring():
+    task = CopyTask(num_bits=3, max_length=2)
+    inputs, targets, mask = task.episode([[0, 1, 0], [1, 1, 1]])
+    assert picture(inputs) == [".#...", "##...", ".#...", "..#.."]
+    assert picture(targets) == ["....#", "...##", "....#"]
+    assert picture(mask[:, None]) == ["...##"]
+
+
+def test_copies_are_of_every_length_between_the_two():
+    task = CopyTask(num_bits=4, min_length=2, max_length=5)
+    batch = task.batch(60, np.random.default_rng(0))
+    assert batch.inputs.shape == (60, 11, 5) and batch.targets.shape == (60, 11, 4)
+    lengths = batch.mask.sum(axis=1)
+    assert set(lengths) == {2, 3, 4, 5}
+    for inputs, targets, length in zip(
+        batch.inputs, batch.targets, lengths.astype(int), strict=True
+    ):
+        copied = targets[length + 1 : 2 * length + 1]
+        np.testing.assert_array_equal(copied, inputs[:length, :4])
+        assert inputs[length, 4] == 1.0 and inputs[:, 4].sum() == 1.0
+
+
+def test_an_episode_is_drawn_with_what_was_answered_wrong():
+    task = CopyTask(num_bits=2, max_length=2)
+    episode = task.episode([[0, 1], [1, 1]])
+    logits = 9.0 * episode.targets - 1.0
+    logits[3, 0], logits[4, 1] = 5.0, -5.0  # one bit too many, one missing
+    logits[0] = 5.0  # where nothing is asked for
+    assert task.to_text(episode, logits).splitlines() == [
+        "inputs  .#...",
+        "inputs  ##...",
+        "inputs  ..#..",
+        "targets ....#",
+        "outputs ...o#",
+        "targets ...##",
+        "outputs ...#x",
+    ]
+    repeated = RepeatCopyTask(num_bits=1).episode([[1]], repeats=3)
+    assert "inputs  ..3..." in RepeatCopyTask.to_text(repeated)
+
+
+@pytest.mark.parametrize("pattern", [[[0, 1]], [0, 1, 1], np.zeros((0, 3))])
+def test_a_copy_of_another_shape_is_refused(pattern):
+    with pytest.raises(ValueError, match=r"must have shape \(length, 3\)"):
+        CopyTask(num_bits=3).episode(pattern)
+
+
+def test_a_symbol_is_asked_for_after_its_gap():
+    inputs, targets, mask = SymbolRecallTask(num_symbols=3).episode(1, gap=3)
+    assert picture(inputs) == [".....", "#....", ".....", "....#"]
+    assert picture(targets) == [".....", "....#", "....."]
+    assert picture(mask[:, None]) == ["....#"]
+
+
+@pytest.mark.parametrize("symbol,gap", [(3, 1), (-1, 1), (0, 0)])
+def test_a_symbol_or_gap_that_there_is_not_is_refused(symbol, gap):
+    with pytest.raises(ValueError, match="must be"):
+        SymbolRecallTask(num_symbols=3).episode(symbol, gap)

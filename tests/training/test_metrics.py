@@ -1,8 +1,10 @@
-"""QuestionError: every word of an answer must be right."""
+"""What counts as a right answer: of words, of bits, of sequences."""
 
 import numpy as np
 import pytest
 
+from keras_dnc.training.metrics import BitErrors
+from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import QuestionError
 
 RIGHT = np.array([[0, 0, 3, 4, 0, 2], [0, 5, 0, 1, 2, 3]])
@@ -57,3 +59,25 @@ def test_an_unknown_word_is_never_a_right_answer():
 def test_it_asks_for_weights():
     with pytest.raises(ValueError, match="weighted_metrics"):
         QuestionError().update_state(RIGHT, np.eye(6, dtype="float32")[RIGHT])
+
+
+def bits(rng):
+    """Targets, logits of which some are wrong, a mask of answers; wrong bits a row."""
+    targets = rng.integers(0, 2, (6, 5, 3)).astype("float32")
+    mask = rng.integers(0, 2, (6, 5)).astype("float32")
+    flipped = rng.random((6, 5, 3)) < 0.1
+    logits = np.where(flipped, -1.0, 1.0) * (4.0 * targets - 2.0)
+    return targets, logits, mask, np.sum(flipped * mask[:, :, None], axis=(1, 2))
+
+
+def test_bit_errors_and_exact_sequences_count_where_an_answer_is_asked_for(rng):
+    targets, logits, mask, wrong = bits(rng)
+    assert 0 < np.sum(wrong == 0) < 6
+    errors, exact = BitErrors(), ExactSequences()
+    for rows in (slice(0, 4), slice(4, 6)):
+        for metric in (errors, exact):
+            metric.update_state(targets[rows], logits[rows], sample_weight=mask[rows])
+    assert float(errors.result()) == pytest.approx(np.mean(wrong))
+    assert float(exact.result()) == pytest.approx(np.mean(wrong == 0))
+    errors.reset_state()
+    assert float(errors.result()) == 0.0

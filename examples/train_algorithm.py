@@ -1,0 +1,145 @@
+"""Train a memory network on an algorithmic task, and see how far it generalises.
+
+    python examples/train_algorithm.py --task copy --cell ntm
+
+Killed and started again with the same arguments, it goes on where it was. At the end it
+counts wrong bits in sequences longer than those it was trained on.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import keras
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+import keras_dnc
+from keras_dnc.tasks.copy import CopyTask
+from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.recall import AssociativeRecallTask
+
+# How to make a task from its least and its greatest length; what to train on; what to
+# test on.
+TASKS = {
+    "copy": (lambda low, high: CopyTask(8, low, high), (1, 20), (20, 50, 80, 120)),
+    "repeat_copy": (
+        lambda low, high: RepeatCopyTask(8, low, high, low, high),
+        *((1, 10), (10, 15, 20)),
+    ),
+    "recall": (
+        lambda low, high: AssociativeRecallTask(min_items=low, max_items=high),
+        *((2, 6), (6, 8, 12, 15)),
+    ),
+}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--task", default="copy", choices=TASKS)
+    add("--cell", default="ntm", choices=["lstm", "ntm", "dnc", "mann"])
+    add("--controller", default=100, type=int, help="LSTM units")
+    add("--memory-size", default=128, type=int)
+    add("--word-size", default=20, type=int)
+    add("--num-reads", default=1, type=int)
+    add("--options", default="{}", type=json.loads, help="the cell's others, as JSON")
+    add("--batch-size", default=32, type=int)
+    add("--learning-rate", default=1e-3, type=float, help="falls to nothing")
+    add("--steps", default=250, type=int, help="updates in an epoch")
+    add("--epochs", default=80, type=int)
+    add("--test-size", default=1000, type=int, help="sequences of each length")
+    add("--output", default=None, type=pathlib.Path, help="runs/TASK-CELL if not given")
+    add("--seed", default=0, type=int)
+    return parser.parse_args()
+
+
+def recurrent_layers(settings, task):
+    """The layers between a sequence and its logits."""
+    if settings.cell == "lstm":
+        lstm = keras.layers.LSTM(settings.controller, return_sequences=True)
+        return [lstm, keras.layers.Dense(task.target_size)]
+    kinds = {
+        "ntm": keras_dnc.NTMCell,
+        "dnc": keras_dnc.DNCCell,
+        "mann": keras_dnc.MANNCell,
+    }
+    cell = kinds[settings.cell](
+        task.target_size,
+        controller=settings.controller,
+        memory_size=settings.memory_size,
+        word_size=settings.word_size,
+        num_reads=settings.num_reads,
+        **settings.options,
+    )
+    return [keras_dnc.MemoryRNN(cell, return_sequences=True)]
+
+
+def compiled_model(settings, task):
+    inputs = keras.Input((None, task.observation_size))
+    layers = recurrent_layers(settings, task)
+    model = keras.Sequential([inputs, *layers], name=f"{settings.task}-{settings.cell}")
+    updates = settings.steps * settings.epochs
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates)
+    model.compile(
+        keras.optimizers.Adam(rate, global_clipnorm=10.0),
+        keras_dnc.SequenceCrossentropy(),
+        weighted_metrics=[keras_dnc.BitErrors(), keras_dnc.ExactSequences()],
+        jit_compile=True,
+    )
+    return model
+
+
+def draw(log, errors, path):
+    figure, (learning, lengths) = plt.subplots(1, 2, figsize=(11, 4))
+    for name in ("bit_errors", "val_bit_errors"):
+        learning.plot([max(epoch[name], 1e-3) for epoch in log], label=name)
+    learning.set(yscale="log", xlabel="epoch", ylabel="wrong bits a sequence")
+    learning.set_title("learning")
+    learning.legend()
+    lengths.plot(list(errors), list(errors.values()), "o-")
+    lengths.set(xlabel="length", ylabel="wrong bits a sequence")
+    lengths.set_title("longer sequences than in training")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    settings = parse_arguments()
+    name = f"{settings.task}-{settings.cell}"
+    folder = settings.output or pathlib.Path("runs") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        keras_dnc.check_settings(folder / "config.json", vars(settings), ("output",))
+    except ValueError as error:
+        sys.exit(str(error))
+    keras.utils.set_random_seed(settings.seed)
+    make, (shortest, longest), lengths = TASKS[settings.task]
+    task = make(shortest, longest)
+    model = compiled_model(settings, task)
+    log = keras_dnc.fit_or_resume(
+        model,
+        task.dataset(settings.batch_size, settings.steps, settings.seed),
+        folder / "training",
+        monitor="val_loss",
+        epochs=settings.epochs,
+        callbacks=[keras_dnc.SampleReport(task, every=10)],
+        validation_data=task.dataset(100, 2, settings.seed + 1000),
+    )
+    longer = {length: make(length, length) for length in lengths}
+    report = keras_dnc.GeneralisationReport(longer, settings.test_size, seed=2000)
+    errors = report.measure(model)
+    model.save(folder / "model.keras")
+    minutes = sum(epoch["seconds"] for epoch in log) / 60
+    metrics = {"bit_errors_by_length": errors, "minutes": round(minutes, 1)}
+    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    draw(log, errors, folder / "learning.png")
+    print(f"{minutes:.1f} minutes of training; see {folder}")
+
+
+if __name__ == "__main__":
+    main()

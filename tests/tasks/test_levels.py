@@ -1,0 +1,42 @@
+"""Curricula draw from a level, and now and then from those before."""
+
+import numpy as np
+import pytest
+
+from keras_dnc.tasks.copy import CopyTask
+from keras_dnc.tasks.levels import Levels
+
+
+def lengths(levels, count=400):
+    batch = levels.batch(count, np.random.default_rng(1))
+    return batch.mask.sum(axis=1).astype(int)
+
+
+def exact(*sizes):
+    return [CopyTask(num_bits=2, min_length=n, max_length=n) for n in sizes]
+
+
+def test_a_tenth_of_the_episodes_are_of_any_earlier_level():
+    levels = Levels(exact(1, 2, 5))
+    assert set(lengths(levels)) == {1}
+    levels.level = 2
+    drawn = lengths(levels)
+    assert levels.max_time == 11
+    for earlier in (1, 2):
+        assert 0.02 < np.mean(drawn == earlier) < 0.09
+    assert 0.85 < np.mean(drawn == 5) < 0.95
+
+
+def test_none_are_where_none_are_asked_for():
+    levels = Levels(exact(1, 2), earlier=0.0)
+    levels.level = 1
+    assert set(lengths(levels)) == {2}
+
+
+def test_tasks_of_other_channels_and_fractions_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`tasks` must be tasks of the same channels"):
+        Levels([CopyTask(num_bits=2), CopyTask(num_bits=3)])
+    with pytest.raises(ValueError, match="`tasks` must be tasks of the same channels"):
+        Levels([])
+    with pytest.raises(ValueError, match="`earlier` must be at least 0 and below 1"):
+        Levels(exact(1), earlier=1.0)
