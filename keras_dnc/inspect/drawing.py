@@ -10,7 +10,6 @@ import numpy as np
 from keras_dnc.inspect import views
 
 _MOST_LABELS = 60  # tokens that can stand beside each other under a picture
-_GATES = ("write_gate", "allocation_gate", "free_gate")
 
 
 class Heatmap(NamedTuple):
@@ -66,8 +65,8 @@ def ticks(names, most=8):
 
 def draw_gates(axis, trace, sequence):
     """Draw every gate as a line over time."""
-    for name in _GATES:
-        gates = getattr(trace, name, np.zeros((sequence + 1, 1, 0)))[sequence]
+    for name in views.gates(trace):
+        gates = getattr(trace, name)[sequence]
         for head in range(gates.shape[1]):
             label = f"{name.replace('_', ' ')} {head + 1}"
             axis.plot(gates[:, head], label=label, marker=".")

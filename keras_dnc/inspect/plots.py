@@ -45,12 +45,13 @@ def all_plots(
         "write_weights": plot_write_weights,
         "read_weights": plot_read_weights,
         "usage": plot_usage,
-        "write_gate": plot_gates,
         "read_mode": plot_read_modes,
     }
     for needed, plot in over_time.items():
         if hasattr(trace, needed):
             yield plot.__name__, plot(trace, labels, sequence)
+    if views.gates(trace):
+        yield plot_gates.__name__, plot_gates(trace, labels, sequence)
     yield plot_memory.__name__, plot_memory(trace, sequence=sequence)
     if views.has_links(trace):
         yield plot_links.__name__, plot_links(trace, sequence=sequence)

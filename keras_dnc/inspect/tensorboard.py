@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.inspect import views
 from keras_dnc.inspect.plots import all_plots
 from keras_dnc.inspect.trace import trace
 
@@ -15,9 +16,6 @@ _HISTOGRAMS = (
     "read_weights",
     "write_weights",
     "usage",
-    "write_gate",
-    "allocation_gate",
-    "free_gate",
     "read_strengths",
     "write_strengths",
 )
@@ -74,7 +72,7 @@ class MemoryTrace(keras.callbacks.Callback):
         seen = trace(self.model, self.inputs, self.layer)
         writer = tf.summary.create_file_writer(self.log_dir)
         with writer.as_default(step=epoch + 1):
-            for name in _HISTOGRAMS:
+            for name in (*_HISTOGRAMS, *views.gates(seen)):
                 if hasattr(seen, name):
                     tf.summary.histogram(f"memory/{name}", getattr(seen, name))
             for name, figure in all_plots(seen, self.labels, self.sequence):

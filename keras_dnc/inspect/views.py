@@ -114,6 +114,11 @@ def _spread(places, weights, slots):
     return found.reshape(*weights.shape[:-1], len(slots))
 
 
+def gates(trace):
+    """List the names of a trace's gates, each `(batch, time, heads)`, in [0, 1]."""
+    return sorted(name for name in vars(trace) if name.endswith("_gate"))
+
+
 def slots_in_use(trace, sequence):
     """Choose the slots that pictures of a sequence show.
 

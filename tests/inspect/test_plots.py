@@ -16,12 +16,16 @@ KINDS = {
     "dnc-sparse-links": lambda rng: random_cell(rng, link_sparsity=3),
     "dnc-content": lambda rng: random_cell(rng, temporal_links=False),
     "sdnc": lambda rng: built(keras_dnc.SDNCCell(3, 8, memory_size=90, num_reads=2)),
+    "ntm": lambda rng: built(keras_dnc.NTMCell(3, 8, memory_size=9, num_reads=2)),
+    "mann": lambda rng: built(keras_dnc.MANNCell(3, 8, memory_size=9, num_reads=2)),
 }
 SHOWN = {
     "dnc": {"plot_usage", "plot_read_modes", "plot_links"},
     "dnc-sparse-links": {"plot_usage", "plot_read_modes", "plot_links"},
     "dnc-content": {"plot_usage"},
     "sdnc": {"plot_read_modes", "plot_links"},
+    "ntm": set(),
+    "mann": {"plot_usage"},
 }
 ALWAYS = {"plot_write_weights", "plot_read_weights", "plot_gates", "plot_memory"}
 
@@ -76,14 +80,14 @@ def test_every_gate_has_a_line(seen):
     gates = panels(plot_memory_use(seen))[-1]
     names = [text.get_text() for text in gates.get_legend().get_texts()]
     assert names == [
-        "write gate 1",
-        "write gate 2",
         "allocation gate 1",
         "allocation gate 2",
         "free gate 1",
         "free gate 2",
+        "write gate 1",
+        "write gate 2",
     ]
-    free_gate = gates.get_lines()[-1].get_ydata()
+    free_gate = gates.get_lines()[3].get_ydata()
     np.testing.assert_array_equal(free_gate, seen.free_gate[0, :, 1])
 
 

@@ -41,7 +41,7 @@ def test_every_few_epochs_there_are_pictures_and_histograms(rng, tmp_path):
     for name in ("plot_write_weights", "plot_links", "plot_memory"):
         assert [step for step, _ in found[f"memory/{name}"]] == [2, 4]
     assert {kind for _, kind in found["memory/plot_gates"]} == {"images"}
-    for name in ("usage", "free_gate", "read_weights"):
+    for name in ("usage", "free_gate", "read_weights", "write_gate"):
         assert [step for step, _ in found[f"memory/{name}"]] == [2, 4]
 
 
