@@ -14,26 +14,34 @@ import sys
 import keras
 import matplotlib
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 import keras_dnc
-from keras_dnc.tasks.copy import CopyTask
-from keras_dnc.tasks.copy import RepeatCopyTask
-from keras_dnc.tasks.recall import AssociativeRecallTask
+from keras_dnc.tasks import arithmetic
+from keras_dnc.tasks import copy
+from keras_dnc.tasks import ngram
+from keras_dnc.tasks import recall
+from keras_dnc.tasks import sorting
 
-# How to make a task from its least and its greatest length; what to train on; what to
-# test on.
-TASKS = {
-    "copy": (lambda low, high: CopyTask(8, low, high), (1, 20), (20, 50, 80, 120)),
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+TASKS = {  # how to make one from two lengths; lengths to train on; lengths to test on
+    "copy": (lambda a, b: copy.CopyTask(8, a, b), (1, 20), (20, 50, 80, 120)),
+    "symbol": (lambda a, b: copy.SymbolRecallTask(10, a, b), (1, 20), (20, 50, 100)),
     "repeat_copy": (
-        lambda low, high: RepeatCopyTask(8, low, high, low, high),
+        lambda a, b: copy.RepeatCopyTask(8, a, b, a, b),
         *((1, 10), (10, 15, 20)),
     ),
     "recall": (
-        lambda low, high: AssociativeRecallTask(min_items=low, max_items=high),
+        lambda a, b: recall.AssociativeRecallTask(min_items=a, max_items=b),
         *((2, 6), (6, 8, 12, 15)),
     ),
+    "ngram": (lambda _, b: ngram.NGramTask(6, b), (200, 200), (200, 400)),
+    "sort": (
+        lambda _, b: sorting.PrioritySortTask(8, b, b * 4 // 5),
+        *((20, 20), (20, 25)),
+    ),
+    "adding": (arithmetic.AddingTask, (2, 50), (50, 100)),
+    "argmax": (lambda a, b: arithmetic.ArgmaxTask(a, max(b, 10)), (1, 10), (10,)),
 }
 
 
@@ -52,7 +60,7 @@ def parse_arguments():
     add("--steps", default=250, type=int, help="updates in an epoch")
     add("--epochs", default=80, type=int)
     add("--test-size", default=1000, type=int, help="sequences of each length")
-    add("--output", default=None, type=pathlib.Path, help="runs/TASK-CELL if not given")
+    add("--output", default=None, type=pathlib.Path, help="runs/TASK/CELL if not given")
     add("--seed", default=0, type=int)
     return parser.parse_args()
 
@@ -80,37 +88,34 @@ def recurrent_layers(settings, task):
 
 def compiled_model(settings, task):
     inputs = keras.Input((None, task.observation_size))
-    layers = recurrent_layers(settings, task)
-    model = keras.Sequential([inputs, *layers], name=f"{settings.task}-{settings.cell}")
+    model = keras.Sequential([inputs, *recurrent_layers(settings, task)])
     updates = settings.steps * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates)
+    bits = [keras_dnc.BitErrors(), keras_dnc.ExactSequences()]
     model.compile(
         keras.optimizers.Adam(rate, global_clipnorm=10.0),
-        keras_dnc.SequenceCrossentropy(),
-        weighted_metrics=[keras_dnc.BitErrors(), keras_dnc.ExactSequences()],
+        keras_dnc.SequenceCrossentropy() if task.answers_bits else "mse",
+        weighted_metrics=bits if task.answers_bits else [],
         jit_compile=True,
     )
     return model
 
 
-def draw(log, errors, path):
+def draw(log, errors, metric, path):
     figure, (learning, lengths) = plt.subplots(1, 2, figsize=(11, 4))
-    for name in ("bit_errors", "val_bit_errors"):
-        learning.plot([max(epoch[name], 1e-3) for epoch in log], label=name)
-    learning.set(yscale="log", xlabel="epoch", ylabel="wrong bits a sequence")
-    learning.set_title("learning")
+    for name in ("loss", "val_loss"):
+        learning.plot([epoch[name] for epoch in log], label=name)
+    learning.set(title="learning", yscale="log", xlabel="epoch", ylabel="loss")
     learning.legend()
     lengths.plot(list(errors), list(errors.values()), "o-")
-    lengths.set(xlabel="length", ylabel="wrong bits a sequence")
-    lengths.set_title("longer sequences than in training")
+    lengths.set(title="by length", xlabel="length", ylabel=metric)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
 
 def main():
     settings = parse_arguments()
-    name = f"{settings.task}-{settings.cell}"
-    folder = settings.output or pathlib.Path("runs") / name
+    folder = settings.output or pathlib.Path("runs", settings.task, settings.cell)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         keras_dnc.check_settings(folder / "config.json", vars(settings), ("output",))
@@ -134,11 +139,10 @@ def main():
     errors = report.measure(model)
     model.save(folder / "model.keras")
     minutes = sum(epoch["seconds"] for epoch in log) / 60
-    metrics = {"bit_errors_by_length": errors, "minutes": round(minutes, 1)}
-    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
+    metrics = {"metric": task.metric, "by_length": errors, "seed": settings.seed}
+    metrics |= {"updates": settings.steps * len(log), "minutes": round(minutes, 1)}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    draw(log, errors, folder / "learning.png")
-    print(f"{minutes:.1f} minutes of training; see {folder}")
+    draw(log, errors, task.metric, folder / "learning.png")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Every example runs, with few steps."""
 
+import io
+import itertools
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -142,18 +145,41 @@ def test_train_babi_memn2n_does_not_do_again_what_is_done(stories, tmp_path):
     assert (out / "model.keras").exists()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "ntm", "dnc", "mann"])
-def test_train_algorithm(tmp_path, cell):
+@pytest.mark.parametrize(
+    "task,cell,lengths",
+    [("recall", "ntm", {"6", "8", "12", "15"}), ("adding", "lstm", {"50", "100"})],
+)
+def test_train_algorithm(tmp_path, task, cell, lengths):
     arguments = [*("--cell", cell, "--controller", 8, "--memory-size", 6)]
     arguments += [*("--word-size", 4, "--batch-size", 2, "--steps", 2, "--epochs", 1)]
-    arguments += [*("--test-size", 3, "--task", "recall", "--output", "out")]
+    arguments += [*("--test-size", 3, "--task", task, "--output", "out")]
     said = run_on_jax_alone("train_algorithm.py", *arguments, cwd=tmp_path)
-    assert "wrong bits a sequence" in said
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert set(metrics["bit_errors_by_length"]) == {"6", "8", "12", "15"}
+    assert f"task  {metrics['metric']}" in said
+    assert set(metrics["by_length"]) == lengths
     assert metrics["updates"] == 2
     assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
     assert (tmp_path / "out" / "model.keras").exists()
+
+
+def test_train_omniglot(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with zipfile.ZipFile(tmp_path / "small.zip", "w") as archive:
+        for character, drawing in itertools.product(range(6), (1, 2)):
+            png = io.BytesIO()
+            image.new("L", (105, 105), 20 * character).save(png, "PNG")
+            alphabet = ("Greek", "Latin")[character % 2]
+            name = f"small/{alphabet}/character{character:02}/{drawing:02}.png"
+            archive.writestr(name, png.getvalue())
+    arguments = [*("--zips", "small.zip", "--test-alphabets", "Latin", "--size", 4)]
+    arguments += [*("--classes", 2, "--drawings", 2, "--controller", 8)]
+    arguments += [*("--memory-size", 6, "--word-size", 4, "--batch-size", 2)]
+    arguments += [*("--steps", 2, "--epochs", 1, "--test-size", 3, "--output", "out")]
+    said = run_on_jax_alone("train_omniglot.py", *arguments, cwd=tmp_path)
+    assert "6 characters; tested on Latin" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert len(metrics["accuracy_by_instance"]) == 2
+    assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
 
 
 def test_train_key_value_table(tmp_path):

@@ -1,5 +1,5 @@
 """Data for memory networks: generators and datasets in numpy, no model code.
 
 Reading order: `task` (what every generated task shares), `copy`, `recall`,
-`ngram`, `sorting`, `arithmetic`, `levels` (curricula), `babi`.
+`ngram`, `sorting`, `arithmetic`, `omniglot`, `levels` (curricula), `babi`.
 """

@@ -1,0 +1,146 @@
+"""Train a memory network to tell handwritten characters apart after seeing each once.
+
+    python examples/train_omniglot.py --zips images_background_small1.zip,...
+
+Reads Omniglot's own archives, or, without `--zips`, lets TensorFlow Datasets fetch it.
+Alphabets for the test are never trained on. Killed and started again with the same
+arguments, it goes on where it was.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import keras
+import matplotlib
+import numpy as np
+
+import keras_dnc
+from keras_dnc.tasks import omniglot
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--zips", default=None, help="Omniglot's archives, with commas between")
+    add("--test-alphabets", default=None, help="names; a fifth of all if not given")
+    add("--cell", default="mann", choices=["lstm", "mann", "ntm", "dnc"])
+    add("--classes", default=5, type=int, help="characters in an episode")
+    add("--drawings", default=10, type=int, help="of each")
+    add("--labels", default="one-hot", choices=["one-hot", "letters"])
+    add("--size", default=20, type=int, help="height and width of a drawing")
+    add("--controller", default=200, type=int, help="LSTM units")
+    add("--memory-size", default=128, type=int)
+    add("--word-size", default=40, type=int)
+    add("--num-reads", default=4, type=int)
+    add("--options", default="{}", type=json.loads, help="the cell's others, as JSON")
+    add("--batch-size", default=16, type=int)
+    add("--learning-rate", default=1e-3, type=float, help="falls to nothing")
+    add("--steps", default=250, type=int, help="updates in an epoch")
+    add("--epochs", default=60, type=int)
+    add("--test-size", default=1000, type=int, help="episodes")
+    add("--output", default="runs/omniglot", type=pathlib.Path)
+    add("--seed", default=0, type=int)
+    return parser.parse_args()
+
+
+def read_tasks(settings):
+    """The task to train on, and the one of other alphabets to test on."""
+    if settings.zips:
+        characters = omniglot.read_zips(settings.zips.split(","), settings.size)
+    else:
+        characters = omniglot.read_tfds(size=settings.size)
+    alphabets = sorted({name.split("/")[0] for name in characters})
+    rng = np.random.default_rng(settings.seed)
+    held_out = rng.permutation(alphabets)[: -(-len(alphabets) // 5)]
+    if settings.test_alphabets:
+        held_out = settings.test_alphabets.split(",")
+    print(f"{len(characters)} characters; tested on {', '.join(sorted(held_out))}")
+    sizes = (settings.classes, settings.drawings, settings.labels)
+    training, test = omniglot.split_by_alphabet(characters, held_out)
+    return (
+        omniglot.OmniglotTask(training, *sizes, turn=True),
+        omniglot.OmniglotTask(test, *sizes),
+    )
+
+
+def build_model(settings, task):
+    inputs = keras.Input((None, task.observation_size))
+    if settings.cell == "lstm":
+        hidden = keras.layers.LSTM(settings.controller, return_sequences=True)(inputs)
+        return keras.Model(inputs, keras.layers.Dense(task.target_size)(hidden))
+    kinds = {
+        "mann": keras_dnc.MANNCell,
+        "ntm": keras_dnc.NTMCell,
+        "dnc": keras_dnc.DNCCell,
+    }
+    cell = kinds[settings.cell](
+        task.target_size,
+        controller=settings.controller,
+        memory_size=settings.memory_size,
+        word_size=settings.word_size,
+        num_reads=settings.num_reads,
+        **settings.options,
+    )
+    return keras.Model(inputs, keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs))
+
+
+def compiled_model(settings, task):
+    model = build_model(settings, task)
+    updates = settings.steps * settings.epochs
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates)
+    one_hot = settings.labels == "one-hot"
+    model.compile(
+        keras.optimizers.Adam(rate, global_clipnorm=10.0),
+        keras.losses.CategoricalCrossentropy(from_logits=True)
+        if one_hot
+        else keras_dnc.SequenceCrossentropy(),
+        weighted_metrics=["accuracy"] if one_hot else [keras_dnc.BitErrors()],
+        jit_compile=True,
+    )
+    return model
+
+
+def main():
+    settings = parse_arguments()
+    folder = settings.output
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        keras_dnc.check_settings(folder / "config.json", vars(settings), ("output",))
+    except ValueError as error:
+        sys.exit(str(error))
+    keras.utils.set_random_seed(settings.seed)
+    task, test = read_tasks(settings)
+    model = compiled_model(settings, task)
+    log = keras_dnc.fit_or_resume(
+        model,
+        task.dataset(settings.batch_size, settings.steps, settings.seed),
+        folder / "training",
+        monitor="loss",
+        epochs=settings.epochs,
+    )
+    batch = test.batch(settings.test_size, np.random.default_rng(2000))
+    outputs = model.predict(batch.inputs, batch_size=50, verbose=0)
+    accuracy = test.instance_accuracy(batch, outputs)
+    print("\ninstance  accuracy %")
+    for instance, figure in enumerate(accuracy, 1):
+        print(f"{instance:>8}  {100 * figure:.1f}")
+    model.save(folder / "model.keras")
+    minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
+    metrics = {"accuracy_by_instance": accuracy.tolist(), "minutes": minutes}
+    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    figure, (learning, instances) = plt.subplots(1, 2, figsize=(11, 4))
+    learning.plot([epoch["loss"] for epoch in log])
+    learning.set(title="learning", xlabel="epoch", ylabel="loss")
+    instances.plot(range(1, len(accuracy) + 1), 100 * accuracy, "o-")
+    instances.set(title="unseen alphabets", xlabel="instance", ylabel="accuracy %")
+    figure.savefig(folder / "learning.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()
