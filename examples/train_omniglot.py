@@ -99,7 +99,9 @@ def compiled_model(settings, task):
         keras.losses.CategoricalCrossentropy(from_logits=True)
         if one_hot
         else keras_dnc.SequenceCrossentropy(),
-        weighted_metrics=["accuracy"] if one_hot else [keras_dnc.BitErrors()],
+        weighted_metrics=[keras_dnc.InstanceAccuracy(k) for k in (1, 2, 5, 10)]
+        if one_hot
+        else [keras_dnc.BitErrors()],
         jit_compile=True,
     )
     return model

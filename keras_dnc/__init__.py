@@ -58,6 +58,7 @@ from keras_dnc.training.callbacks import StopAt
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import BitErrors
 from keras_dnc.training.metrics import ExactSequences
+from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 from keras_dnc.training.resumable import check_settings
@@ -81,6 +82,7 @@ __all__ = [
     "FusedLSTMCell",
     "GeneralisationReport",
     "HeadControls",
+    "InstanceAccuracy",
     "Interface",
     "LRUAccess",
     "LRUAccessState",

@@ -284,12 +284,25 @@ class _Stepper:
         initial_state = tree.pack_sequence_as(self.state_size, flat)
         inputs = ops.cast(inputs, self.layer_dtype)
         outputs, *states = self.rnn(inputs, initial_state=initial_state, mask=mask)
+        if mask is not None:
+            outputs = self._held(outputs, initial_state, mask)
         return ops.cast(outputs, self.layer_dtype), {
             name: ops.reshape(state, (-1, *shape))
             for (name, shape), state in zip(
                 self.shapes.items(), tree.flatten(states), strict=True
             )
         }
+
+    def _held(self, outputs, initial_state, mask):
+        """Give the output before at masked steps, where Keras on TensorFlow gives 0."""
+        stacked = isinstance(self.rnn.cell, keras.layers.StackedRNNCells)
+        before = tree.flatten(initial_state[-1] if stacked else initial_state)[0]
+        if before.shape[-1] != outputs.shape[-1]:  # no state of this cell holds it
+            return outputs
+        before = ops.cast(before, outputs.dtype)
+        if self.rnn.return_sequences:
+            return ops.where(mask[:, :, None], outputs, before[:, None])
+        return ops.where(mask, outputs, before)
 
 
 def _named_shapes(cell):

@@ -188,6 +188,18 @@ def test_tokens_and_their_mask_run_step_by_step(rng, tmp_path):
     assert_close(states["memory"][1], unpadded["memory"][0])
 
 
+@pytest.mark.parametrize("return_sequences", [True, False])
+def test_padded_steps_change_nothing_step_by_step(rng, tmp_path, return_sequences):
+    layer = keras.layers.RNN(dnc_cell(), return_sequences=return_sequences)
+    model = chain(keras.layers.Masking(), layer)
+    inputs = rng.normal(size=(3, 5, 5)).astype("float32")
+    inputs[0, 3:], inputs[1, 1:] = 0.0, 0.0
+    step = signatures(export_for_serving(model, tmp_path))["step"]
+    outputs, _ = step_through(step, inputs)
+    expected = model.predict(inputs, verbose=0)
+    assert_close(outputs if return_sequences else outputs[:, -1], expected)
+
+
 def test_the_export_runs_where_the_package_was_never_imported(model, rng, tmp_path):
     path = export_for_serving(model, tmp_path / "served")
     inputs = rng.normal(size=(2, 6, 5)).astype("float32")

@@ -9,6 +9,7 @@ import pytest
 from keras_dnc import __main__
 from keras_dnc import saved_models
 from keras_dnc.tasks import babi
+from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -75,6 +76,21 @@ def test_the_saved_model_repeats_without_a_wrong_bit(repeat_copy):
     loaded = tf.saved_model.load(str(version))
     outputs = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
     assert np.sum(task.bit_errors(batch, outputs["outputs"].numpy())) == 0
+
+
+@pytest.mark.parametrize("length", [20, 50])
+def test_the_copy_model_copies_longer_sequences_than_it_was_trained_on(length):
+    import tensorflow as tf
+
+    model, _, metrics, folder = saved_models.load("copy-ntm")
+    assert metrics["by_length"][str(length)] == 0.0
+    task = CopyTask(min_length=length, max_length=length)
+    batch = task.batch(64, np.random.default_rng(2026))
+    outputs = model.predict(batch.inputs, verbose=0)
+    loaded = tf.saved_model.load(str(folder / "serving" / "1"))
+    served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
+    for logits in (outputs, served["outputs"].numpy()):
+        assert np.sum(task.bit_errors(batch, logits)) == 0
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc.core.arguments import positive_integer
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class QuestionError(keras.metrics.Metric):
@@ -171,3 +173,63 @@ class ExactSequences(_Answers):
     def of(wrong):
         """Give the figure of each sequence with so many wrong bits."""
         return ops.cast(wrong == 0, "float32")
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class InstanceAccuracy(keras.metrics.Metric):
+    """Accuracy at the steps where a class is met for the k-th time in its sequence.
+
+    The first can only be guessed; the second shows what was bound at first sight.
+
+    Args:
+        instance: The k, at least 1.
+        name: Name of the metric; `None` for `instance_k`.
+        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+
+    Call arguments of `update_state`:
+        y_true: `(batch, time, classes)`, one-hot.
+        y_pred: `(batch, time, classes)`, scores.
+        sample_weight: `(batch, time)`, above 0 at steps that count; `None` for all.
+
+    Raises:
+        ValueError: `instance` is no positive integer.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.eye(2)[[[0, 0, 1, 0, 1]]]
+        >>> says = np.eye(2)[[[1, 0, 1, 0, 0]]]
+        >>> metric = InstanceAccuracy(2)  # steps 1 and 4
+        >>> metric.update_state(labels, says)
+        >>> float(metric.result())
+        0.5
+
+    References:
+        - Santoro et al. 2016, One-shot learning with memory-augmented neural networks,
+          table 1.
+    """
+
+    def __init__(self, instance: int, name: str | None = None, **kwargs: Any) -> None:
+        self.instance = positive_integer("instance", instance)
+        super().__init__(name=name or f"instance_{self.instance}", **kwargs)
+        self.right = self.add_variable((), initializer="zeros", name="right")
+        self.count = self.add_variable((), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count the steps of this instance, and those answered right."""
+        y_true = ops.cast(y_true, self.dtype)
+        met = ops.sum(ops.cumsum(y_true, axis=1) * y_true, axis=-1)
+        counts = ops.cast(met == self.instance, self.dtype)
+        if sample_weight is not None:
+            weights = ops.convert_to_tensor(sample_weight)
+            counts = counts * ops.cast(weights > 0, self.dtype)
+        is_right = ops.argmax(y_true, axis=-1) == ops.argmax(y_pred, axis=-1)
+        self.right.assign_add(ops.sum(counts * ops.cast(is_right, self.dtype)))
+        self.count.assign_add(ops.sum(counts))
+
+    def result(self):
+        """Give right / count, 0 before any."""
+        return self.right / ops.maximum(self.count, 1.0)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "instance": self.instance}

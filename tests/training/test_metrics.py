@@ -5,6 +5,7 @@ import pytest
 
 from keras_dnc.training.metrics import BitErrors
 from keras_dnc.training.metrics import ExactSequences
+from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
 
 RIGHT = np.array([[0, 0, 3, 4, 0, 2], [0, 5, 0, 1, 2, 3]])
@@ -81,3 +82,28 @@ def test_bit_errors_and_exact_sequences_count_where_an_answer_is_asked_for(rng):
     assert float(exact.result()) == pytest.approx(np.mean(wrong == 0))
     errors.reset_state()
     assert float(errors.result()) == 0.0
+
+
+def test_accuracy_is_counted_at_the_kth_time_a_class_is_met(rng):
+    classes = rng.integers(0, 3, (4, 12))
+    said = np.where(rng.random((4, 12)) < 0.5, classes, 2 - classes)
+    one_hot = np.eye(3, dtype="float32")
+    mask = np.ones((4, 12), "float32")
+    mask[0] = 0.0
+    for instance in (1, 3):
+        right, count = 0, 0
+        for row in (1, 2, 3):
+            for time in range(12):
+                met = np.sum(classes[row, : time + 1] == classes[row, time])
+                if met == instance:
+                    count += 1
+                    right += classes[row, time] == said[row, time]
+        metric = InstanceAccuracy(instance)
+        metric.update_state(one_hot[classes], one_hot[said], sample_weight=mask)
+        assert float(metric.result()) == pytest.approx(right / count)
+        assert InstanceAccuracy.from_config(metric.get_config()).instance == instance
+
+
+def test_an_instance_is_counted_from_1():
+    with pytest.raises(ValueError, match="`instance` must be a positive integer"):
+        InstanceAccuracy(0)
