@@ -34,13 +34,14 @@ test-tensorflow: $(VENV)/.test
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not programs"
 
 # On JAX and PyTorch, what depends on the backend: loops and gradients, the contract with
-# Keras, and each paper's numbers against its oracle. Stories and refusals are NumPy's
-# and TensorFlow's alone. Most of JAX's time goes into compiling: a third less of it without
+# Keras, and each paper's numbers against its oracle. Stories, refusals and what looks into
+# a model run on TensorFlow alone. Most of JAX's time goes into compiling: a third less of it without
 # LLVM's dearest passes, and no program is compiled twice.
 ORACLES := tests/dnc/test_goldens.py tests/dnc/test_cell_oracle.py \
+    tests/dnc/test_fast_gradients.py tests/dnc/test_bidirectional.py \
     tests/dnc/test_sparse_links.py tests/sparse/test_cell_oracle.py \
-    tests/sparse/test_training.py tests/test_ntm.py tests/test_mann.py \
-    tests/test_memn2n.py tests/test_product_key.py
+    tests/sparse/test_search.py tests/sparse/test_training.py tests/test_ntm.py \
+    tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \

@@ -73,12 +73,8 @@ def build_model(settings, task):
     if settings.cell == "lstm":
         hidden = keras.layers.LSTM(settings.controller, return_sequences=True)(inputs)
         return keras.Model(inputs, keras.layers.Dense(task.target_size)(hidden))
-    kinds = {
-        "mann": keras_dnc.MANNCell,
-        "ntm": keras_dnc.NTMCell,
-        "dnc": keras_dnc.DNCCell,
-    }
-    cell = kinds[settings.cell](
+    kind = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
+    cell = kind(
         task.target_size,
         controller=settings.controller,
         memory_size=settings.memory_size,
@@ -93,17 +89,12 @@ def compiled_model(settings, task):
     model = build_model(settings, task)
     updates = settings.steps * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates)
-    one_hot = settings.labels == "one-hot"
-    model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=10.0),
-        keras.losses.CategoricalCrossentropy(from_logits=True)
-        if one_hot
-        else keras_dnc.SequenceCrossentropy(),
-        weighted_metrics=[keras_dnc.InstanceAccuracy(k) for k in (1, 2, 5, 10)]
-        if one_hot
-        else [keras_dnc.BitErrors()],
-        jit_compile=True,
-    )
+    loss, metrics = keras_dnc.SequenceCrossentropy(), [keras_dnc.BitErrors()]
+    if settings.labels == "one-hot":
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        metrics = [keras_dnc.InstanceAccuracy(instance) for instance in (1, 2)]
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)
+    model.compile(optimizer, loss, weighted_metrics=metrics, jit_compile=True)
     return model
 
 

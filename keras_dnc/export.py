@@ -264,6 +264,7 @@ class _Stepper:
         self.dtype = layer.cell.compute_dtype
         self.state_size = layer.state_size
         self.layer_dtype = layer.compute_dtype
+        self.zero_output_for_mask = layer.zero_output_for_mask
         # A layer casts the states it gives to its own precision. Between steps they
         # have to keep the cell's, as they do inside the layer.
         self.rnn = keras.layers.RNN(
@@ -300,6 +301,8 @@ class _Stepper:
         if before.shape[-1] != outputs.shape[-1]:  # no state of this cell holds it
             return outputs
         before = ops.cast(before, outputs.dtype)
+        if self.zero_output_for_mask:
+            before = ops.zeros_like(before)
         if self.rnn.return_sequences:
             return ops.where(mask[:, :, None], outputs, before[:, None])
         return ops.where(mask, outputs, before)

@@ -46,14 +46,14 @@ class LRUControls(NamedTuple):
 
     Attributes:
         read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
-        write_gate: `(batch, num_reads)`, in [0, 1]: write where the head has just read
+        reuse_gate: `(batch, num_reads)`, in [0, 1]: write where the head has just read
             (1), or to the least used slots (0).
         write_keys: `(batch, num_reads, word_size)`, in [-1, 1], what to write; the
             same as `read_keys` unless `own_write_keys`.
     """
 
     read_keys: Any
-    write_gate: Any
+    reuse_gate: Any
     write_keys: Any
 
 
@@ -163,7 +163,7 @@ class LRUAccess(keras.layers.Layer):
 
     def _control_shapes(self):
         words = ((self.num_reads, self.word_size), "tanh")
-        shapes = {"read_keys": words, "write_gate": ((self.num_reads,), "sigmoid")}
+        shapes = {"read_keys": words, "reuse_gate": ((self.num_reads,), "sigmoid")}
         return {**shapes, "write_keys": words} if self.own_write_keys else shapes
 
     @property
@@ -218,7 +218,7 @@ class LRUAccess(keras.layers.Layer):
         """
         before = _NOTHING_RECORDED if recorded is None else recorded[0].access
         write_weights = recall(
-            before.write_weights, self._write_weights(controls.write_gate, state)
+            before.write_weights, self._write_weights(controls.reuse_gate, state)
         )
         notes = LRUNotes(controls.write_keys)
         memory = self.write(state, write_weights, notes)
@@ -230,9 +230,9 @@ class LRUAccess(keras.layers.Layer):
         state = LRUAccessState(memory, usage, read_weights, write_weights)
         return ops.matmul(read_weights, memory), state, notes  # eq. 4
 
-    def _write_weights(self, write_gate, state):
+    def _write_weights(self, reuse_gate, state):
         """Mix what was read last and what is used least, eq. 6 and 7."""
-        gate = ops.expand_dims(write_gate, -1)
+        gate = ops.expand_dims(reuse_gate, -1)
         unused = sum(least_used(ops.stop_gradient(state.usage), self.num_reads))
         return gate * state.read_weights + (1.0 - gate) * unused[:, None]
 

@@ -7,7 +7,6 @@ from keras import ops
 
 import keras_dnc
 from keras_dnc.mann import least_used
-from tests.conformance.harness import check_same
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -101,21 +100,6 @@ def test_among_slots_of_equal_usage_the_first_is_the_least_used():
     first, second = to_numpy(least_used(ops.convert_to_tensor([[3.0, 1.0, 1.0]]), 2))
     np.testing.assert_array_equal(first, [[0.0, 1.0, 0.0]])
     np.testing.assert_array_equal(second, [[0.0, 0.0, 1.0]])
-
-
-@pytest.mark.parametrize("own_write_keys", [False, True])
-def test_recomputing_the_memory_changes_no_gradient(rng, own_write_keys):
-    cell = keras_dnc.MANNCell(3, 8, own_write_keys=own_write_keys, **SIZES)
-    inputs, results = random_inputs(rng), []
-    for recompute in (4, 0):
-        layer = keras_dnc.MemoryRNN(cell, recompute, return_sequences=True)
-        layer(inputs)
-        value, gradients = value_and_gradients(
-            lambda layer=layer: ops.sum(ops.sin(layer(inputs, training=True))),
-            cell.trainable_variables,
-        )
-        results.append([value, *gradients])
-    check_same(*results, 1e-4)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e4])

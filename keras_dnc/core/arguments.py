@@ -13,6 +13,17 @@ def positive_integer(name, value):
     return int(value)
 
 
+def natural_number(name, value):
+    """Give `value` as an `int`, or raise a `ValueError` unless it is 0 or above."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or value < 0:
+        raise ValueError(
+            f"Argument `{name}` must be an integer of at least 0. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)
+
+
 def check_positive_or_none(name, value):
     """Raise a `ValueError` unless `value` is `None` or a number above 0."""
     if value is None:

@@ -29,7 +29,8 @@ def resize_memory(model: keras.Model, memory_size: int) -> keras.Model:
     Raises:
         ValueError: `memory_size` is no positive integer; the model has no memory, has
             not been built, has a cell that two layers share, or has weights whose shape
-            depends on the number of slots, as learned initial memories are.
+            depends on the number of slots, as initial memories that are learned or
+            random.
 
     Example:
         >>> import keras_dnc
@@ -119,7 +120,7 @@ def _copy_weights(model, new):
         elif old.name != _MADE_ANEW:
             raise ValueError(
                 "Argument `model` must have no weights whose shape depends on the "
-                "number of slots, as learned initial memories are. "
+                "number of slots, as initial memories that are learned or random. "
                 f"Received: weight {old.path!r} of shape {tuple(old.shape)}, which "
                 f"would have shape {tuple(weight.shape)}"
             )

@@ -275,9 +275,11 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
 
     def _from_fresh(self, leaves, change):
         """Add the fresh state to named leaves, or subtract it from them."""
-        fresh = self.fresh_state
+        fresh = self.fresh_state  # float32, where a layer of half precision gives less
         return [
-            change(leaf, fresh[name]) if name in fresh else leaf
+            change(ops.cast(leaf, fresh[name].dtype), fresh[name])
+            if name in fresh
+            else leaf
             for name, leaf in zip(self.state_names, leaves, strict=True)
         ]
 

@@ -105,10 +105,17 @@ def scale_of_links(threshold):
     return ScalarMappable(Normalize(threshold, 1.0), cmap="viridis_r")
 
 
-def name_steps(axes, labels, steps):
-    """Write the time axis under each panel, its tokens under the steps."""
+def name_steps(axes, labels, mask):
+    """Write the time axis under each panel, its tokens under the steps.
+
+    Steps where `mask`, `(time,)`, is false are padding: nothing of them was applied.
+    They lie behind a veil.
+    """
+    steps = len(mask)
     labels = views.check_labels(labels, steps)
     for axis in axes:
         axis.set_xlabel("time (steps)", fontsize=8)
+        for step in np.flatnonzero(~np.asarray(mask, bool)):
+            axis.axvspan(step - 0.5, step + 0.5, color="white", alpha=0.8, zorder=3)
     if labels is not None and steps <= _MOST_LABELS:
         axes[-1].set_xticks(range(steps), labels, rotation=90, fontsize=7)

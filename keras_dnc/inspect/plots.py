@@ -99,7 +99,7 @@ def plot_memory_use(
     for axis, panel in zip(axes, panels, strict=False):
         draw_heatmap(figure, axis, panel)
     draw_gates(axes[-1], trace, sequence)
-    name_steps(axes, labels, len(trace.inputs[sequence]))
+    name_steps(axes, labels, trace.mask[sequence])
     return figure
 
 
@@ -200,7 +200,7 @@ def plot_gates(
     trace.check(sequence)
     figure, axes = new_figure(1, title)
     draw_gates(axes[0], trace, sequence)
-    name_steps(axes, labels, len(trace.inputs[sequence]))
+    name_steps(axes, labels, trace.mask[sequence])
     return figure
 
 
@@ -238,7 +238,7 @@ def plot_read_modes(
         axis.set_ylabel("share of the read")
         axis.set_ylim(0.0, 1.0)
     axes[0].legend(fontsize=7, ncols=len(names), loc="upper right")
-    name_steps(axes, labels, len(modes))
+    name_steps(axes, labels, trace.mask[sequence])
     return figure
 
 
@@ -318,7 +318,7 @@ def _heatmaps(trace, panels, labels, sequence, title):
     figure, axes = new_figure(len(panels), title)
     for axis, panel in zip(axes, panels, strict=True):
         draw_heatmap(figure, axis, panel)
-    name_steps(axes, labels, len(trace.inputs[sequence]))
+    name_steps(axes, labels, trace.mask[sequence])
     return figure
 
 

@@ -25,7 +25,8 @@ class Trace(types.SimpleNamespace):
     Every other attribute is an array `(batch, time, ...)` named as in the cell's
     NamedTuples: for a `DNCCell` `output`, `memory`, `usage`, `read_weights`,
     `write_weights`, `free_gate`, ... Of a sparse cell, `write_slots` and
-    `write_weights` too. At a masked step states stay as they were.
+    `write_weights` too. At a masked step states stay as they were, and controls are
+    what the controller asked for in vain.
     """
 
     def to_npz(self, path: Any) -> None:
@@ -77,8 +78,8 @@ class Trace(types.SimpleNamespace):
             )
         if missing := sorted(set(names) - set(vars(self))):
             raise ValueError(
-                f"A trace of this cell has the arrays {sorted(vars(self))}. "
-                f"Received: {missing}"
+                f"This needs {missing}, and a trace of this cell has no such arrays. "
+                f"Received: a trace with the arrays {sorted(vars(self))}"
             )
 
 

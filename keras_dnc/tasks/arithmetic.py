@@ -87,6 +87,21 @@ class AddingTask(Task):
         mask[-1] = 1.0
         return Episode(inputs, targets, mask)
 
+    def to_text(self, episode, outputs=None):
+        """Write an episode's numbers, those marked in brackets, the sum, what was said.
+
+        Args:
+            episode: `Episode`.
+            outputs: `(time, 1)`, or `None`.
+        """
+        shown = [
+            f"[{value:.2f}]" if marked else f"{value:.2f}"
+            for value, marked in np.asarray(episode.inputs)
+        ]
+        end = int(np.argmax(episode.mask))
+        said = "" if outputs is None else f", said {np.asarray(outputs)[end, 0]:.2f}"
+        return f"{' '.join(shown)} = {episode.targets[end, 0]:.2f}{said}"
+
     def errors(self, batch: EpisodeBatch, outputs):
         """Give squared errors, `(batch,)`; `outputs` are numbers."""
         squares = np.square(np.asarray(outputs) - batch.targets)

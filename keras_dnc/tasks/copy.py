@@ -1,5 +1,7 @@
 """Copy tasks: hold a pattern, and give it back."""
 
+import numbers
+
 import numpy as np
 
 from keras_dnc.tasks.task import Episode
@@ -156,7 +158,8 @@ class SymbolRecallTask(Task):
             ValueError: No such symbol, or no gap.
         """
         check_positive_integers(gap=gap)
-        if symbol not in range(self.num_symbols):
+        is_integer = isinstance(symbol, numbers.Integral)
+        if not is_integer or not 0 <= symbol < self.num_symbols:
             raise ValueError(
                 f"Argument `symbol` must be an integer from 0 to "
                 f"{self.num_symbols - 1}. Received: symbol={symbol!r}"

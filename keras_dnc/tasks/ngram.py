@@ -29,7 +29,8 @@ class NGramTask(Task):
         length: Bits of a sequence, the last of which is only predicted.
 
     Raises:
-        ValueError: A number that is no positive integer, or fewer bits than `n`.
+        ValueError: A number that is no positive integer, or `n` below 2 or above
+            `length`.
 
     Example:
         >>> import numpy as np
@@ -49,10 +50,10 @@ class NGramTask(Task):
 
     def __init__(self, n: int = 6, length: int = 200) -> None:
         check_positive_integers(n=n, length=length)
-        if length < n:
+        if not 2 <= n <= length:
             raise ValueError(
-                f"Argument `length` must be at least `n`. Received: length={length}, "
-                f"n={n}"
+                "Argument `n` must be at least 2 and at most `length`. "
+                f"Received: n={n}, length={length}"
             )
         self.n = n
         self.length = length
@@ -88,7 +89,7 @@ class NGramTask(Task):
             bits[time] = rng.random() < table[context]
             context = (2 * context + int(bits[time])) % contexts
         bits = bits.astype("float32")[:, None]
-        mask = (np.arange(self.max_time) >= max(self.n - 2, 0)).astype("float32")
+        mask = (np.arange(self.max_time) >= self.n - 2).astype("float32")
         return Episode(bits[:-1], bits[1:], mask)
 
     def optimum(self, batch):

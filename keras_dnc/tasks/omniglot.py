@@ -69,13 +69,14 @@ def _scaled(image, size):
     return 1.0 - np.asarray(image, "float32") / 255.0
 
 
-def read_tfds(split="small1+small2", data_dir=None, size=20):
+def read_tfds(splits=("small1", "small2"), data_dir=None, size=20):
     """Read the drawings through TensorFlow Datasets, which fetches them once.
 
     The `tensorflow-datasets` and `pillow` packages are needed.
 
     Args:
-        split: As in `tfds.load("omniglot")`: of `train`, `test`, `small1`, `small2`.
+        splits: As in `tfds.load("omniglot")`: of `train`, `test`, `small1`, `small2`.
+            Characters that are in several are taken once.
         data_dir: Folder of prepared datasets; `None` for TFDS's own.
         size: Height and width to scale drawings to.
 
@@ -86,12 +87,16 @@ def read_tfds(split="small1+small2", data_dir=None, size=20):
     from PIL import Image
 
     check_positive_integers(size=size)
-    rows = tfds.as_numpy(tfds.load("omniglot", split=split, data_dir=data_dir))
-    found: dict = {}
-    for row in rows:
-        name = f"{row['alphabet']}/{row['alphabet_char_id']}"
-        found.setdefault(name, []).append(_scaled(Image.fromarray(row["image"]), size))
-    return {name: np.stack(drawings) for name, drawings in sorted(found.items())}
+    characters: dict = {}
+    for split in splits:
+        rows = tfds.as_numpy(tfds.load("omniglot", split=split, data_dir=data_dir))
+        found: dict = {}
+        for row in rows:
+            name = f"{row['alphabet']}/{row['alphabet_char_id']}"
+            drawing = _scaled(Image.fromarray(row["image"]), size)
+            found.setdefault(name, []).append(drawing)
+        characters.update({name: np.stack(all_) for name, all_ in found.items()})
+    return characters
 
 
 def split_by_alphabet(characters, test_alphabets):
@@ -283,7 +288,7 @@ class OmniglotTask(Task):
         )
         return np.all(said == right, axis=-1)
 
-    def to_text(self, episode: Episode, outputs=None):
+    def to_text(self, episode, outputs=None):
         """Write an episode's right labels, and those said, one step a line.
 
         Args:

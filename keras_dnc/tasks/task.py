@@ -127,12 +127,15 @@ class Task:
         Returns:
             `(batch,)`, wrong bits in each sequence.
         """
-        wrong = (np.asarray(outputs) > 0) != (batch.targets > 0.5)
+        outputs = np.asarray(outputs)
+        right = np.where(batch.targets > 0.5, outputs > 0, outputs <= 0)  # NaN is not
+        wrong = ~right
         return np.sum(wrong * batch.mask[:, :, None], axis=(1, 2)).astype(int)
 
-    @staticmethod
-    def to_text(episode, outputs=None):
+    def to_text(self, episode, outputs=None):
         """Draw an episode as text, a row a channel: `.` is 0, `#` is 1, else tenths.
+
+        Tenths below 0 are letters: `a` from 0 to -0.1, `j` from -0.9 on.
 
         Args:
             episode: `Episode`, or one row of an `EpisodeBatch`.
@@ -178,10 +181,11 @@ def _drawn(row, wrong):
 
 
 def _sign(value):
-    """One character for a number: tenths between 0 and 1."""
+    """One character for a number: tenths between 0 and 1, letters below 0."""
     if value in (0, 1):
         return ".#"[int(value)]
-    return str(min(9, int(10 * abs(value))))
+    tenths = min(9, int(10 * abs(value)))
+    return "abcdefghij"[tenths] if value < 0 else str(tenths)
 
 
 class EpisodeDataset(keras.utils.PyDataset):

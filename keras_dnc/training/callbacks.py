@@ -98,7 +98,8 @@ class GeneralisationReport(keras.callbacks.Callback):
             `task.errors`, by most tasks in wrong bits a sequence.
 
     Raises:
-        ValueError: A number that is no positive integer.
+        ValueError: A number that is no positive integer, no tasks, or tasks that are
+            measured in different things.
 
     Example:
         ```python
@@ -119,20 +120,30 @@ class GeneralisationReport(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks)
+        metrics = {task.metric for task in self.tasks.values()}
+        if len(metrics) != 1:
+            raise ValueError(
+                "Argument `tasks` must be tasks that are measured in the same thing. "
+                f"Received: tasks measured in {sorted(metrics)}"
+            )
+        (self.metric,) = metrics
         self.size = positive_integer("size", size)
         self.every = None if every is None else positive_integer("every", every)
         self.batch_size = positive_integer("batch_size", batch_size)
         self.seed = seed
         self.errors: dict[Any, float] = {}
+        self.is_measured = False
 
     def on_epoch_end(self, epoch, logs=None):
         """Measure, where it is time to."""
-        if self.every is not None and (epoch + 1) % self.every == 0:
+        self.is_measured = self.every is not None and (epoch + 1) % self.every == 0
+        if self.is_measured:
             self.measure(self.model)
 
     def on_train_end(self, logs=None):
-        """Measure what training gave."""
-        self.measure(self.model)
+        """Measure what training gave, unless the last epoch has just been measured."""
+        if not self.is_measured:
+            self.measure(self.model)
 
     def measure(self, model: keras.Model) -> dict[Any, float]:
         """Give the mean error on each task, and print it.
@@ -145,7 +156,7 @@ class GeneralisationReport(keras.callbacks.Callback):
             outputs = model.predict(batch.inputs, batch_size=self.batch_size, verbose=0)
             self.errors[name] = float(np.mean(task.errors(batch, outputs)))
         width = max(len(str(name)) for name in ["task", *self.errors])
-        print(f"\n{'task':>{width}}  {task.metric}")
+        print(f"\n{'task':>{width}}  {self.metric}")
         for name, figure in self.errors.items():
             print(f"{name!s:>{width}}  {figure:.3f}")
         return self.errors
@@ -188,7 +199,7 @@ class Curriculum(keras.callbacks.Callback):
         self.monitor = monitor
         self.goal = goal
         for logs in log:
-            levels.level = int(logs["level"])
+            levels.level = int(monitored(logs, "level"))
             self._go_on(logs)
 
     def on_epoch_end(self, epoch, logs=None):

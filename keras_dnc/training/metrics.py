@@ -90,10 +90,10 @@ class _Answers(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add what the sequences of a batch give."""
-        wrong = (ops.convert_to_tensor(y_pred) > 0) != (
-            ops.convert_to_tensor(y_true) > 0.5
-        )
-        wrong = ops.sum(ops.cast(wrong, self.dtype), axis=-1)
+        y_pred = ops.convert_to_tensor(y_pred)
+        is_one = ops.convert_to_tensor(y_true) > 0.5
+        right = ops.where(is_one, y_pred > 0, y_pred <= 0)  # NaN is neither
+        wrong = ops.sum(1.0 - ops.cast(right, self.dtype), axis=-1)
         if sample_weight is not None:
             wrong = wrong * ops.cast(
                 ops.convert_to_tensor(sample_weight) > 0, self.dtype

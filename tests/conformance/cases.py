@@ -63,8 +63,8 @@ CELLS = {
 }
 
 if keras.backend.backend() != "tensorflow":
-    # Every loop takes JAX seconds to compile. The cases left have all that these have,
-    # and more; what they compute is tested on each backend in their papers' rooms.
+    # Every loop takes JAX seconds to compile, and PyTorch runs step by step. The cases
+    # left have states of every kind; numbers are tested in the papers' rooms.
     del CELLS["dnc-sparse-links"], CELLS["sdnc-lsh"], CELLS["mann"]
 
 # More controllers, and more of states: for what depends on these alone.

@@ -18,6 +18,7 @@ from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import TIME
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import compile_model
+from tests.conformance.harness import full_rnn
 from tests.conformance.harness import functional_model
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
@@ -137,6 +138,20 @@ def test_mixed_precision_is_near_full_precision(make, rng):
     expected, actual = (m.predict(inputs, verbose=0) for m in (full, mixed))
     assert_close(actual, expected, 0.05)
     assert np.max(np.abs(actual - expected)) > 0.0
+
+
+@trained_cell
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@graph_backends
+def test_states_of_half_precision_can_be_named(make, rng, policy):
+    with half_precision(policy):
+        cell = make()
+        layer = full_rnn(cell, **rnn_policy(cell))
+        _, *states = layer(random_inputs(rng))
+    named = cell.unflatten(states)
+    flat = zip(cell.flatten(named), states, strict=True)
+    assert all(np.all(np.isfinite(to_numpy(state))) for state, _ in flat)
+    assert tuple(named.access.memory.shape) == (BATCH, 7, 4)
 
 
 @graph_backends

@@ -39,11 +39,23 @@ def dnc_without_links():
     return dnc(normalize=True, **options)
 
 
+def ntm():
+    sizes = {"memory_size": 7, "word_size": 4, "num_reads": 2, "num_writes": 3}
+    return keras_dnc.NTMCell(OUTPUTS, 8, initial_memory="learned", **sizes)
+
+
+def mann():
+    sizes = {"memory_size": 7, "word_size": 4, "num_reads": 2}
+    return keras_dnc.MANNCell(OUTPUTS, 8, own_write_keys=True, **sizes)
+
+
 CASES = {  # of 6 steps: cell, steps per chunk, whether it is masked, other arguments
     "dnc": (dnc, 4, True, {}),
     "dropout": (dnc_with_dropout, None, False, {"go_backwards": True}),
     "improvements": (dnc_with_improvements, 4, True, {}),
     "no links": (dnc_without_links, 4, True, {}),
+    "ntm": (ntm, 4, True, {}),
+    "mann": (mann, 4, True, {}),
     "keras cells": (
         lambda: [keras.layers.LSTMCell(6), keras.layers.GRUCell(OUTPUTS)],
         *(1, True, {}),
@@ -87,7 +99,7 @@ def everything(layer, rng, mask=None):
 def _cases():
     """Leave to the other backends what JAX would compile for half a minute."""
     slow = keras.backend.backend() == "jax"
-    left_out = {"stack", "improvements", "no links"} if slow else set()
+    left_out = {"stack", "no links", "mann"} if slow else set()
     return [
         pytest.param(*CASES[name], id=name) for name in CASES if name not in left_out
     ]

@@ -76,6 +76,14 @@ def test_a_panel_shows_the_numbers_of_its_sequence(seen):
     np.testing.assert_array_equal(image, seen.write_weights[1, :, 0].T)
 
 
+def test_padding_lies_behind_a_veil(rng):
+    seen = trace(random_cell(rng), rng.normal(size=(1, 6, 5)))
+    seen.mask[0, 4:] = False
+    for axis in panels(plot_memory_use(seen)):
+        veils = [patch for patch in axis.patches if patch.get_alpha() == 0.8]
+        assert [veil.get_x() for veil in veils] == [3.5, 4.5]
+
+
 def test_every_gate_has_a_line(seen):
     gates = panels(plot_memory_use(seen))[-1]
     names = [text.get_text() for text in gates.get_legend().get_texts()]
@@ -129,7 +137,7 @@ def test_what_the_cell_does_not_have_is_refused(rng):
         (plots.plot_links, "link"),
         (plots.plot_read_modes, "read_m"),
     ):
-        with pytest.raises(ValueError, match=f"has the arrays.*Received.*{missing}"):
+        with pytest.raises(ValueError, match=f"This needs .*{missing}.*Received"):
             plot(seen)
     for time in (6, -7):
         with pytest.raises(ValueError, match="0 to 5.*Received"):

@@ -15,6 +15,14 @@ def test_the_two_marked_numbers_are_added_at_the_end():
     assert mask.tolist() == [0, 0, 0, 0, 1]
 
 
+def test_a_sum_is_written_as_numbers():
+    episode = AddingTask().episode([0.5, 0.2, 0.9], [0, 2])
+    said = np.array([[9.0], [9.0], [1.3]])
+    text = "[0.50] 0.20 [0.90] = 1.40"
+    assert AddingTask().to_text(episode) == text
+    assert AddingTask().to_text(episode, said) == f"{text}, said 1.30"
+
+
 def test_always_saying_1_has_an_error_of_a_sixth(rng):
     task = AddingTask(min_length=2, max_length=9)
     batch = task.batch(4000, rng)

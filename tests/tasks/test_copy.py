@@ -149,8 +149,8 @@ def test_an_episode_is_drawn_with_what_was_answered_wrong():
         "targets ...##",
         "outputs ...#x",
     ]
-    repeated = RepeatCopyTask(num_bits=1).episode([[1]], repeats=3)
-    assert "inputs  ..3..." in RepeatCopyTask.to_text(repeated)
+    repeating = RepeatCopyTask(num_bits=1)
+    assert "inputs  ..3..." in repeating.to_text(repeating.episode([[1]], repeats=3))
 
 
 @pytest.mark.parametrize("pattern", [[[0, 1]], [0, 1, 1], np.zeros((0, 3))])
@@ -166,7 +166,7 @@ def test_a_symbol_is_asked_for_after_its_gap():
     assert picture(mask[:, None]) == ["....#"]
 
 
-@pytest.mark.parametrize("symbol,gap", [(3, 1), (-1, 1), (0, 0)])
+@pytest.mark.parametrize("symbol,gap", [(3, 1), (-1, 1), (1.0, 1), (0, 0)])
 def test_a_symbol_or_gap_that_there_is_not_is_refused(symbol, gap):
     with pytest.raises(ValueError, match="must be"):
         SymbolRecallTask(num_symbols=3).episode(symbol, gap)

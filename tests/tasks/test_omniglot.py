@@ -68,15 +68,22 @@ def test_datasets_give_the_same_as_archives(tmp_path, monkeypatch):
 
     image = np.full((105, 105, 3), 255, "uint8")
     image[:, :21] = 0
-    rows = {
-        "image": np.stack([image, image]),
-        "alphabet": [3, 3],
-        "alphabet_char_id": [1, 2],
-    }
-    given = tf.data.Dataset.from_tensor_slices(rows)
-    monkeypatch.setattr(tfds, "load", lambda name, **_: given)
+
+    def load(name, split, data_dir):
+        rows = {
+            "image": np.stack([image, image, image]),
+            "alphabet": [3, 3, {"small1": 3, "small2": 4}[split]],
+            "alphabet_char_id": [1, 1, 2],
+        }
+        return tf.data.Dataset.from_tensor_slices(rows)
+
+    monkeypatch.setattr(tfds, "load", load)
     found = read_tfds(size=5)
-    assert list(found) == ["3/1", "3/2"]
+    assert {name: len(drawings) for name, drawings in found.items()} == {
+        "3/1": 2,  # in both splits
+        "3/2": 1,
+        "4/2": 1,
+    }
     np.testing.assert_allclose(found["3/2"][0, 0], [1, 0, 0, 0, 0])
 
 

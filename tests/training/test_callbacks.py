@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_dnc
+from keras_dnc.tasks.arithmetic import AddingTask
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.levels import Levels
 
@@ -85,3 +86,32 @@ def test_a_curriculum_needs_the_figure_it_watches():
     levels = Levels([CopyTask(max_length=1)])
     with pytest.raises(ValueError, match="`monitor` must be one of"):
         keras_dnc.Curriculum(levels, "bit_errors", 0.5).on_epoch_end(0, {"loss": 1.0})
+
+
+def test_a_model_is_fitted_through_its_levels():
+    levels = Levels.doubling(lambda n: CopyTask(num_bits=2, max_length=n), 1, 4)
+    inputs = keras.Input((None, 3))
+    model = keras.Model(inputs, keras.layers.LSTM(2, return_sequences=True)(inputs))
+    model.compile(
+        "adam",
+        keras_dnc.SequenceCrossentropy(),
+        weighted_metrics=[keras_dnc.BitErrors()],
+    )
+    curriculum = keras_dnc.Curriculum(levels, "bit_errors", 100.0)
+    data = levels.dataset(batch_size=4, steps=2)
+    fitted = model.fit(data, epochs=4, callbacks=[curriculum], verbose=0)
+    assert fitted.history["level"] == [0, 1, 2, 2]
+
+
+def test_a_report_is_made_every_few_epochs_and_once_at_the_end(capsys):
+    task = CopyTask(num_bits=2, max_length=2)
+    report = keras_dnc.GeneralisationReport({"short": task}, size=4, every=2)
+    for epochs, tables in ((4, 2), (5, 3)):
+        reported(report, task, epochs)
+        assert capsys.readouterr().out.count(task.metric) == tables
+
+
+def test_a_report_needs_tasks_that_are_measured_in_the_same_thing():
+    for tasks in ({}, {"bits": CopyTask(), "sum": AddingTask()}):
+        with pytest.raises(ValueError, match="`tasks` must be tasks that are measured"):
+            keras_dnc.GeneralisationReport(tasks)

@@ -84,6 +84,12 @@ def test_bit_errors_and_exact_sequences_count_where_an_answer_is_asked_for(rng):
     assert float(errors.result()) == 0.0
 
 
+def test_what_is_no_number_is_wrong():
+    metric = BitErrors()
+    metric.update_state(np.eye(3)[None], np.full((1, 3, 3), np.nan))
+    assert float(metric.result()) == 9.0
+
+
 def test_accuracy_is_counted_at_the_kth_time_a_class_is_met(rng):
     classes = rng.integers(0, 3, (4, 12))
     said = np.where(rng.random((4, 12)) < 0.5, classes, 2 - classes)
