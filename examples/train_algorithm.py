@@ -97,9 +97,7 @@ def compiled_model(settings, task):
 
 
 def draw(log, errors, metric, path):
-    figure, (learning, lengths) = plt.subplots(
-        1, 2, figsize=(11, 4), layout="constrained"
-    )
+    figure, (learning, lengths) = plt.subplots(1, 2, figsize=(11, 4), layout="tight")
     for name in ("loss", "val_loss"):
         learning.plot([epoch[name] for epoch in log], label=name)
     learning.set(title="learning", yscale="log", xlabel="epoch", ylabel="loss")

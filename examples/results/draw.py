@@ -1,15 +1,18 @@
 """Draw the pictures of `examples/README.md` from the logs and figures beside this file.
 
-python examples/results/draw.py
+python examples/results/draw.py [archives of Omniglot]
 """
 
 import csv
 import json
 import pathlib
+import sys
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from keras_dnc.tasks import omniglot
 
 HERE = pathlib.Path(__file__).parent
 LESSONS = {"1": "first question", "3": "three questions", "whole": "whole stories"}
@@ -77,11 +80,42 @@ def draw_resize():
     figure.savefig(HERE / "resize.png", dpi=90)
 
 
+def draw_copy():
+    """Draw the wrong bits of held-out copies, seed by seed."""
+    figure, axis = new_axis(
+        "An NTM learns to copy 1 to 20 steps", "updates", "wrong bits a sequence"
+    )
+    for path in sorted(HERE.glob("copy/ntm-seed*.csv")):
+        errors = column(path, "val_bit_errors")
+        updates = 250 * (1 + np.arange(len(errors)))
+        axis.plot(updates, errors, label=path.stem.replace("-", ", "))
+    axis.set_ylim(bottom=0.0)
+    axis.legend()
+    figure.savefig(HERE / "copy.png", dpi=90)
+
+
+def draw_omniglot(archives):
+    """Draw one episode: the drawings, and the label each of them has in it."""
+    task = omniglot.OmniglotTask(omniglot.read_zips(archives), num_drawings=3)
+    episode = task.sample(np.random.default_rng(0))
+    figure = Figure(figsize=(9, 1.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    steps = zip(figure.subplots(1, task.max_time), *episode[:2], strict=True)
+    for axis, shown, label in steps:
+        axis.imshow(shown[: task.size**2].reshape(task.size, -1), cmap="Greys")
+        axis.set(xticks=[], yticks=[], xlabel=f"is {label.argmax() + 1}")
+    figure.suptitle("An episode of five characters, three drawings of each", size=9)
+    figure.savefig(HERE / "omniglot.png", dpi=90)
+
+
 def main():
-    """Draw all."""
+    """Draw all; the episode of Omniglot where its archives are given."""
     draw_lessons()
     draw_memn2n()
     draw_resize()
+    draw_copy()
+    if archives := sys.argv[1:]:
+        draw_omniglot(archives)
 
 
 if __name__ == "__main__":
