@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from tests.conformance.cases import any_cell
 from tests.conformance.cases import every_cell
 from tests.conformance.cases import every_state
-from tests.conformance.cases import trained_cell
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import compile_model
 from tests.conformance.harness import functional_model
@@ -24,7 +24,7 @@ def test_a_model_comes_back_from_its_file(make, rng, tmp_path):
     assert_close(to_numpy(loaded(inputs)), to_numpy(model(inputs)))
 
 
-@trained_cell
+@any_cell
 def test_a_model_that_was_trained_comes_back_from_its_file(make, rng, tmp_path):
     """One fit, the dearest thing to compile, for all that Keras does with a model."""
     model = compile_model(functional_model(make()))
