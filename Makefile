@@ -40,7 +40,7 @@ test-tensorflow: $(VENV)/.test
 ORACLES := tests/dnc/test_goldens.py tests/dnc/test_cell_oracle.py \
     tests/dnc/test_fast_gradients.py tests/dnc/test_bidirectional.py \
     tests/dnc/test_sparse_links.py tests/sparse/test_cell_oracle.py \
-    tests/sparse/test_search.py tests/sparse/test_training.py tests/test_ntm.py \
+    tests/sparse/test_search.py tests/sparse/test_training.py tests/ntm \
     tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \

@@ -33,11 +33,11 @@ from keras_dnc.mann import LRUControls
 from keras_dnc.mann import MANNCell
 from keras_dnc.memn2n import LinearStart
 from keras_dnc.memn2n import MemN2N
-from keras_dnc.ntm import HeadControls
-from keras_dnc.ntm import NTMAccess
-from keras_dnc.ntm import NTMAccessState
-from keras_dnc.ntm import NTMAddressing
-from keras_dnc.ntm import NTMCell
+from keras_dnc.ntm.access import NTMAccess
+from keras_dnc.ntm.access import NTMAccessState
+from keras_dnc.ntm.addressing import HeadControls
+from keras_dnc.ntm.addressing import NTMAddressing
+from keras_dnc.ntm.cell import NTMCell
 from keras_dnc.product_key import ProductKeyMemory
 from keras_dnc.product_key import SlotUsage
 from keras_dnc.sparse.access import SparseAccess

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.ntm import sharpened
-from keras_dnc.ntm import shifted
+from keras_dnc.ntm.addressing import sharpened
+from keras_dnc.ntm.addressing import shifted
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
 from tests.numbers import to_numpy

@@ -1,0 +1,315 @@
+"""One step of writing to and reading from the memory of the Neural Turing Machine.
+
+Graves et al. 2014, sections 3.1 and 3.2.
+"""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dnc.core.arguments import check_choice
+from keras_dnc.core.arguments import check_shape
+from keras_dnc.core.arguments import natural_number
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.core.interface import Interface
+from keras_dnc.core.precision import full_precision
+from keras_dnc.core.state import named_leaves
+from keras_dnc.core.state import recall
+from keras_dnc.core.writing import erase_and_write
+from keras_dnc.ntm.addressing import HeadControls
+from keras_dnc.ntm.addressing import NTMAddressing
+
+_FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
+INITIAL_MEMORIES = ("constant", "random", "learned")
+
+
+class NTMAccessState(NamedTuple):
+    """The memory, and where the heads are.
+
+    Attributes:
+        memory: `(batch, memory_size, word_size)`.
+        read_weights: `(batch, num_reads, memory_size)`, rows sum to 1.
+        write_weights: `(batch, num_writes, memory_size)`, rows sum to 1.
+    """
+
+    memory: Any
+    read_weights: Any
+    write_weights: Any
+
+
+class NTMControls(NamedTuple):
+    """What the controller asks of the memory in one step.
+
+    Attributes:
+        write_vectors: `(batch, num_writes, word_size)`, in [-1, 1], what to add.
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1], what to wipe first.
+        write_keys: `(batch, num_writes, word_size)`, in [-1, 1]; this and what follows
+            as in `HeadControls`.
+        write_strengths: `(batch, num_writes)`.
+        write_interpolation_gate: `(batch, num_writes)`.
+        write_shift_weights: `(batch, num_writes, 2 * shift_range + 1)`; `None` with a
+            `shift_range` of 0.
+        write_sharpness: `(batch, num_writes)`.
+        read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
+        read_strengths: `(batch, num_reads)`.
+        read_interpolation_gate: `(batch, num_reads)`.
+        read_shift_weights: `(batch, num_reads, 2 * shift_range + 1)`, or `None`.
+        read_sharpness: `(batch, num_reads)`.
+    """
+
+    write_vectors: Any
+    erase_vectors: Any
+    write_keys: Any
+    write_strengths: Any
+    write_interpolation_gate: Any
+    write_shift_weights: Any
+    write_sharpness: Any
+    read_keys: Any
+    read_strengths: Any
+    read_interpolation_gate: Any
+    read_shift_weights: Any
+    read_sharpness: Any
+
+    def of(self, verb):
+        """Give the `HeadControls` of the heads that `"write"` or `"read"`."""
+        named = self._asdict()
+        return HeadControls(*(named[f"{verb}_{n}"] for n in HeadControls._fields))
+
+
+_NO_CONTROLS = NTMControls(*[None] * len(NTMControls._fields))
+
+
+class NTMNotes(NamedTuple):
+    """What back-propagation takes over from a step instead of computing it again.
+
+    Attributes:
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
+        write_vectors: `(batch, num_writes, word_size)`.
+    """
+
+    erase_vectors: Any
+    write_vectors: Any
+
+
+_NOTHING_RECORDED = NTMAccessState(None, None, None)
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class NTMAccess(keras.layers.Layer):
+    r"""Write heads and read heads over one memory, each where its addressing says.
+
+    $$w^{w} = \mathrm{NTMAddressing}(M_{t-1}, \dots), \quad
+    M_t = M_{t-1} \circ (1 - w^w e^\top) + w^w a^\top$$
+    $$w^{r} = \mathrm{NTMAddressing}(M_t, \dots), \quad r = M_t^\top w^{r}$$
+
+    Departures: the paper leaves open whether a step writes or reads first; here it
+    writes, as the DNC does. Keys and what is added are squashed by tanh, as in Collier
+    and Beel 2018.
+
+    Args:
+        memory_size: Slots of the memory.
+        word_size: Numbers in a slot.
+        num_reads: Read heads.
+        num_writes: Write heads.
+        shift_range: Slots that a head may go on in one step, in either direction; 0
+            for none.
+        initial_memory: What a fresh memory holds: `"constant"` for 1e-6 everywhere,
+            `"random"` for numbers drawn once, normal with a deviation of 0.5,
+            `"learned"` for trained ones.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`, the controller's output.
+        state: The previous `NTMAccessState`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new
+        `NTMAccessState`.
+
+    Raises:
+        ValueError: A size that is no positive integer, `shift_range` is no integer of
+            at least 0, an unknown `initial_memory` or `strength`, or a call argument of
+            the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> access = NTMAccess(memory_size=16, word_size=8, num_reads=2)
+        >>> inputs = np.ones((4, 32), "float32")
+        >>> access.build(inputs.shape)
+        >>> read_words, state = access(inputs, access.get_initial_state(batch_size=4))
+        >>> tuple(read_words.shape), tuple(state.memory.shape)
+        ((4, 2, 8), (4, 16, 8))
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, sections 3.1 to 3.3.
+        - Collier and Beel 2018, Implementing Neural Turing Machines, ICANN.
+    """
+
+    def __init__(
+        self,
+        memory_size: int = 128,
+        word_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        shift_range: int = 1,
+        initial_memory: str = "constant",
+        strength: str = "softplus",
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        self.memory_size = positive_integer("memory_size", memory_size)
+        self.word_size = positive_integer("word_size", word_size)
+        self.num_reads = positive_integer("num_reads", num_reads)
+        self.num_writes = positive_integer("num_writes", num_writes)
+        self.shift_range = natural_number("shift_range", shift_range)
+        check_choice("initial_memory", initial_memory, INITIAL_MEMORIES)
+        self.initial_memory = initial_memory
+        self.strength = strength
+        self.addressing = NTMAddressing(strength, dtype=self.dtype_policy)
+        self.interface = Interface(
+            self._control_shapes(), dtype=self.dtype_policy, name="interface"
+        )
+
+    def _control_shapes(self):
+        word, shifts = self.word_size, 2 * self.shift_range + 1
+
+        def heads(count):
+            return HeadControls(
+                keys=((count, word), "tanh"),
+                strengths=((count,), "linear"),
+                interpolation_gate=((count,), "sigmoid"),
+                shift_weights=((count, shifts), "softmax") if shifts > 1 else None,
+                sharpness=((count,), "linear"),
+            )
+
+        shapes = NTMControls(
+            ((self.num_writes, word), "tanh"),
+            ((self.num_writes, word), "sigmoid"),
+            *heads(self.num_writes),
+            *heads(self.num_reads),
+        )
+        return {name: shape for name, shape in shapes._asdict().items() if shape}
+
+    @property
+    def state_shapes(self):
+        """`NTMAccessState` with the shape of one sample at each leaf."""
+        return NTMAccessState(
+            memory=(self.memory_size, self.word_size),
+            read_weights=(self.num_reads, self.memory_size),
+            write_weights=(self.num_writes, self.memory_size),
+        )
+
+    @property
+    def note_shapes(self):
+        """`NTMNotes` with the shape of one sample at each leaf."""
+        return NTMNotes(*[(self.num_writes, self.word_size)] * 2)
+
+    def build(self, inputs_shape, state_shape=None):
+        """Create the interface, and a fresh memory that is not constant."""
+        check_shape("inputs", inputs_shape, ("batch", "features"))
+        self.interface.build(inputs_shape)
+        self.fresh_memory = None
+        if self.initial_memory != "constant":
+            self.fresh_memory = self.add_weight(
+                name="fresh_memory",
+                shape=self.state_shapes.memory,
+                initializer=keras.initializers.RandomNormal(stddev=0.5),
+                trainable=self.initial_memory == "learned",
+                autocast=False,
+            )
+
+    @property
+    def fresh_state(self):
+        """`NTMAccessState` of one sample: all heads on slot 0, a fresh memory."""
+        check_built(self)
+        first = ops.one_hot(0, self.memory_size, dtype=self.compute_dtype)
+        if self.fresh_memory is None:
+            memory = ops.full(self.state_shapes.memory, _FILLED, self.compute_dtype)
+        else:
+            memory = ops.convert_to_tensor(self.fresh_memory)
+        return NTMAccessState(
+            memory=memory[None],
+            read_weights=ops.broadcast_to(first, (1, self.num_reads, self.memory_size)),
+            write_weights=ops.broadcast_to(
+                first, (1, self.num_writes, self.memory_size)
+            ),
+        )
+
+    def get_initial_state(self, batch_size):
+        """Give the `NTMAccessState` of a fresh memory."""
+        return NTMAccessState(
+            *(
+                ops.broadcast_to(fresh, (batch_size, *shape))
+                for fresh, shape in zip(
+                    self.fresh_state, self.state_shapes, strict=True
+                )
+            )
+        )
+
+    def call(self, inputs, state):
+        """Write and read as `inputs` ask."""
+        check_shape("inputs", inputs.shape, ("batch", "features"))
+        state = named_leaves(state, self.state_shapes)
+        return self.step(self.controls(inputs), state)[:2]
+
+    def controls(self, inputs):
+        """Give the `NTMControls` that the controller's output stands for."""
+        return _NO_CONTROLS._replace(**self.interface(inputs))
+
+    def step(self, controls, state, recorded=None):
+        """Write, then read.
+
+        Args:
+            controls: `NTMControls`.
+            state: The previous `NTMAccessState`.
+            recorded: `(state, notes)` of the same step when it was taken before, for
+                back-propagation to take over, or `None`.
+
+        Returns:
+            `(read_words, state, notes)`: as `call`, and `NTMNotes`.
+        """
+        before = _NOTHING_RECORDED if recorded is None else recorded[0].access
+        write_weights = recall(
+            before.write_weights,
+            self.addressing(state.memory, controls.of("write"), state.write_weights),
+        )
+        notes = NTMNotes(controls.erase_vectors, controls.write_vectors)
+        memory = erase_and_write(state.memory, write_weights, *notes)
+        read_weights = recall(
+            before.read_weights,
+            self.addressing(memory, controls.of("read"), state.read_weights),
+        )
+        state = NTMAccessState(memory, read_weights, write_weights)
+        return ops.matmul(read_weights, memory), state, notes
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in OPTIONS},
+        }
+
+
+OPTIONS = (
+    "memory_size",
+    "word_size",
+    "num_reads",
+    "num_writes",
+    "shift_range",
+    "initial_memory",
+    "strength",
+)  # of `NTMAccess`, and of the cell around it
+
+
+def check_built(layer):
+    """Raise a `ValueError` where the weights of a fresh state are not there yet."""
+    if not layer.built:
+        raise ValueError(
+            "A layer must be built before it has a fresh state, which it may learn. "
+            f"Received: {layer!r} without weights"
+        )
