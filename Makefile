@@ -56,7 +56,8 @@ test-programs: $(VENV)/.test
 # tests that need no long training.
 test-floors: $(VENV)-floors/.done
 	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/core tests/dnc \
-	    tests/inspect tests/training tests/tasks tests/conformance/test_sequences.py \
+	    tests/inspect tests/ntm tests/training tests/tasks tests/test_mann.py \
+	    tests/conformance/test_sequences.py \
 	    tests/test_saved_models.py tests/test_structure.py -m "not programs"
 
 # What is shipped, installed into an empty environment, away from the sources.

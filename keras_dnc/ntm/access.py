@@ -23,6 +23,15 @@ from keras_dnc.ntm.addressing import NTMAddressing
 
 _FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
 INITIAL_MEMORIES = ("constant", "random", "learned")
+OPTIONS = (
+    "memory_size",
+    "word_size",
+    "num_reads",
+    "num_writes",
+    "shift_range",
+    "initial_memory",
+    "strength",
+)  # of `NTMAccess`, and of the cell around it
 
 
 class NTMAccessState(NamedTuple):
@@ -49,13 +58,12 @@ class NTMControls(NamedTuple):
             as in `HeadControls`.
         write_strengths: `(batch, num_writes)`.
         write_interpolation_gate: `(batch, num_writes)`.
-        write_shift_weights: `(batch, num_writes, 2 * shift_range + 1)`; `None` with a
-            `shift_range` of 0.
+        write_shift_weights: `(batch, num_writes, 2 * shift_range + 1)`.
         write_sharpness: `(batch, num_writes)`.
         read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
         read_strengths: `(batch, num_reads)`.
         read_interpolation_gate: `(batch, num_reads)`.
-        read_shift_weights: `(batch, num_reads, 2 * shift_range + 1)`, or `None`.
+        read_shift_weights: `(batch, num_reads, 2 * shift_range + 1)`.
         read_sharpness: `(batch, num_reads)`.
     """
 
@@ -76,9 +84,6 @@ class NTMControls(NamedTuple):
         """Give the `HeadControls` of the heads that `"write"` or `"read"`."""
         named = self._asdict()
         return HeadControls(*(named[f"{verb}_{n}"] for n in HeadControls._fields))
-
-
-_NO_CONTROLS = NTMControls(*[None] * len(NTMControls._fields))
 
 
 class NTMNotes(NamedTuple):
@@ -259,7 +264,12 @@ class NTMAccess(keras.layers.Layer):
 
     def controls(self, inputs):
         """Give the `NTMControls` that the controller's output stands for."""
-        return _NO_CONTROLS._replace(**self.interface(inputs))
+        named = self.interface(inputs)
+        if self.shift_range == 0:  # nothing to choose from, and no weights to do so
+            for verb in ("read", "write"):
+                stay = ops.ones_like(named[f"{verb}_interpolation_gate"])
+                named[f"{verb}_shift_weights"] = ops.expand_dims(stay, -1)
+        return NTMControls(**named)
 
     def step(self, controls, state, recorded=None):
         """Write, then read.
@@ -293,17 +303,6 @@ class NTMAccess(keras.layers.Layer):
             **super().get_config(),
             **{name: getattr(self, name) for name in OPTIONS},
         }
-
-
-OPTIONS = (
-    "memory_size",
-    "word_size",
-    "num_reads",
-    "num_writes",
-    "shift_range",
-    "initial_memory",
-    "strength",
-)  # of `NTMAccess`, and of the cell around it
 
 
 def check_built(layer):

@@ -23,7 +23,7 @@ class HeadControls(NamedTuple):
         interpolation_gate: `(batch, heads)`, in [0, 1]: look for the key (1) or start
             from where the head was (0).
         shift_weights: `(batch, heads, 2 * shift_range + 1)`, rows sum to 1: how far to
-            go on, from `-shift_range` to `shift_range` slots; `None` for nowhere.
+            go on, from `-shift_range` to `shift_range` slots.
         sharpness: `(batch, heads)`, before squashing.
     """
 
@@ -102,8 +102,7 @@ class NTMAddressing(keras.layers.Layer):
         content = self.content(memory, controls.keys, controls.strengths)  # eq. 5
         gate = ops.expand_dims(controls.interpolation_gate, -1)
         weights = gate * content + (1.0 - gate) * previous_weights  # eq. 7
-        if controls.shift_weights is not None:
-            weights = shifted(weights, controls.shift_weights)  # eq. 8
+        weights = shifted(weights, controls.shift_weights)  # eq. 8
         return sharpened(weights, oneplus(controls.sharpness))  # eq. 9
 
     @staticmethod
@@ -117,8 +116,6 @@ class NTMAddressing(keras.layers.Layer):
             check_shape(name, getattr(controls, name).shape, heads)
         expected = (*heads, memory.shape[1])
         check_shape("previous_weights", previous_weights.shape, expected)
-        if controls.shift_weights is None:
-            return
         shape = tuple(controls.shift_weights.shape)
         check_shape("shift_weights", shape, (*heads, "2 * shift_range + 1"))
         if shape[-1] % 2 == 0:

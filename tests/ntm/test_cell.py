@@ -38,7 +38,6 @@ class Oracle:
         scores = np.exp(self.softplus(strength) * cosine)
         content = scores / scores.sum()  # eq. 5
         gated = gate * content + (1 - gate) * weights  # eq. 7
-        shifts = [1.0] if shifts is None else shifts
         slots, reach = len(memory), len(shifts) // 2
         moved = np.zeros(slots)
         for i in range(slots):
@@ -59,12 +58,10 @@ def run_oracle(controls, state, sample):
     oracle = Oracle()
 
     def heads(verb, memory, before):
-        asked = [c if c is None else c[sample] for c in controls.of(verb)]
+        asked = [control[sample] for control in controls.of(verb)]
         return np.stack(
             [
-                oracle.look(
-                    memory, weights, *(c if c is None else c[head] for c in asked)
-                )
+                oracle.look(memory, weights, *(control[head] for control in asked))
                 for head, weights in enumerate(before)
             ]
         )
@@ -85,9 +82,7 @@ def test_a_step_equals_the_equations(rng, shift_range):
         controls = access.controls(rng.normal(size=(3, 6)).astype("float32"))
         words, new, _ = access.step(controls, state)
         before = to_numpy(state)
-        asked = type(controls)(
-            *(c if c is None else to_numpy(c).astype("float64") for c in controls)
-        )
+        asked = type(controls)(*(to_numpy(c).astype("float64") for c in controls))
         for sample in range(3):
             expected = run_oracle(asked, before, sample)
             found = [part[sample] for part in to_numpy([*new, words])]
