@@ -5,21 +5,19 @@ import numbers
 
 def positive_integer(name, value):
     """Give `value` as an `int`, or raise a `ValueError` unless it is one above 0."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 1:
-        raise ValueError(
-            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
-        )
-    return int(value)
+    return _integer(name, value, 1, "a positive integer")
 
 
 def natural_number(name, value):
     """Give `value` as an `int`, or raise a `ValueError` unless it is 0 or above."""
+    return _integer(name, value, 0, "an integer of at least 0")
+
+
+def _integer(name, value, least, rule):
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 0:
+    if not is_integer or value < least:
         raise ValueError(
-            f"Argument `{name}` must be an integer of at least 0. "
-            f"Received: {name}={value!r}"
+            f"Argument `{name}` must be {rule}. Received: {name}={value!r}"
         )
     return int(value)
 

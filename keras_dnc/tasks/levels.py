@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
-from keras_dnc.tasks.task import check_positive_integers
 
 
 class Levels(Task):
@@ -77,7 +76,6 @@ class Levels(Task):
         Raises:
             ValueError: A size that is no positive integer, or `first` above `last`.
         """
-        check_positive_integers(first=first, last=last)
         cls._check_range("first", first, "last", last)
         sizes = [first]
         while sizes[-1] < last:
