@@ -2,8 +2,7 @@
 
     python examples/train_algorithm.py --task copy --cell ntm
 
-Started again with the same arguments, it goes on where it was. At the end it measures
-sequences longer than those it was trained on.
+Started again, it goes on where it was; at the end it measures longer sequences, too.
 """
 
 import argparse
@@ -28,7 +27,10 @@ from matplotlib import pyplot as plt
 TASKS = {  # how to make one from two lengths; lengths to train on; lengths to test on
     "copy": (lambda a, b: copy.CopyTask(8, a, b), (1, 20), (20, 50, 80, 120)),
     "symbol": (lambda a, b: copy.SymbolRecallTask(10, a, b), (1, 20), (20, 50, 100)),
-    "repeat_copy": (lambda a, b: copy.RepeatCopyTask(8, a, b, a, b), (1, 10), (10, 20)),
+    "repeat_copy": (
+        lambda a, b: copy.RepeatCopyTask(8, a, b, a, b, **copy.normal_repeats(1, 10)),
+        *((1, 10), (10, 20)),
+    ),
     "recall": (
         lambda a, b: recall.AssociativeRecallTask(min_items=a, max_items=b),
         *((2, 6), (6, 8, 12, 15)),
@@ -55,10 +57,10 @@ def parse_arguments():
     add("--options", default="{}", type=json.loads, help="the cell's others, as JSON")
     add("--levels", default=[], type=json.loads, help="lengths to learn first: [5, 10]")
     add("--goal", default=2.0, type=float, help="loss that ends a level")
-    add("--batch-size", default=32, type=int)
-    add("--learning-rate", default=1e-3, type=float, help="falls to nothing")
-    add("--steps", default=250, type=int, help="updates in an epoch")
-    add("--epochs", default=80, type=int)
+    add("--batch-size", default=16, type=int)
+    add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
+    add("--steps", default=500, type=int, help="updates in an epoch")
+    add("--epochs", default=30, type=int)
     add("--test-size", default=1000, type=int, help="sequences of each length")
     add("--output", default=None, type=pathlib.Path, help="runs/TASK/CELL if not given")
     add("--seed", default=0, type=int)
@@ -70,8 +72,7 @@ def recurrent_layers(settings, task):
     if settings.cell == "lstm":
         lstm = keras.layers.LSTM(settings.controller, return_sequences=True)
         return [lstm, keras.layers.Dense(task.target_size)]
-    kind = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
-    cell = kind(
+    cell = getattr(keras_dnc, f"{settings.cell.upper()}Cell")(
         task.target_size,
         controller=settings.controller,
         memory_size=settings.memory_size,
@@ -133,8 +134,8 @@ def main():
         ],
         validation_data=task.dataset(100, 2, settings.seed + 1000),
     )
-    longer = {length: make(length, length) for length in lengths}
-    report = keras_dnc.GeneralisationReport(longer, settings.test_size, seed=2000)
+    tests = {"as trained": task} | {f"{n}": make(n, n) for n in lengths}
+    report = keras_dnc.GeneralisationReport(tests, settings.test_size, seed=2000)
     errors = report.measure(model)
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)

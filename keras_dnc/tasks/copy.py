@@ -200,11 +200,13 @@ class RepeatCopyTask(Task):
         max_length: Steps of the longest pattern.
         min_repeats: Fewest repeats.
         max_repeats: Most repeats.
-        norm_max: The repeats channel shows the number of repeats divided by this.
+        repeats_mean: Number of repeats that the repeats channel shows as 0.
+        repeats_scale: What the channel divides by. With `normal_repeats(1, 10)` for
+            both, repeats of 1 to 10 have mean 0 and variance 1, as in the paper.
 
     Raises:
-        ValueError: A number that is no positive integer, or a minimum above its
-            maximum.
+        ValueError: A number that is no positive integer, a minimum above its maximum,
+            a mean that is not finite, or a scale that is not finite and above 0.
 
     Example:
         >>> import numpy as np
@@ -225,9 +227,10 @@ class RepeatCopyTask(Task):
         max_length: int = 2,
         min_repeats: int = 1,
         max_repeats: int = 2,
-        norm_max: int = 10,
+        repeats_mean: float = 0.0,
+        repeats_scale: float = 10.0,
     ) -> None:
-        check_positive_integers(num_bits=num_bits, norm_max=norm_max)
+        check_positive_integers(num_bits=num_bits)
         self._check_range("min_length", min_length, "max_length", max_length)
         self._check_range("min_repeats", min_repeats, "max_repeats", max_repeats)
         self.num_bits = num_bits
@@ -235,7 +238,9 @@ class RepeatCopyTask(Task):
         self.max_length = max_length
         self.min_repeats = min_repeats
         self.max_repeats = max_repeats
-        self.norm_max = norm_max
+        self._check_channel(repeats_mean, repeats_scale)
+        self.repeats_mean = repeats_mean
+        self.repeats_scale = repeats_scale
         self.observation_size = num_bits + 2
         self.target_size = num_bits + 1
         self.max_time = max_length * (max_repeats + 1) + 3
@@ -265,9 +270,56 @@ class RepeatCopyTask(Task):
         inputs = np.zeros((time, self.observation_size), "float32")
         inputs[0, self.num_bits] = 1.0
         inputs[1 : length + 1, : self.num_bits] = pattern
-        inputs[length + 1, self.num_bits + 1] = repeats / self.norm_max
+        shown = (repeats - self.repeats_mean) / self.repeats_scale
+        inputs[length + 1, self.num_bits + 1] = shown
         targets = np.zeros((time, self.target_size), "float32")
         targets[answer:-1, : self.num_bits] = np.tile(pattern, (repeats, 1))
         targets[-1, self.num_bits] = 1.0
         mask = (np.arange(time) >= answer).astype("float32")
         return Episode(inputs, targets, mask)
+
+    @staticmethod
+    def _check_channel(mean, scale):
+        """Raise a `ValueError` unless the repeats channel shows finite numbers."""
+        for name, value, lowest in (
+            ("repeats_mean", mean, -np.inf),
+            ("repeats_scale", scale, 0.0),
+        ):
+            if not isinstance(value, numbers.Real) or not lowest < value < np.inf:
+                raise ValueError(
+                    f"Argument `{name}` must be a finite number above {lowest:g}. "
+                    f"Received: {name}={value!r}"
+                )
+
+
+def normal_repeats(min_repeats: int, max_repeats: int) -> dict[str, float]:
+    """Give the `RepeatCopyTask` arguments that bring repeats to mean 0, variance 1.
+
+    Args:
+        min_repeats: Fewest repeats in training, at least 1.
+        max_repeats: Most repeats in training, more than `min_repeats`.
+
+    Returns:
+        Dict of `repeats_mean` and `repeats_scale`. A task of more repeats takes those
+        of training, so that its channel goes on where that of training ends.
+
+    Raises:
+        ValueError: No positive integers, or no more than one number of repeats.
+
+    Example:
+        >>> channel = normal_repeats(1, 10)
+        >>> task = RepeatCopyTask(8, max_length=10, max_repeats=20, **channel)
+        >>> task.repeats_mean, round(task.repeats_scale, 3)
+        (5.5, 2.872)
+    """
+    check_positive_integers(min_repeats=min_repeats, max_repeats=max_repeats)
+    repeats = np.arange(min_repeats, max_repeats + 1)
+    if len(repeats) < 2:
+        raise ValueError(
+            "Argument `max_repeats` must be greater than `min_repeats`, or there is no "
+            f"variance. Received: min_repeats={min_repeats}, max_repeats={max_repeats}"
+        )
+    return {
+        "repeats_mean": float(repeats.mean()),
+        "repeats_scale": float(repeats.std()),
+    }

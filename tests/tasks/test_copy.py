@@ -6,6 +6,7 @@ import pytest
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
 from keras_dnc.tasks.copy import SymbolRecallTask
+from keras_dnc.tasks.copy import normal_repeats
 
 PATTERN = np.array([[1, 1, 0], [0, 1, 1]], "float32")
 
@@ -82,7 +83,7 @@ def test_bit_errors_count_answers_alone():
         {"num_bits": 0},
         {"max_length": -1},
         {"min_repeats": 1.5},
-        {"norm_max": None},
+        {"max_repeats": None},
     ],
 )
 def test_sizes_must_be_positive_integers(arguments):
@@ -93,6 +94,33 @@ def test_sizes_must_be_positive_integers(arguments):
 def test_a_minimum_above_its_maximum_is_refused():
     with pytest.raises(ValueError, match="`min_length` must be at most `max_length`"):
         RepeatCopyTask(min_length=3, max_length=2)
+
+
+@pytest.mark.parametrize("argument", ["repeats_mean", "repeats_scale"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "3"])
+def test_the_repeats_channel_must_be_finite(argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` must be a finite number"):
+        RepeatCopyTask(**{argument: value})
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_the_repeats_channel_needs_a_scale_above_zero(scale):
+    with pytest.raises(ValueError, match="`repeats_scale` must be .* above 0"):
+        RepeatCopyTask(repeats_scale=scale)
+
+
+def test_repeats_of_the_whole_range_have_mean_0_and_variance_1():
+    task = RepeatCopyTask(2, 1, 1, 3, 7, **normal_repeats(3, 7))
+    pattern = np.zeros((1, 2))
+    shown = [task.episode(pattern, repeats).inputs[2, 3] for repeats in range(3, 8)]
+    assert np.mean(shown) == pytest.approx(0.0, abs=1e-6)
+    assert np.var(shown) == pytest.approx(1.0)
+    assert np.all(np.diff(shown) > 0)
+
+
+def test_one_number_of_repeats_has_no_variance():
+    with pytest.raises(ValueError, match="`max_repeats` must be greater than"):
+        normal_repeats(3, 3)
 
 
 @pytest.mark.parametrize("batch_size", [0, 2.0])
