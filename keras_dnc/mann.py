@@ -17,7 +17,9 @@ from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.arguments import probability
 from keras_dnc.core.cell import AccessCell
+from keras_dnc.core.content import STRENGTHS
 from keras_dnc.core.content import fast_cosine_similarity
+from keras_dnc.core.content import weighted_softmax
 from keras_dnc.core.interface import Interface
 from keras_dnc.core.precision import full_precision
 from keras_dnc.core.state import named_leaves
@@ -50,11 +52,14 @@ class LRUControls(NamedTuple):
             (1), or to the least used slots (0).
         write_keys: `(batch, num_reads, word_size)`, in [-1, 1], what to write; the
             same as `read_keys` unless `own_write_keys`.
+        read_strengths: `(batch, num_reads)`, any real number, before squashing; `None`
+            where keys have no strength.
     """
 
     read_keys: Any
     reuse_gate: Any
     write_keys: Any
+    read_strengths: Any = None
 
 
 class LRUNotes(NamedTuple):
@@ -102,6 +107,10 @@ class LRUAccess(keras.layers.Layer):
     the first of equals, and first($w^{lu}$) 1 at the one that is wiped. Every read head
     has a write head beside it. Which slots are used least has no gradient.
 
+    Without a strength, no slot can have a share of more than e^2 times another's: of
+    128 slots, one that is found for sure has at most 5 %. `strength` gives each key
+    one, as in the Neural Turing Machine: $\mathrm{softmax}(\beta^i \cos(k^i, M_t))$.
+
     Departures: keys are squashed by tanh, of which the paper does not speak. A slot is
     wiped at every step, even where the heads write elsewhere: the paper's words.
 
@@ -112,6 +121,8 @@ class LRUAccess(keras.layers.Layer):
         usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
             below 1.
         own_write_keys: Whether what is written differs from what is looked for.
+        strength: `None` for keys without a strength (the paper); `"softplus"` or
+            `"oneplus"`, how strengths are squashed.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -125,7 +136,8 @@ class LRUAccess(keras.layers.Layer):
 
     Raises:
         ValueError: A size that is no positive integer, `usage_decay` outside of its
-            range, `own_write_keys` is no bool, or a call argument of the wrong shape.
+            range, `own_write_keys` is no bool, an unknown `strength`, or a call
+            argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -147,6 +159,7 @@ class LRUAccess(keras.layers.Layer):
         num_reads: int = 4,
         usage_decay: float = 0.95,
         own_write_keys: bool = False,
+        strength: str | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -157,6 +170,8 @@ class LRUAccess(keras.layers.Layer):
         self.usage_decay = probability("usage_decay", usage_decay)
         check_choice("own_write_keys", own_write_keys, (False, True))
         self.own_write_keys = own_write_keys
+        check_choice("strength", strength, (None, *STRENGTHS))
+        self.strength = strength
         self.interface = Interface(
             self._control_shapes(), dtype=self.dtype_policy, name="interface"
         )
@@ -164,7 +179,11 @@ class LRUAccess(keras.layers.Layer):
     def _control_shapes(self):
         words = ((self.num_reads, self.word_size), "tanh")
         shapes = {"read_keys": words, "reuse_gate": ((self.num_reads,), "sigmoid")}
-        return {**shapes, "write_keys": words} if self.own_write_keys else shapes
+        if self.own_write_keys:
+            shapes["write_keys"] = words
+        if self.strength is not None:
+            shapes["read_strengths"] = ((self.num_reads,), "linear")
+        return shapes
 
     @property
     def state_shapes(self):
@@ -222,8 +241,7 @@ class LRUAccess(keras.layers.Layer):
         )
         notes = LRUNotes(controls.write_keys)
         memory = self.write(state, write_weights, notes)
-        similarity = fast_cosine_similarity(memory, controls.read_keys)  # eq. 2
-        read_weights = recall(before.read_weights, ops.softmax(similarity))  # eq. 3
+        read_weights = recall(before.read_weights, self._found(memory, controls))
         used = ops.sum(read_weights, axis=1) + ops.sum(write_weights, axis=1)
         usage = self.usage_decay * state.usage + ops.stop_gradient(used)  # eq. 5
         usage = recall(before.usage, usage)
@@ -235,6 +253,14 @@ class LRUAccess(keras.layers.Layer):
         gate = ops.expand_dims(reuse_gate, -1)
         unused = sum(least_used(ops.stop_gradient(state.usage), self.num_reads))
         return gate * state.read_weights + (1.0 - gate) * unused[:, None]
+
+    def _found(self, memory, controls):
+        """Look for the read keys, `(batch, num_reads, memory_size)`."""
+        similarity = fast_cosine_similarity(memory, controls.read_keys)  # eq. 2
+        if self.strength is None:
+            return ops.softmax(similarity)  # eq. 3
+        strengths = STRENGTHS[self.strength](controls.read_strengths)
+        return weighted_softmax(similarity, strengths)
 
     def write(self, state, write_weights, notes):
         """Wipe the least used slot, and add what the heads write, eq. 8.
@@ -259,7 +285,14 @@ class LRUAccess(keras.layers.Layer):
         }
 
 
-_OPTIONS = ("memory_size", "word_size", "num_reads", "usage_decay", "own_write_keys")
+_OPTIONS = (
+    "memory_size",
+    "word_size",
+    "num_reads",
+    "usage_decay",
+    "own_write_keys",
+    "strength",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -286,6 +319,8 @@ class MANNCell(AccessCell):
         usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
             below 1.
         own_write_keys: Whether what is written differs from what is looked for.
+        strength: `None` for keys without a strength (the paper); `"softplus"` or
+            `"oneplus"`, how strengths are squashed.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
@@ -302,8 +337,8 @@ class MANNCell(AccessCell):
 
     Raises:
         ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, `usage_decay` outside of its range, `own_write_keys` is no bool, or
-            inputs of the wrong rank.
+            cell, `usage_decay` outside of its range, `own_write_keys` is no bool, an
+            unknown `strength`, or inputs of the wrong rank.
 
     Example:
         >>> import keras
@@ -327,6 +362,7 @@ class MANNCell(AccessCell):
         num_reads: int = 4,
         usage_decay: float = 0.95,
         own_write_keys: bool = False,
+        strength: str | None = None,
         clip_value: float | None = 20.0,
         **kwargs: Any,
     ) -> None:
@@ -337,6 +373,7 @@ class MANNCell(AccessCell):
             num_reads=num_reads,
             usage_decay=usage_decay,
             own_write_keys=own_write_keys,
+            strength=strength,
             dtype=self.dtype_policy,
             name="access",
         )

@@ -24,7 +24,7 @@ def random_access(rng, **arguments):
     return access
 
 
-def oracle(state, read_keys, gate, write_keys, decay):
+def oracle(state, read_keys, gate, write_keys, strengths, decay):
     """One step of one sample in float64, written from eq. 2-8 of the paper."""
     memory, usage, before, _ = (np.array(part, "float64") for part in state)
     order = np.argsort(usage, kind="stable")
@@ -37,21 +37,26 @@ def oracle(state, read_keys, gate, write_keys, decay):
             memory[slot] += writes[head, slot] * key  # eq. 8
     rows, keys = (np.sqrt(np.sum(v**2, axis=1) + GUARD) for v in (memory, read_keys))
     cosine = read_keys @ memory.T / (np.outer(keys, rows) + GUARD)  # eq. 2
+    cosine *= np.log1p(np.exp(strengths))[:, None]  # no equation of the paper's
     reads = np.exp(cosine) / np.exp(cosine).sum(axis=1, keepdims=True)  # eq. 3
     usage = decay * usage + reads.sum(axis=0) + writes.sum(axis=0)  # eq. 5
     return memory, usage, reads, writes, reads @ memory  # eq. 4
 
 
-@pytest.mark.parametrize("own_write_keys", [False, True])
-@pytest.mark.parametrize("memory_size", [7, 1])  # 1: fewer slots than heads
-def test_steps_equal_the_equations(rng, own_write_keys, memory_size):
-    access = random_access(
-        rng, own_write_keys=own_write_keys, memory_size=memory_size, usage_decay=0.7
-    )
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"own_write_keys": True}, {"strength": "softplus"}, {"memory_size": 1}],
+    ids=["paper", "own keys", "strengths", "fewer slots than heads"],
+)
+def test_steps_equal_the_equations(rng, options):
+    access = random_access(rng, usage_decay=0.7, **options)
     state = access.get_initial_state(batch_size=3)
     for _ in range(12):
         controls = access.controls(rng.normal(size=(3, 6)).astype("float32"))
         words, new, _ = access.step(controls, state)
+        if "strength" not in options:
+            strength_1 = np.full((3, 2), np.log(np.expm1(1.0)))
+            controls = controls._replace(read_strengths=strength_1)
         before, asked = to_numpy(state), to_numpy(controls)
         for sample in range(3):
             expected = oracle(
@@ -121,6 +126,7 @@ def test_any_input_gives_finite_values_and_gradients(rng, scale):
         ({"usage_decay": 1.0}, "`usage_decay` must be at least 0 and below 1"),
         ({"own_write_keys": 1}, "`own_write_keys` must be one of"),
         ({"num_reads": 0}, "`num_reads` must be a positive integer"),
+        ({"strength": "tanh"}, "`strength` must be one of"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -49,7 +49,7 @@ def check_choice(name, value, choices):
     """Raise a `ValueError` unless `value` is one of `choices`."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(
-            f"Argument `{name}` must be one of {sorted(choices)}. "
+            f"Argument `{name}` must be one of {sorted(choices, key=str)}. "
             f"Received: {name}={value!r}"
         )
 
