@@ -88,7 +88,10 @@ def least_used(usage, count):
     """
     slots, found = usage.shape[-1], []
     for _ in range(min(count, slots)):
-        found.append(ops.one_hot(ops.argmin(usage, axis=-1), slots, dtype=usage.dtype))
+        # An `argmin` of floats has bit operations on TensorFlow, which ONNX has not.
+        is_least = usage == ops.min(usage, axis=-1, keepdims=True)
+        first = ops.argmax(ops.cast(is_least, "int32"), axis=-1)
+        found.append(ops.one_hot(first, slots, dtype=usage.dtype))
         usage = ops.where(found[-1] > 0, float("inf"), usage)
     return found
 

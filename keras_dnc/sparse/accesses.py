@@ -31,12 +31,17 @@ def least_recent(levels):
     Returns:
         `(batch, 1)`, whole numbers.
     """
-    node = ops.argmin(levels[-1], axis=1, keepdims=True)
+    node = _first_least(levels[-1])
     for level in reversed(levels[:-1]):
         times = gather_rows(level, _children(level, node)[:, 0])
-        branch = ops.argmin(times, axis=1, keepdims=True)
-        node = node * _BRANCHES + branch
+        node = node * _BRANCHES + _first_least(times)
     return node
+
+
+def _first_least(times):
+    """Give where the earliest time stands, `(batch, 1)`."""
+    # Of floats, Keras on TensorFlow looks at the bits, for which ONNX has no operation.
+    return ops.argmin(ops.cast(times, "int32"), axis=1, keepdims=True)
 
 
 def accessed(levels, slots, times):

@@ -1,0 +1,71 @@
+"""Which models can be run step by step: chains of layers that go forward in time."""
+
+import keras
+from keras import tree
+
+_PER_STEP_LAYERS = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Embedding,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Identity,
+    keras.layers.IntegerLookup,
+    keras.layers.LayerNormalization,
+    keras.layers.LeakyReLU,
+    keras.layers.Masking,
+    keras.layers.ReLU,
+    keras.layers.SpatialDropout1D,
+    keras.layers.StringLookup,
+    keras.layers.TimeDistributed,
+)
+
+
+class NotServableError(Exception):
+    """A signature cannot be made for a model; the message names the layer."""
+
+
+def chain_of(model):
+    """List the model's layers, each of which takes what the one before it gives.
+
+    Raises:
+        NotServableError: The model is no chain, has no recurrent layer, or has a layer
+            whose output at a step is not given by that step and a state.
+    """
+    if not getattr(model, "inputs", None):  # a subclassed model
+        raise NotServableError(f"model {model.name!r} is no chain of layers")
+    layers = [x for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
+    tensor = model.inputs[0]
+    for layer in layers:
+        if not _takes(layer, tensor):
+            raise NotServableError(f"layer {layer.name!r} is not part of a chain")
+        _check_per_step(layer)
+        tensor = layer.output
+    if len(model.outputs) > 1 or tensor is not model.outputs[0]:
+        raise NotServableError(f"layer {layers[-1].name!r} is not the model's output")
+    if not any(isinstance(layer, keras.layers.RNN) for layer in layers):
+        raise NotServableError(f"model {model.name!r} has no recurrent layer")
+    return layers
+
+
+def _takes(layer, tensor):
+    """Whether `layer` is called once, on `tensor` and at most its mask."""
+    try:
+        first, *others = tree.flatten(layer.input)
+    except (AttributeError, ValueError):  # called several times, or never
+        return False
+    return first is tensor and all(str(other.dtype) == "bool" for other in others)
+
+
+def _check_per_step(layer):
+    """Refuse a layer whose output at a step is not given by that step and a state."""
+    if isinstance(layer, keras.layers.RNN):
+        if layer.go_backwards:
+            raise NotServableError(f"layer {layer.name!r} goes backwards")
+        return
+    rank = len(layer.output.shape)
+    axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
+    if not isinstance(layer, _PER_STEP_LAYERS) or axes != {rank - 1}:
+        raise NotServableError(f"layer {layer.name!r} does not treat each step alike")

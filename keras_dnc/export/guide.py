@@ -1,0 +1,205 @@
+"""What stands beside a SavedModel: its signatures, and requests to copy."""
+
+import json
+import textwrap
+
+from keras_dnc.export.endpoints import BATCH_SIZE
+from keras_dnc.export.endpoints import INPUTS
+from keras_dnc.export.endpoints import LENGTHS
+
+_FREE_SIZE = 2  # that a request of the README has on its free axes
+_SAID_OF = {
+    "serving_default": "whole sequences",
+    "serving_padded": "the same, each of its own length: what comes after changes "
+    "nothing, and outputs there mean nothing",
+    "initial_state": "what a sequence starts from",
+    "step": "one step, every state by its name, to the outputs and the new states",
+}
+
+
+def write(folder):
+    """Write `signature.json` and `README.md` into an export.
+
+    Args:
+        folder: `pathlib.Path` of the SavedModel.
+
+    Returns:
+        Dict, what `signature.json` says of each signature.
+    """
+    found = signatures(folder)
+    said = {"model": folder.parent.name, "version": int(folder.name)}
+    text = json.dumps({**said, "signatures": found}, indent=1)
+    (folder / "signature.json").write_text(text + "\n")
+    (folder / "README.md").write_text(_readme(folder.parent.name, found))
+    return found
+
+
+def signatures(folder):
+    """Read the signatures of a SavedModel, without loading it.
+
+    Args:
+        folder: `pathlib.Path` of the SavedModel.
+
+    Returns:
+        Dict from each signature to `{"inputs": ..., "outputs": ...}`, each a dict from
+        names to `{"dtype": ..., "shape": ...}`, free axes `None`.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    (graph,) = saved.meta_graphs
+    return read_signatures(graph.signature_def)
+
+
+def read_signatures(signature_defs):
+    """Turn TensorFlow's `SignatureDef`s, by name, into what `signatures` gives."""
+    return {
+        name: {
+            "inputs": _specs(signature_defs[name].inputs),
+            "outputs": _specs(signature_defs[name].outputs),
+        }
+        for name in _SAID_OF
+        if name in signature_defs
+    }
+
+
+def _specs(tensors):
+    import tensorflow as tf
+
+    specs = {}
+    for name, info in sorted(tensors.items()):
+        sizes = [None if d.size < 0 else d.size for d in info.tensor_shape.dim]
+        specs[name] = {"dtype": tf.as_dtype(info.dtype).name, "shape": sizes}
+    return specs
+
+
+def _readme(model, found):
+    parts = [_HEAD.format(model=model), _table(found)]
+    name = "serving_padded" if "serving_padded" in found else "serving_default"
+    request = _literal(found[name]["inputs"])
+    parts.append(_REQUESTS.format(model=model, signature=name, request=request))
+    if "step" in found:
+        parts.append(_STREAM.format(model=model, step=_zeros(found["step"]["inputs"])))
+    return "\n".join(parts)
+
+
+def _table(found):
+    lines = ["| signature | takes | gives | what it is |", "|---|---|---|---|"]
+    for name, signature in found.items():
+        takes, gives = (_tensors(signature[side]) for side in ("inputs", "outputs"))
+        lines.append(f"| `{name}` | {takes} | {gives} | {_SAID_OF[name]} |")
+    return "\n".join(lines)
+
+
+def _tensors(specs):
+    return ", ".join(
+        f"`{name}` {spec['dtype']} {_shape(spec['shape'])}"
+        for name, spec in specs.items()
+    )
+
+
+def _shape(sizes):
+    if not sizes:
+        return "scalar"
+    free = ["batch", *["time"] * (len(sizes) - 1)]
+    axes = [str(size or name) for size, name in zip(sizes, free, strict=True)]
+    return f"({', '.join(axes)})"
+
+
+def _literal(specs):
+    """Python that makes a request's arrays, as a dict."""
+    lines = [f"    {name!r}: {_array(name, spec)}," for name, spec in specs.items()]
+    return "\n".join(["{", *lines, "}"])
+
+
+def _zeros(specs):
+    return _array(INPUTS, specs[INPUTS])
+
+
+def _array(name, spec):
+    if name == BATCH_SIZE:
+        return f"np.int32({_FREE_SIZE})"
+    sizes = tuple(_FREE_SIZE if size is None else size for size in spec["shape"])
+    if spec["dtype"] == "string":
+        return f'np.full({sizes}, "word")'
+    if name == LENGTHS:
+        return f'np.array({[1, _FREE_SIZE]}, "int32")'
+    return f'np.zeros({sizes}, "{spec["dtype"]}")'
+
+
+def _lines(text):
+    return textwrap.dedent(text).lstrip("\n")
+
+
+_HEAD = _lines(
+    """
+    # {model}
+
+    A SavedModel for TensorFlow Serving, made by `keras_dnc.export.export_for_serving`.
+    It needs neither Keras nor that package. `signature.json` says the same as the
+    table, for programs.
+    """
+)
+_REQUESTS = _lines(
+    """
+
+    ## A request, by REST
+
+    ```python
+    import numpy as np
+    import requests
+
+    arrays = {request}
+    body = {{
+        "signature_name": "{signature}",
+        "inputs": {{name: array.tolist() for name, array in arrays.items()}},
+    }}
+    url = "http://localhost:8501/v1/models/{model}:predict"
+    answer = requests.post(url, json=body, timeout=60)
+    answer.raise_for_status()
+    outputs = np.array(answer.json()["outputs"])
+    ```
+
+    Of a signature with several outputs, `"outputs"` is a dict from their names.
+
+    ## The same by gRPC
+
+    ```python
+    import grpc
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    arrays = {request}
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "{model}"
+    request.model_spec.signature_name = "{signature}"
+    for name, array in arrays.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+    channel = grpc.insecure_channel("localhost:8500")
+    service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    answer = service.Predict(request, timeout=60.0)
+    outputs = tf.make_ndarray(answer.outputs["outputs"])
+    ```
+    """
+)
+_STREAM = _lines(
+    """
+    ## Step by step
+
+    The server keeps nothing between requests: each `step` takes every state, and gives
+    the new ones. Begin with what `initial_state` gives for your batch size.
+    `keras_dnc.export.StreamingClient` does this, and checks what it sends:
+
+    ```python
+    import numpy as np
+    from keras_dnc.export import StreamingClient
+
+    client = StreamingClient("http://localhost:8501/v1/models/{model}", batch_size=2)
+    for inputs in [{step}] * 3:
+        outputs = client.step(inputs)
+    ```
+    """
+)

@@ -1,0 +1,147 @@
+"""A model as TensorFlow Serving loads it, with all that its user has to know inside."""
+
+import os
+import pathlib
+import warnings
+from typing import Any
+
+import keras
+
+from keras_dnc.core.arguments import positive_integer
+from keras_dnc.export import endpoints
+from keras_dnc.export import guide
+from keras_dnc.export import warmup as warmup_requests
+from keras_dnc.export.chain import NotServableError
+
+_IF_IT_CAN = {  # signatures that not every model has
+    "serving_padded": endpoints.padded_endpoint,
+    "step": endpoints.step_endpoint,
+    "initial_state": endpoints.initial_state_endpoint,
+}
+
+
+def export_for_serving(
+    model: keras.Model,
+    base_path: str | os.PathLike,
+    version: int | None = None,
+    warmup: Any = None,
+) -> pathlib.Path:
+    """Write `<base_path>/<version>/`, a SavedModel that TensorFlow Serving loads.
+
+    It needs neither Keras nor this package to run, and holds four signatures:
+
+    - `serving_default`: `inputs`, whole sequences `(batch, time, ...)`, to `outputs`.
+      Batch and time are free as far as the model leaves them free.
+    - `serving_padded`: the same with `lengths`, `(batch,)`, int32: what stands after a
+      sequence's own length changes nothing, and outputs there mean nothing.
+    - `initial_state`: `batch_size`, an int32 scalar, to every state by its name.
+    - `step`: `inputs` of one step, `(batch, ...)`, and every state by its name, to
+      `outputs` and the new states by the same names.
+
+    A cell of this package names its states as its NamedTuples do, in real shapes:
+    `memory` is `(batch, memory_size, word_size)`; the controller's are `controller_0`,
+    `controller_1`, ... Those of another cell are `state_0`, `state_1`, ... Where a
+    model has several recurrent layers, `<layer name>_` comes before each name.
+
+    Only a chain of recurrent layers that go forward, and of layers that treat each step
+    alike can be run step by step; and only where every layer passes a mask on can
+    sequences be padded. Of another model, those signatures are left out, with a warning
+    that names the layer.
+
+    Beside the SavedModel stand `signature.json` (names, dtypes and shapes) and a
+    `README.md` with the REST and the gRPC request for this very model.
+
+    Args:
+        model: A built Keras model, none of whose layers is stateful.
+        base_path: Folder of the model's versions; its name is the served model's.
+        version: Positive integer; `None` for one above the highest there is.
+        warmup: Inputs `(batch, time, ...)` of requests, one for each signature, that
+            the server runs at loading, so that the first user does not wait; `None` for
+            none. Needs `pip install keras_dnc[serving]`.
+
+    Returns:
+        `pathlib.Path` of the version's folder.
+
+    Raises:
+        ValueError: A model that was never built, that takes several inputs, or that
+            has a stateful layer; a version that is no positive integer or that exists;
+            a warm-up that does not fit the model's input; a backend other than
+            TensorFlow.
+        ImportError: `warmup` without TensorFlow Serving's protocol.
+
+    Example:
+        ```python
+        path = export_for_serving(model, "serving/repeat_copy")
+        loaded = tf.saved_model.load(path)
+        answer = loaded.signatures["serving_default"](inputs=sequences)["outputs"]
+        ```
+    """
+    _check_model(model)
+    base_path = pathlib.Path(base_path).absolute()
+    folder = _version_folder(base_path, version)
+    if warmup is not None:
+        warmup = warmup_requests.checked(warmup, *endpoints.input_spec(model))
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", *endpoints.sequence_endpoint(model))
+    for name, reason in _add_if_it_can(archive, model).items():
+        warnings.warn(
+            f"Exported without the `{name}` signature: {reason}", stacklevel=2
+        )
+    archive.write_out(str(folder), verbose=False)
+    signatures = guide.write(folder)
+    if warmup is not None:
+        warmup_requests.write(folder, signatures, warmup)
+    return folder
+
+
+def _add_if_it_can(archive, model):
+    """Add what not every model has; give why not, by signature."""
+    reasons = {}
+    for name, endpoint in _IF_IT_CAN.items():
+        try:
+            archive.add_endpoint(name, *endpoint(model))
+        except NotServableError as reason:
+            reasons[name] = reason
+    return reasons
+
+
+def _check_model(model):
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`export_for_serving` needs the TensorFlow backend; a `.keras` file "
+            f"carries the model over. Received: backend {keras.backend.backend()!r}"
+        )
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "Argument `model` must be a Keras model that has been built, by an Input "
+            f"or by a call. Received: model={model!r}"
+        )
+    stateful = [x.name for x in _all_layers(model) if getattr(x, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            "Argument `model` must have no stateful layer: a server keeps no state "
+            "between requests, and the `step` signature takes and gives it instead. "
+            f"Received: stateful layers {stateful}"
+        )
+
+
+def _all_layers(model):
+    """Yield the layers of a model, and those of the models inside it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+
+
+def _version_folder(base_path, version):
+    existing = [int(p.name) for p in base_path.glob("*") if p.name.isdigit()]
+    if version is None:
+        version = max(existing, default=0) + 1
+    version = positive_integer("version", version)
+    if version in existing:
+        raise ValueError(
+            "Argument `version` must be one that does not exist yet. "
+            f"Received: version={version}, existing: {sorted(existing)}"
+        )
+    return base_path / str(version)

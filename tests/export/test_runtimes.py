@@ -1,0 +1,204 @@
+"""Other people's runtimes give the model's numbers, and live through bad requests."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from keras_dnc.export import export_litert
+from keras_dnc.export import export_onnx
+from tests.export.conftest import CELLS
+from tests.export.conftest import sequences
+from tests.numbers import assert_close
+
+pytestmark = pytest.mark.only("tensorflow")
+BOX = pathlib.Path(__file__).parent.parent.parent / "saved_models"
+CASES = ((1, 1), (33, 2), (2, 300))  # batch, time
+
+
+def program(*command):
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def names_in_the_graph(folder):
+    """Dict from signatures to dicts of `inputs` and `outputs`, by their names."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    return {
+        name: {
+            "inputs": {key: info.name for key, info in signature.inputs.items()},
+            "outputs": {key: info.name for key, info in signature.outputs.items()},
+        }
+        for name, signature in saved.meta_graphs[0].signature_def.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def in_c(exported, tmp_path_factory):
+    """What `c_api.py` says of every cell's model, all loaded in one process."""
+    models, arrays = {}, {"refused": sequences(3, 4)}
+    for name in CELLS:
+        export = exported(name)
+        models[name] = [str(export.folder), names_in_the_graph(export.folder)]
+        for batch, time in CASES:
+            inputs, case = sequences(batch, time), f"{name}/{batch}x{time}"
+            arrays[f"inputs/{case}"] = inputs
+            arrays[f"expected/{case}"] = export.expected(inputs)
+    path = tmp_path_factory.mktemp("c") / "requests.npz"
+    np.savez(path, models=json.dumps(models), **arrays)
+    return json.loads(program(pathlib.Path(__file__).parent / "c_api.py", path))
+
+
+def test_the_c_library_gives_every_models_numbers(in_c):
+    assert in_c["imported"] == []
+    assert len(in_c["worst"]) == 2 * len(CASES) * len(CELLS)
+    assert max(in_c["worst"].values()) < 1e-5, in_c["worst"]
+
+
+def test_the_c_library_refuses_bad_requests_and_goes_on(in_c):
+    said = in_c["refusals"]
+    assert set(said) == {"rank", "dtype", "missing", "batch"}
+    assert "float" in said["dtype"] and "double" in said["dtype"]
+    assert "must be fed" in said["missing"] or "feed a value" in said["missing"]
+    assert "for_memory" in said["batch"]
+
+
+def saved_model_cli(*arguments):
+    return program("-m", "tensorflow.python.tools.saved_model_cli", *arguments)
+
+
+def test_saved_model_cli_shows_the_documented_names(exported):
+    said = saved_model_cli("show", "--dir", exported("ntm").folder, "--all")
+    for name in ("serving_default", "serving_padded", "step", "initial_state"):
+        assert f"signature_def['{name}']" in said
+    _, _, step = said.partition("signature_def['step']")
+    lines = [line.strip() for line in step.split("signature_def[")[0].splitlines()]
+    memory = lines.index("inputs['memory'] tensor_info:")
+    assert lines[memory + 1 : memory + 3] == ["dtype: DT_FLOAT", "shape: (-1, 9, 4)"]
+    assert "outputs['memory'] tensor_info:" in lines
+
+
+def test_saved_model_cli_runs_a_signature(exported, tmp_path):
+    export, inputs = exported("ntm"), sequences(3, 4)
+    np.save(tmp_path / "inputs.npy", inputs)
+    np.save(tmp_path / "lengths.npy", np.array([4, 2, 1], "int32"))
+    arguments = ["--dir", export.folder, "--tag_set", "serve", "--outdir", tmp_path]
+    arguments += ["--signature_def", "serving_padded", "--inputs"]
+    given = [f"{name}={tmp_path}/{name}.npy" for name in ("inputs", "lengths")]
+    saved_model_cli("run", *arguments, ";".join(given))
+    outputs, expected = np.load(tmp_path / "outputs.npy"), export.expected(inputs)
+    for row, length in enumerate((4, 2, 1)):
+        assert_close(outputs[row, :length], expected[row, :length])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_openvino_reads_the_folder_and_gives_the_same_numbers(exported, cell):
+    openvino = pytest.importorskip("openvino")
+    export, core = exported(cell), openvino.Core()
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}  # else it may compute in bfloat16
+    compiled = core.compile_model(core.read_model(export.folder), "CPU", exact)
+    for batch, time in ((2, 6), (5, 3)):
+        inputs = sequences(batch, time)
+        (outputs,) = compiled(inputs).values()
+        assert_close(outputs, export.expected(inputs))
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("cell", CELLS)
+def test_onnx_runtime_gives_the_same_numbers(exported, cell, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export = exported(cell)
+    path = export_onnx(export.folder, tmp_path / "whole.onnx")
+    session = onnxruntime.InferenceSession(path)
+    for batch, time in ((2, 6), (5, 3)):
+        inputs = sequences(batch, time)
+        (outputs,) = session.run(["outputs"], {"inputs": inputs})
+        assert_close(outputs, export.expected(inputs))
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("cell", ["dnc", "ntm"])
+def test_onnx_runtime_goes_step_by_step(exported, cell, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export, inputs = exported(cell), sequences(2, 6)
+    path = export_onnx(export.folder, tmp_path / "step.onnx", "step")
+    session = onnxruntime.InferenceSession(path)
+    takes = {given.name for given in session.get_inputs()}
+    gives = [output.name for output in session.get_outputs()]
+    start = export.signature("initial_state")
+    state = {n: t.numpy() for n, t in start(batch_size=np.int32(2)).items()}
+    outputs = []
+    for time in range(6):
+        request = {"inputs": inputs[:, time], **state}
+        answer = session.run(None, {n: a for n, a in request.items() if n in takes})
+        answer = dict(zip(gives, answer, strict=True))
+        outputs.append(answer.pop("outputs"))
+        state = {name.removeprefix("new_"): array for name, array in answer.items()}
+    assert_close(np.stack(outputs, 1), export.expected(inputs))
+
+
+@pytest.mark.parametrize("cell", ["dnc", "mann", "ntm"])
+def test_litert_goes_step_by_step(exported, cell, tmp_path):
+    import tensorflow as tf
+
+    export, inputs = exported(cell), sequences(2, 6)
+    path = export_litert(export.folder, tmp_path / "model.tflite", batch_size=2)
+    interpreter = tf.lite.Interpreter(str(path))
+    step = interpreter.get_signature_runner("step")
+    state, outputs = interpreter.get_signature_runner("initial_state")(), []
+    for time in range(6):
+        state = step(inputs=inputs[:, time], **state)
+        outputs.append(state.pop("outputs"))
+    assert_close(np.stack(outputs, 1), export.expected(inputs))
+
+
+def test_a_litert_file_that_would_give_other_numbers_is_not_written(exported, tmp_path):
+    path = tmp_path / "model.tflite"
+    with pytest.raises(RuntimeError, match="LiteRT (gives other|cannot run)"):
+        export_litert(exported("sam").folder, path)
+    assert not path.exists()
+
+
+def test_an_unknown_signature_is_refused(exported, tmp_path):
+    with pytest.raises(ValueError, match="`signature` must be one of .*'step'"):
+        export_onnx(exported("ntm").folder, tmp_path / "x.onnx", "train")
+
+
+SAFE_LOAD = """
+import sys, keras, keras_dnc
+for path in sys.argv[1:]:
+    assert keras.models.load_model(path, safe_mode=True).built
+"""
+
+
+def test_files_load_in_safe_mode_in_a_fresh_process(exported, tmp_path):
+    paths = sorted(BOX.glob("*/model.keras"))
+    for cell in CELLS:
+        paths.append(tmp_path / f"{cell}.keras")
+        exported(cell).model.save(paths[-1])
+    program("-c", SAFE_LOAD, *paths)
+
+
+def test_no_artefact_holds_code(exported):
+    folders = [exported(cell).folder for cell in CELLS]
+    graphs = [folder / "saved_model.pb" for folder in folders]
+    graphs += BOX.glob("*/serving/*/saved_model.pb")
+    assert len(graphs) > len(folders)
+    for graph in graphs:
+        assert b"PyFunc" not in graph.read_bytes(), graph
+    for path in BOX.rglob("*"):
+        assert path.suffix not in (".pkl", ".pickle", ".py"), path
+    for path in BOX.glob("*/model.keras"):
+        with zipfile.ZipFile(path) as archive:
+            assert b"Lambda" not in archive.read("config.json"), path
+            assert not [n for n in archive.namelist() if n.endswith((".pkl", ".py"))]
