@@ -3,6 +3,9 @@
 Each takes and gives named tensors, and holds no assertion: other runtimes refuse those.
 """
 
+import math
+import warnings
+
 import keras
 from keras import ops
 from keras import tree
@@ -83,8 +86,15 @@ def _masked_run(model):
         chain = chain_of(model)
     except NotServableError:
         _check_masks_survive(model)
-        return lambda inputs, mask: model(inputs, mask=mask, training=False)
+        return lambda inputs, mask: _run_graph(model, inputs, mask)
     return lambda inputs, mask: _run_chain(chain, inputs, mask)
+
+
+def _run_graph(model, inputs, mask):
+    with warnings.catch_warnings():
+        # Keras says of a Sequential model that it loses the mask, and hands it on.
+        warnings.filterwarnings("ignore", ".*does not support masking")
+        return model(inputs, mask=mask, training=False)
 
 
 def _run_chain(chain, hidden, mask):
@@ -111,6 +121,9 @@ def _check_masks_survive(model):
         masks_otherwise = getattr(layer, "mask_value", 0) != 0
         if not layer.supports_masking or masks_otherwise:
             raise NotServableError(f"layer {layer.name!r} does not pass a mask on")
+        axes = tree.flatten(getattr(layer, "axis", -1))
+        if any(axis == 1 or axis < -1 for axis in axes):
+            raise NotServableError(f"layer {layer.name!r} may mix steps")
 
 
 def step_endpoint(model):
@@ -131,11 +144,9 @@ def step_endpoint(model):
             signature[name] = tf.TensorSpec((None, *shape), stepper.dtype, name)
 
     def step(request):
-        # A state of one row would be stretched to any batch, and nobody told. Of a
-        # wrong size, the runtime's error names the operation, and so the state.
         batch_size = tf.shape(request[INPUTS])[0]
         request = {
-            name: tf.reshape(tensor, (batch_size, *tensor.shape[1:]), f"for_{name}")
+            name: tensor if name == INPUTS else _of_batch(batch_size, name, tensor)
             for name, tensor in request.items()
         }
         hidden, mask, response = ops.expand_dims(request[INPUTS], 1), None, {}
@@ -149,6 +160,20 @@ def step_endpoint(model):
         return response | {OUTPUTS: hidden[:, 0] if keeps_time else hidden}
 
     return step, [signature]
+
+
+def _of_batch(batch_size, name, state):
+    """Give a state that has as many rows as the inputs, or fail where it is named.
+
+    A state of one row would else be stretched to any batch, and nobody told. Putting a
+    column beside it fails at an operation that has the state's name, in every runtime;
+    a reshape would be optimised away.
+    """
+    import tensorflow as tf
+
+    flat = tf.reshape(state, (-1, math.prod(state.shape[1:])))
+    beside = tf.concat([tf.zeros((batch_size, 1), state.dtype), flat], 1, f"for_{name}")
+    return tf.reshape(beside[:, 1:], (-1, *state.shape[1:]))
 
 
 def initial_state_endpoint(model):

@@ -1,7 +1,7 @@
 """Run SavedModels through TensorFlow's C library alone.
 
-python c_api.py REQUESTS.npz: what `test_runtimes` writes. Imports no TensorFlow, no Keras
-and nothing of ours: the C library is what TensorFlow Serving loads models with.
+python c_api.py REQUESTS.npz: what `test_runtimes` writes. Imports no TensorFlow, no
+Keras and nothing of ours: the C library is what TensorFlow Serving loads models with.
 """
 
 import ctypes
@@ -26,9 +26,14 @@ def load_library():
     (folder,) = importlib.util.find_spec("tensorflow").submodule_search_locations
     lib = ctypes.CDLL(str(pathlib.Path(folder, "libtensorflow_cc.so.2")))
     for name in (
-        "TF_NewStatus TF_NewSessionOptions TF_NewGraph TF_LoadSessionFromSavedModel "
-        "TF_GraphOperationByName TF_AllocateTensor TF_TensorData"
-    ).split():
+        "TF_AllocateTensor",
+        "TF_GraphOperationByName",
+        "TF_LoadSessionFromSavedModel",
+        "TF_NewGraph",
+        "TF_NewSessionOptions",
+        "TF_NewStatus",
+        "TF_TensorData",
+    ):
         getattr(lib, name).restype = ctypes.c_void_p
     lib.TF_Message.restype = ctypes.c_char_p
     lib.TF_Dim.restype = ctypes.c_int64

@@ -9,6 +9,8 @@ import pytest
 
 import keras_dnc
 from keras_dnc.export import export_for_serving
+from tests.export.conftest import CELLS
+from tests.export.conftest import sequences
 from tests.numbers import assert_close
 
 pytestmark = pytest.mark.only("tensorflow")
@@ -26,13 +28,14 @@ assert "keras_dnc" not in sys.modules
 """
 
 
-def dnc_cell(**arguments):
+def memory_cell(**arguments):
     sizes = {"controller": 8, "memory_size": 7, "word_size": 4, "num_reads": 2}
-    return keras_dnc.DNCCell(3, **{**sizes, **arguments})
+    return keras_dnc.NTMCell(3, **{**sizes, **arguments})
 
 
-def dnc_layer(**arguments):
-    return keras.layers.RNN(dnc_cell(), return_sequences=True, name="dnc", **arguments)
+def memory_layer(**arguments):
+    rnn = {"return_sequences": True, "name": "machine", **arguments}
+    return keras.layers.RNN(memory_cell(), **rnn)
 
 
 def chain(*layers, features=5):
@@ -42,7 +45,9 @@ def chain(*layers, features=5):
 @pytest.fixture
 def model():
     return chain(
-        keras.layers.Dense(6, "tanh"), dnc_layer(), keras.layers.Dense(2, name="answer")
+        keras.layers.Dense(6, "tanh"),
+        memory_layer(),
+        keras.layers.Dense(2, name="answer"),
     )
 
 
@@ -55,72 +60,136 @@ def signatures(path):
     return signatures
 
 
-def step_through(step, inputs):
+def step_through(served, inputs):
     """Feed one step after another, states by name; give outputs and last states."""
     import tensorflow as tf
 
-    specs = dict(step.structured_input_signature[1])
-    specs.pop("inputs")
-    states = {
-        n: tf.zeros((len(inputs), *s.shape[1:]), s.dtype) for n, s in specs.items()
-    }
+    initial_state = served["initial_state"]
+    states = initial_state(batch_size=tf.constant(len(inputs)))
     outputs = []
     for time in range(inputs.shape[1]):
-        answer = step(inputs=tf.constant(inputs[:, time]), **states)
+        answer = served["step"](inputs=tf.constant(inputs[:, time]), **states)
         outputs.append(answer.pop("outputs").numpy())
         assert set(answer) == set(states)
         states = answer
     return np.stack(outputs, axis=1), states
 
 
-@pytest.mark.parametrize("kind", ["SAMCell", "SDNCCell"])
-def test_a_sparse_memory_is_served_whole_and_step_by_step(rng, tmp_path, kind):
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_is_served_whole_and_step_by_step(exported, cell):
     import tensorflow as tf
 
-    sizes = {"controller": 8, "memory_size": 9, "word_size": 4, "num_reads": 2}
-    cell = getattr(keras_dnc, kind)(3, **sizes, search="lsh")
-    model = chain(keras_dnc.MemoryRNN(cell, return_sequences=True))
-    served = signatures(export_for_serving(model, tmp_path))
-    inputs = rng.normal(size=(2, 7, 5)).astype("float32")
-    whole = served["serving_default"](inputs=tf.constant(inputs))["outputs"]
-    assert_close(whole, model.predict(inputs, verbose=0))
-    steps, states = step_through(served["step"], inputs)
+    export, inputs = exported(cell), sequences(2, 7)
+    whole = export.signature("serving_default")(inputs=tf.constant(inputs))["outputs"]
+    assert_close(whole, export.expected(inputs))
+    steps, states = step_through(export.loaded.signatures, inputs)
     assert_close(steps, whole)
     assert states["memory"].shape == (2, 9, 4)
 
 
-def test_whole_sequences_of_any_batch_and_length(model, rng, tmp_path):
+def test_states_are_those_of_a_trace(exported):
+    """An NTM begins with its heads on slot 0, whatever Keras resets its states to."""
+    start = exported("ntm").signature("initial_state")(batch_size=np.int32(2))
+    assert_close(start["memory"], np.full((2, 9, 4), 1e-6))
+    assert_close(start["read_weights"], np.tile(np.eye(9)[0], (2, 2, 1)))
+
+
+def padded(lengths, time, seed=1):
+    """Sequences with NaN after their ends."""
+    inputs = sequences(len(lengths), time, seed)
+    for row, length in enumerate(lengths):
+        inputs[row, length:] = np.nan
+    return inputs
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_padding_changes_nothing(exported, cell):
+    export, lengths = exported(cell), np.array([6, 1, 4], "int32")
+    inputs = padded(lengths, 6)
+    served = export.signature("serving_padded")(inputs=inputs, lengths=lengths)
+    for row, length in enumerate(lengths):
+        alone = export.expected(inputs[row : row + 1, :length])[0]
+        assert_close(served["outputs"][row, :length], alone)
+
+
+def last_output_model():
+    return chain(keras.layers.RNN(memory_cell()), keras.layers.Dense(2))
+
+
+def masking_model():
+    return chain(keras.layers.Masking(), memory_layer(), keras.layers.LSTM(4))
+
+
+def backwards_model():
+    return chain(keras.layers.LSTM(4, go_backwards=True, name="backwards"))
+
+
+def both_ways_model():
+    return chain(keras.layers.Bidirectional(keras.layers.LSTM(4), name="both"))
+
+
+@pytest.mark.parametrize(
+    "build", [last_output_model, masking_model, backwards_model, both_ways_model]
+)
+@pytest.mark.filterwarnings("ignore:Exported without")
+def test_what_looks_at_the_end_is_not_misled_by_padding(build, tmp_path):
+    model, lengths = build(), np.array([6, 1, 4], "int32")
+    inputs = padded(lengths, 6)
+    serve = signatures(export_for_serving(model, tmp_path))["serving_padded"]
+    outputs = serve(inputs=inputs, lengths=lengths)["outputs"]
+    for row, length in enumerate(lengths):
+        alone = model.predict(inputs[row : row + 1, :length], verbose=0)
+        assert_close(outputs[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("mask_zero", [False, True])
+def test_tokens_are_padded_with_anything(mask_zero, tmp_path):
+    embed = keras.layers.Embedding(9, 4, mask_zero=mask_zero)
+    model = keras.Sequential(
+        [keras.Input((None,), dtype="int32"), embed, keras.layers.RNN(memory_cell())]
+    )
+    serve = signatures(export_for_serving(model, tmp_path))["serving_padded"]
+    tokens = np.array([[3, 1, 8, 2], [2, 5, 8, 8]], "int32")
+    outputs = serve(inputs=tokens, lengths=np.array([4, 2], "int32"))["outputs"]
+    assert_close(outputs[0], model.predict(tokens[:1], verbose=0)[0])
+    assert_close(outputs[1], model.predict(tokens[1:, :2], verbose=0)[0])
+
+
+def test_words_are_served_as_they_are(tmp_path):
     import tensorflow as tf
 
-    exported = signatures(export_for_serving(model, tmp_path))
-    for batch, time in ((1, 1), (3, 8), (33, 2)):
-        inputs = rng.normal(size=(batch, time, 5)).astype("float32")
-        outputs = exported["serving_default"](inputs=tf.constant(inputs))["outputs"]
-        assert_close(outputs.numpy(), model.predict(inputs, verbose=0))
+    words = ["mary", "went", "home"]
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="string"),
+            keras.layers.StringLookup(vocabulary=words),
+            keras.layers.Embedding(4, 4),
+            memory_layer(),
+        ]
+    )
+    served = signatures(export_for_serving(model, tmp_path, warmup=[["mary", "went"]]))
+    text = np.array([["mary", "went", "home"], ["home", "home", "there"]], object)
+    outputs, _ = step_through(served, text)
+    whole = served["serving_default"](inputs=tf.constant(text))["outputs"]
+    assert_close(outputs, whole)
+    cut = np.where(np.arange(3) < [[3], [2]], text, "mary")
+    lengths = np.array([3, 2], "int32")
+    padded_ = served["serving_padded"](inputs=tf.constant(cut), lengths=lengths)
+    assert_close(padded_["outputs"][1, :2], whole[1, :2])
 
 
-def test_step_by_step_equals_the_whole_sequence(model, rng, tmp_path):
-    exported = signatures(export_for_serving(model, tmp_path))
-    inputs = rng.normal(size=(3, 6, 5)).astype("float32")
-    outputs, _ = step_through(exported["step"], inputs)
-    assert_close(outputs, model.predict(inputs, verbose=0))
-
-
-def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
-    step = signatures(export_for_serving(model, tmp_path))["step"]
-    shapes = {
-        n: tuple(s.shape[1:]) for n, s in step.structured_input_signature[1].items()
-    }
-    assert shapes == {
+def test_states_have_the_names_and_shapes_of_the_named_tuples(exported):
+    _, specs = exported("dnc").signature("step").structured_input_signature
+    assert {name: tuple(spec.shape[1:]) for name, spec in specs.items()} == {
         "inputs": (5,),
         "output": (3,),
         "read_words": (2, 4),
-        "memory": (7, 4),
-        "usage": (7,),
-        "link": (1, 7, 7),
-        "precedence_weights": (1, 7),
-        "read_weights": (2, 7),
-        "write_weights": (1, 7),
+        "memory": (9, 4),
+        "usage": (9,),
+        "link": (1, 9, 9),
+        "precedence_weights": (1, 9),
+        "read_weights": (2, 9),
+        "write_weights": (1, 9),
         "controller_0": (8,),
         "controller_1": (8,),
     }
@@ -129,14 +198,18 @@ def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
 @pytest.mark.parametrize(
     "layers",
     [
-        [keras.layers.LSTM(4, return_sequences=True), dnc_layer()],
+        [keras.layers.LSTM(4, return_sequences=True), memory_layer()],
         [keras.layers.GRU(4, return_sequences=True), keras.layers.LayerNormalization()],
-        [keras.layers.RNN([dnc_cell(), dnc_cell()], return_sequences=True)],
-        [keras_dnc.MemoryRNN(dnc_cell(), recompute=2, return_sequences=True)],
-        [keras.layers.Dropout(0.5), dnc_layer(dtype="mixed_bfloat16")],
         [
             keras.layers.RNN(
-                dnc_cell(
+                [memory_cell(), keras.layers.GRUCell(3)], return_sequences=True
+            )
+        ],
+        [keras_dnc.MemoryRNN(memory_cell(), recompute=2, return_sequences=True)],
+        [keras.layers.Dropout(0.5), memory_layer(dtype="mixed_bfloat16")],
+        [
+            keras.layers.RNN(
+                memory_cell(
                     controller=keras.layers.StackedRNNCells(
                         [keras.layers.LSTMCell(4), keras.layers.GRUCell(6)]
                     )
@@ -150,27 +223,32 @@ def test_states_have_the_names_and_shapes_of_the_named_tuples(model, tmp_path):
 )
 def test_any_chain_runs_step_by_step(layers, rng, tmp_path):
     model = chain(*layers)
-    step = signatures(export_for_serving(model, tmp_path))["step"]
+    served = signatures(export_for_serving(model, tmp_path))
     inputs = rng.normal(size=(3, 4, 5)).astype("float32")
-    outputs, _ = step_through(step, inputs)
+    outputs, _ = step_through(served, inputs)
     assert_close(outputs, model.predict(inputs, verbose=0))
 
 
 def test_several_recurrent_layers_keep_their_states_apart(tmp_path):
     model = chain(
-        keras.layers.LSTM(4, return_sequences=True, name="first"), dnc_layer()
+        keras.layers.LSTM(4, return_sequences=True, name="first"), memory_layer()
     )
-    step = signatures(export_for_serving(model, tmp_path))["step"]
-    names = set(step.structured_input_signature[1])
-    assert {"first_state_0", "first_state_1", "dnc_memory", "dnc_output"} <= names
+    served = signatures(export_for_serving(model, tmp_path))
+    names = set(served["step"].structured_input_signature[1])
+    assert {
+        "first_state_0",
+        "first_state_1",
+        "machine_memory",
+        "machine_output",
+    } <= names
 
 
 def test_a_layer_that_gives_its_last_output_gives_it_at_each_step(rng, tmp_path):
-    cell = dnc_cell()
+    cell = memory_cell()
     model = chain(keras.layers.RNN(cell), keras.layers.Dense(2))
-    step = signatures(export_for_serving(model, tmp_path))["step"]
+    served = signatures(export_for_serving(model, tmp_path))
     inputs = rng.normal(size=(3, 4, 5)).astype("float32")
-    outputs, _ = step_through(step, inputs)
+    outputs, _ = step_through(served, inputs)
     assert_close(outputs[:, -1], model.predict(inputs, verbose=0))
     assert_close(outputs[:, 1], model.predict(inputs[:, :2], verbose=0))
 
@@ -178,24 +256,24 @@ def test_a_layer_that_gives_its_last_output_gives_it_at_each_step(rng, tmp_path)
 def test_tokens_and_their_mask_run_step_by_step(rng, tmp_path):
     tokens = keras.Input((None,), dtype="int32")
     hidden = keras.layers.Embedding(9, 4, mask_zero=True)(tokens)
-    model = keras.Model(tokens, dnc_layer()(hidden))
-    step = signatures(export_for_serving(model, tmp_path))["step"]
+    model = keras.Model(tokens, memory_layer()(hidden))
+    served = signatures(export_for_serving(model, tmp_path))
     inputs = np.array([[3, 1, 8], [2, 0, 5]], "int32")
-    outputs, states = step_through(step, inputs)
+    outputs, states = step_through(served, inputs)
     expected = model.predict(inputs, verbose=0)
     assert_close(outputs[inputs > 0], expected[inputs > 0])
-    _, unpadded = step_through(step, np.array([[2, 5]], "int32"))
+    _, unpadded = step_through(served, np.array([[2, 5]], "int32"))
     assert_close(states["memory"][1], unpadded["memory"][0])
 
 
 @pytest.mark.parametrize("return_sequences", [True, False])
 def test_padded_steps_change_nothing_step_by_step(rng, tmp_path, return_sequences):
-    layer = keras.layers.RNN(dnc_cell(), return_sequences=return_sequences)
+    layer = keras.layers.RNN(memory_cell(), return_sequences=return_sequences)
     model = chain(keras.layers.Masking(), layer)
     inputs = rng.normal(size=(3, 5, 5)).astype("float32")
     inputs[0, 3:], inputs[1, 1:] = 0.0, 0.0
-    step = signatures(export_for_serving(model, tmp_path))["step"]
-    outputs, _ = step_through(step, inputs)
+    served = signatures(export_for_serving(model, tmp_path))
+    outputs, _ = step_through(served, inputs)
     expected = model.predict(inputs, verbose=0)
     assert_close(outputs if return_sequences else outputs[:, -1], expected)
 
@@ -214,7 +292,7 @@ def test_the_export_runs_where_the_package_was_never_imported(model, rng, tmp_pa
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__(name="subclassed")
-        self.rnn = dnc_layer()
+        self.rnn = memory_layer()
 
     def call(self, inputs):
         return self.rnn(inputs)
@@ -228,21 +306,12 @@ def subclassed_model():
 
 def residual_model():
     inputs = keras.Input((None, 3))
-    added = keras.layers.Add(name="residual")([inputs, dnc_layer()(inputs)])
+    added = keras.layers.Add(name="residual")([inputs, memory_layer()(inputs)])
     return keras.Model(inputs, added)
 
 
-def bidirectional_model():
-    both = keras.layers.Bidirectional(dnc_layer(), name="both")
-    return chain(both)
-
-
 def pooling_model():
-    return chain(dnc_layer(), keras.layers.GlobalAveragePooling1D(name="pool"))
-
-
-def backwards_model():
-    return chain(keras.layers.LSTM(4, go_backwards=True, name="backwards"))
+    return chain(memory_layer(), keras.layers.GlobalAveragePooling1D(name="pool"))
 
 
 def time_norm_model():
@@ -250,7 +319,7 @@ def time_norm_model():
         [
             keras.Input((4, 5)),
             keras.layers.LayerNormalization(axis=1, name="over_time"),
-            dnc_layer(),
+            memory_layer(),
         ]
     )
 
@@ -262,28 +331,37 @@ def two_output_model():
     return keras.Model(inputs, [last, hidden])
 
 
+def stateless_model():
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)], name="flat")
+
+
+def other_mask_model():
+    """Its padding is not the zeros that an export pads with, and it is no chain."""
+    masking = keras.layers.Masking(mask_value=-1.0, name="other_mask")
+    return chain(masking, keras.layers.Bidirectional(memory_layer()))
+
+
 class LearnedStart(keras.layers.GRUCell):
     def get_initial_state(self, batch_size=None):
         return [keras.ops.full((batch_size, self.units), 0.25)]
 
 
-def learned_start_model():
-    cell = dnc_cell(controller=LearnedStart(6))
-    return chain(keras.layers.RNN(cell, return_sequences=True, name="learned"))
-
-
-def stateless_model():
-    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)], name="flat")
+def test_what_does_not_start_from_zeros_starts_right(rng, tmp_path):
+    cell = memory_cell(controller=LearnedStart(6))
+    model = chain(keras.layers.RNN(cell, return_sequences=True))
+    served = signatures(export_for_serving(model, tmp_path))
+    inputs = rng.normal(size=(3, 4, 5)).astype("float32")
+    outputs, _ = step_through(served, inputs)
+    assert_close(outputs, model.predict(inputs, verbose=0))
 
 
 @pytest.mark.parametrize(
     ("build", "named"),
     [
         (two_output_model, "last"),
-        (learned_start_model, "learned"),
         (stateless_model, "flat"),
         (residual_model, "residual"),
-        (bidirectional_model, "both"),
+        (both_ways_model, "both"),
         (pooling_model, "pool"),
         (backwards_model, "backwards"),
         (time_norm_model, "over_time"),
@@ -293,7 +371,24 @@ def stateless_model():
 def test_what_is_no_chain_is_exported_without_step_and_named(build, named, tmp_path):
     with pytest.warns(UserWarning, match=f"without the `step` signature.*'{named}'"):
         path = export_for_serving(build(), tmp_path)
-    assert set(signatures(path)) == {"serving_default", "keep"}
+    assert "serving_default" in signatures(path)
+    assert not {"step", "initial_state"} & set(signatures(path))
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (stateless_model, "flat"),
+        (subclassed_model, "subclassed"),
+        (time_norm_model, "over_time"),
+        (other_mask_model, "other_mask"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Exported without the `(step|initial_state)`")
+def test_what_loses_masks_is_exported_without_padding_and_named(build, named, tmp_path):
+    with pytest.warns(UserWarning, match=f"without the `serving_padded`.*'{named}'"):
+        path = export_for_serving(build(), tmp_path)
+    assert "serving_padded" not in signatures(path)
 
 
 def test_versions_count_up(tmp_path):
@@ -318,8 +413,8 @@ def test_an_existing_version_is_refused(model, tmp_path):
 
 def test_a_stateful_layer_is_refused_and_named(tmp_path):
     inputs = keras.Input(batch_shape=(2, 4, 5))
-    model = keras.Model(inputs, dnc_layer(stateful=True)(inputs))
-    with pytest.raises(ValueError, match=r"no stateful layer.*\['dnc'\]"):
+    model = keras.Model(inputs, memory_layer(stateful=True)(inputs))
+    with pytest.raises(ValueError, match=r"no stateful layer.*\['machine'\]"):
         export_for_serving(model, tmp_path)
 
 
@@ -331,7 +426,7 @@ def test_a_stateful_layer_inside_an_inner_model_is_refused(tmp_path):
         export_for_serving(model, tmp_path)
 
 
-@pytest.mark.parametrize("model", [None, "model", keras.Sequential([dnc_layer()])])
+@pytest.mark.parametrize("model", [None, "model", keras.Sequential([memory_layer()])])
 def test_what_is_no_built_model_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="`model` must be a Keras model that has been"):
         export_for_serving(model, tmp_path)
@@ -339,7 +434,7 @@ def test_what_is_no_built_model_is_refused(model, tmp_path):
 
 def test_a_model_of_two_inputs_is_refused(tmp_path):
     inputs = [keras.Input((None, 5)), keras.Input((None, 5))]
-    model = keras.Model(inputs, dnc_layer()(keras.layers.Add()(inputs)))
+    model = keras.Model(inputs, memory_layer()(keras.layers.Add()(inputs)))
     with pytest.raises(ValueError, match="`model` must take one input"):
         export_for_serving(model, tmp_path)
 
@@ -351,13 +446,17 @@ def test_warmup_requests_run_against_the_export(model, rng, tmp_path):
     inputs = rng.normal(size=(2, 3, 5))  # float64, as NumPy makes it
     path = export_for_serving(model, tmp_path, warmup=inputs)
     file = path / "assets.extra" / "tf_serving_warmup_requests"
-    (record,) = tf.data.TFRecordDataset(str(file))
-    log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-    request = log.predict_log.request
-    sent = tf.make_ndarray(request.inputs["inputs"])
-    np.testing.assert_array_equal(sent, inputs.astype("float32"))
-    outputs = signatures(path)[request.model_spec.signature_name](inputs=sent)
-    assert outputs["outputs"].shape == (2, 3, 2)
+    served, seen = signatures(path), set()
+    for record in tf.data.TFRecordDataset(str(file)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        sent = {name: tf.make_ndarray(p) for name, p in request.inputs.items()}
+        outputs = served[request.model_spec.signature_name](**sent)
+        assert all(np.all(np.isfinite(array)) for array in outputs.values())
+        seen.add(request.model_spec.signature_name)
+        if request.model_spec.signature_name == "serving_default":
+            np.testing.assert_array_equal(sent["inputs"], inputs.astype("float32"))
+    assert seen == set(served) - {"keep"}
 
 
 @pytest.mark.parametrize(
