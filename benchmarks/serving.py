@@ -1,0 +1,152 @@
+"""An export behind a web server, asked by many at once: latency, and requests a second.
+
+    python benchmarks/serving.py --export saved_models/copy-ntm/serving/1 --seconds 30
+
+BentoML serves it (`examples/serving/service.py`) in a process of its own. Every answer
+is compared with what the SavedModel gives in this process; an error or another answer
+ends the run.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import requests
+import tensorflow as tf
+
+SERVICE = pathlib.Path(__file__).parent.parent / "examples" / "serving"
+PATIENCE = 120  # seconds for the server to come up
+
+
+def parse_arguments():
+    """Give the command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--export", required=True, type=pathlib.Path, help="folder of a SavedModel")
+    add("--seconds", default=30.0, type=float, help="of load, for each batch size")
+    add("--batch-sizes", default=[1, 32], type=json.loads)
+    add("--clients", default=4, type=int, help="that ask at the same time")
+    add("--time", default=20, type=int, help="steps of a sequence")
+    add("--output", default=None, type=pathlib.Path, help="JSON of the figures")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def server(export):
+    """Serve an export; give its address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    settings = {"MODEL": str(export.absolute()), "BENTOML_DO_NOT_TRACK": "True"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bentoml", "serve", "service:MemoryNetwork"]
+        + ["--working-dir", str(SERVICE), "--port", str(port)],
+        env={**os.environ, **settings, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that its workers end with it
+    )
+    try:
+        wait_for(f"http://localhost:{port}/readyz", process)
+        yield f"http://localhost:{port}/predict"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def wait_for(url, process):
+    """Return once the server answers."""
+    started = time.monotonic()
+    while time.monotonic() - started < PATIENCE and process.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(url, timeout=5).ok:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"The server did not come up in {PATIENCE} s.")
+
+
+def requests_and_answers(export, batch_size, length, count=4):
+    """Make a few requests, and what the SavedModel answers here."""
+    loaded = tf.saved_model.load(str(export))
+    serve = loaded.signatures["serving_default"]
+    spec = serve.structured_input_signature[1]["inputs"]
+    rng = np.random.default_rng(batch_size)
+    pairs = []
+    for _ in range(count):
+        inputs = rng.integers(0, 2, (batch_size, length, *spec.shape[2:]))
+        tensor = tf.constant(inputs, spec.dtype)
+        pairs.append((inputs.tolist(), serve(inputs=tensor)["outputs"].numpy()))
+    return pairs
+
+
+def ask_until(url, pairs, end):
+    """Ask again and again; give the seconds of each answer."""
+    session, seconds = requests.Session(), []
+    while time.monotonic() < end:
+        inputs, expected = pairs[len(seconds) % len(pairs)]
+        started = time.perf_counter()
+        answer = session.post(url, json={"inputs": inputs}, timeout=60)
+        seconds.append(time.perf_counter() - started)
+        answer.raise_for_status()
+        np.testing.assert_allclose(answer.json(), expected, atol=1e-4, rtol=1e-4)
+    return seconds
+
+
+def refusals(url, pairs):
+    """Send what the model cannot take; give the codes, and that it still answers."""
+    inputs, _ = pairs[0]
+    bad = {"rank": inputs[0], "words": [["a"]], "nothing": None}
+    codes = {}
+    for name, body in bad.items():
+        answer = requests.post(url, json={"inputs": body}, timeout=60)
+        codes[name] = answer.status_code
+    ask_until(url, pairs, time.monotonic() + 0.1)
+    return codes
+
+
+def load(url, pairs, clients, seconds):
+    """Ask from several threads at once; give the figures of a table's row."""
+    end = time.monotonic() + seconds
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        asking = [pool.submit(ask_until, url, pairs, end) for _ in range(clients)]
+        latencies = np.concatenate([future.result() for future in asking])
+    p50, p95, p99 = (1000 * np.percentile(latencies, p) for p in (50, 95, 99))
+    return {
+        "requests": len(latencies),
+        "requests_per_second": len(latencies) / seconds,
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "p99_ms": p99,
+    }
+
+
+def main():
+    """Serve, load, print the figures."""
+    settings = parse_arguments()
+    found = {}
+    with server(settings.export) as url:
+        print("batch  requests  a second  p50 ms  p95 ms  p99 ms")
+        for size in settings.batch_sizes:
+            pairs = requests_and_answers(settings.export, size, settings.time)
+            ask_until(url, pairs, time.monotonic() + 1.0)  # compiles
+            row = load(url, pairs, settings.clients, settings.seconds)
+            found[size] = row
+            said = [f"{row[key]:8.1f}" for key in list(row)[1:]]
+            print(f"{size:>5}  {row['requests']:>8}", *said, flush=True)
+        found["refused"] = refusals(url, pairs)
+    print("refused:", found["refused"])
+    if settings.output:
+        settings.output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
