@@ -91,7 +91,7 @@ $(VENV)-bench/.done: $(SETUP) benchmarks/requirements.txt
 
 $(VENV)/.test: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --editable '.[test,jax,torch]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,jax,torch,runtimes]'
 	touch $@
 
 # tensorflow-metadata from 1.18 on was made for a protobuf that TensorFlow 2.18 refuses.

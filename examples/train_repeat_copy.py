@@ -131,7 +131,9 @@ def main():
     figure = plot_memory_use(trace(model, look.inputs), look.targets)
     figure.savefig(settings.output / "memory.png", dpi=120)
     print(f"Memory use: {settings.output / 'memory.png'}")
-    path = export_for_serving(model, settings.output / "serving")
+    path = export_for_serving(
+        model, settings.output / "serving", name="repeat-copy-dnc"
+    )
     check_export(model, fresh, path)
     if errors:
         raise SystemExit("Not solved: train on, with more --epochs.")

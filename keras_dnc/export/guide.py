@@ -17,20 +17,21 @@ _SAID_OF = {
 }
 
 
-def write(folder):
+def write(folder, model):
     """Write `signature.json` and `README.md` into an export.
 
     Args:
         folder: `pathlib.Path` of the SavedModel.
+        model: The served model's name.
 
     Returns:
         Dict, what `signature.json` says of each signature.
     """
     found = signatures(folder)
-    said = {"model": folder.parent.name, "version": int(folder.name)}
+    said = {"model": model, "version": int(folder.name)}
     text = json.dumps({**said, "signatures": found}, indent=1)
     (folder / "signature.json").write_text(text + "\n")
-    (folder / "README.md").write_text(_readme(folder.parent.name, found))
+    (folder / "README.md").write_text(_readme(model, found))
     return found
 
 

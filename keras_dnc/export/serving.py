@@ -25,6 +25,7 @@ def export_for_serving(
     base_path: str | os.PathLike,
     version: int | None = None,
     warmup: Any = None,
+    name: str | None = None,
 ) -> pathlib.Path:
     """Write `<base_path>/<version>/`, a SavedModel that TensorFlow Serving loads.
 
@@ -53,11 +54,12 @@ def export_for_serving(
 
     Args:
         model: A built Keras model, none of whose layers is stateful.
-        base_path: Folder of the model's versions; its name is the served model's.
+        base_path: Folder of the model's versions.
         version: Positive integer; `None` for one above the highest there is.
         warmup: Inputs `(batch, time, ...)` of requests, one for each signature, that
             the server runs at loading, so that the first user does not wait; `None` for
             none. Needs `pip install keras_dnc[serving]`.
+        name: What the server will call the model; `None` for the name of `base_path`.
 
     Returns:
         `pathlib.Path` of the version's folder.
@@ -89,9 +91,10 @@ def export_for_serving(
             f"Exported without the `{name}` signature: {reason}", stacklevel=2
         )
     archive.write_out(str(folder), verbose=False)
-    signatures = guide.write(folder)
+    name = name or base_path.name
+    signatures = guide.write(folder, name)
     if warmup is not None:
-        warmup_requests.write(folder, signatures, warmup)
+        warmup_requests.write(folder, name, signatures, warmup)
     return folder
 
 

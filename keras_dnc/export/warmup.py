@@ -31,11 +31,12 @@ def checked(inputs, shape, dtype):
     return inputs.astype(dtype)
 
 
-def write(folder, signatures, inputs):
+def write(folder, model, signatures, inputs):
     """Write one request for each signature to where the server looks for them.
 
     Args:
         folder: `pathlib.Path` of the export.
+        model: The served model's name.
         signatures: As `guide.signatures` gives them.
         inputs: What `checked` gave.
     """
@@ -46,7 +47,7 @@ def write(folder, signatures, inputs):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, signature in signatures.items():
             request = _arrays(name, signature["inputs"], inputs)
-            log = _log(folder.parent.name, name, request)
+            log = _log(model, name, request)
             writer.write(log.SerializeToString())
 
 
@@ -64,14 +65,14 @@ def _arrays(name, specs, inputs):
     return {key: given[key] for key in specs}
 
 
-def _log(model_name, signature_name, arrays):
+def _log(model, signature, arrays):
     """Give one request as the server reads it at loading."""
     import tensorflow as tf
 
     log = _protocol().PredictionLog()
     request = log.predict_log.request
-    request.model_spec.name = model_name
-    request.model_spec.signature_name = signature_name
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
     for name, array in arrays.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
     return log

@@ -23,7 +23,7 @@ def requests_of(folder):
 def test_signature_json_says_what_the_saved_model_takes_and_gives(exported):
     export = exported("ntm")
     said = json.loads((export.folder / "signature.json").read_text())
-    assert (said["model"], said["version"]) == (export.folder.parent.name, 1)
+    assert (said["model"], said["version"]) == ("ntm", 1)
     assert set(said["signatures"]) == set(export.loaded.signatures)
     for name, signature in said["signatures"].items():
         served = export.signature(name)
