@@ -3,8 +3,9 @@
     python examples/train_omniglot.py --zips images_background_small1.zip,...
 
 Reads Omniglot's own archives, or, without `--zips`, lets TensorFlow Datasets fetch it.
-Alphabets for the test are never trained on. Killed and started again with the same
-arguments, it goes on where it was.
+Alphabets for the test are never trained on. At first every drawing of a character is
+the same one: to bind a label to a drawing is learned before to see what two have in
+common. Started again with the same arguments, it goes on where it was.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 
 import keras_dnc
 from keras_dnc.tasks import omniglot
+from keras_dnc.tasks.levels import Levels
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -33,13 +35,14 @@ def parse_arguments():
     add("--drawings", default=10, type=int, help="of each")
     add("--labels", default="one-hot", choices=["one-hot", "letters"])
     add("--size", default=20, type=int, help="height and width of a drawing")
-    add("--controller", default=200, type=int, help="LSTM units")
-    add("--memory-size", default=128, type=int)
+    add("--goal", default=0.8, type=float, help="loss that ends the same drawings")
+    add("--controller", default=100, type=int, help="LSTM units")
+    add("--memory-size", default=64, type=int)
     add("--word-size", default=40, type=int)
-    add("--num-reads", default=4, type=int)
+    add("--num-reads", default=2, type=int)
     add("--options", default="{}", type=json.loads, help="the cell's others, as JSON")
     add("--batch-size", default=16, type=int)
-    add("--learning-rate", default=1e-3, type=float, help="falls to nothing")
+    add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
     add("--steps", default=250, type=int, help="updates in an epoch")
     add("--epochs", default=60, type=int)
     add("--test-size", default=1000, type=int, help="episodes")
@@ -49,7 +52,7 @@ def parse_arguments():
 
 
 def read_tasks(settings):
-    """The task to train on, and the one of other alphabets to test on."""
+    """The levels to train on, and the task of other alphabets to test on."""
     if settings.zips:
         characters = omniglot.read_zips(settings.zips.split(","), settings.size)
     else:
@@ -62,10 +65,13 @@ def read_tasks(settings):
     print(f"{len(characters)} characters; tested on {', '.join(sorted(held_out))}")
     sizes = (settings.classes, settings.drawings, settings.labels)
     training, test = omniglot.split_by_alphabet(characters, held_out)
-    return (
-        omniglot.OmniglotTask(training, *sizes, turn=True),
-        omniglot.OmniglotTask(test, *sizes),
-    )
+    same = {
+        name: np.repeat(drawings[:1], settings.drawings, axis=0)
+        for name, drawings in training.items()
+    }
+    first = omniglot.OmniglotTask(same, *sizes)
+    levels = Levels([first, omniglot.OmniglotTask(training, *sizes, turn=True)])
+    return levels, omniglot.OmniglotTask(test, *sizes)
 
 
 def build_model(settings, task):
@@ -73,8 +79,7 @@ def build_model(settings, task):
     if settings.cell == "lstm":
         hidden = keras.layers.LSTM(settings.controller, return_sequences=True)(inputs)
         return keras.Model(inputs, keras.layers.Dense(task.target_size)(hidden))
-    kind = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
-    cell = kind(
+    cell = getattr(keras_dnc, f"{settings.cell.upper()}Cell")(
         task.target_size,
         controller=settings.controller,
         memory_size=settings.memory_size,
@@ -107,14 +112,16 @@ def main():
     except ValueError as error:
         sys.exit(str(error))
     keras.utils.set_random_seed(settings.seed)
-    task, test = read_tasks(settings)
-    model = compiled_model(settings, task)
+    levels, test = read_tasks(settings)
+    model = compiled_model(settings, levels)
+    log = keras_dnc.read_log(folder / "training")
     log = keras_dnc.fit_or_resume(
         model,
-        task.dataset(settings.batch_size, settings.steps, settings.seed),
+        levels.dataset(settings.batch_size, settings.steps, settings.seed),
         folder / "training",
         monitor="loss",
         epochs=settings.epochs,
+        callbacks=[keras_dnc.Curriculum(levels, "loss", settings.goal, log)],
     )
     batch = test.batch(settings.test_size, np.random.default_rng(2000))
     outputs = model.predict(batch.inputs, batch_size=50, verbose=0)

@@ -36,7 +36,10 @@ def rest_server(export, name):
     from google.protobuf import json_format
 
     defs = signature_defs(export.folder)
-    parts = {key: json_format.MessageToDict(d, True) for key, d in defs.items()}
+    parts = {
+        key: json_format.MessageToDict(d, preserving_proto_field_name=True)
+        for key, d in defs.items()
+    }
     metadata = {"metadata": {"signature_def": {"signature_def": parts}}}
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import Vocabulary
 from keras_dnc.tasks.babi.encoding import encode_story
 from keras_dnc.tasks.babi.encoding import first_questions
+from keras_dnc.tasks.babi.encoding import tokenize
 from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.babi.questions import encode_questions
 from keras_dnc.tasks.babi.questions import question_vocabulary
@@ -40,4 +41,5 @@ __all__ = [
     "first_questions",
     "load_stories",
     "question_vocabulary",
+    "tokenize",
 ]
