@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -47,31 +48,34 @@ def server(export):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     settings = {"MODEL": str(export.absolute()), "BENTOML_DO_NOT_TRACK": "True"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bentoml", "serve", "service:MemoryNetwork"]
-        + ["--working-dir", str(SERVICE), "--port", str(port)],
-        env={**os.environ, **settings, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that its workers end with it
-    )
-    try:
-        wait_for(f"http://localhost:{port}/readyz", process)
-        yield f"http://localhost:{port}/predict"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bentoml", "serve", "service:MemoryNetwork"]
+            + ["--working-dir", str(SERVICE), "--port", str(port)],
+            env={**os.environ, **settings, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # so that its workers end with it
+        )
+        try:
+            wait_for(f"http://localhost:{port}/readyz", process, log)
+            yield f"http://localhost:{port}/predict"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
 
 
-def wait_for(url, process):
-    """Return once the server answers."""
+def wait_for(url, process, log):
+    """Return once the server answers; else say what it wrote."""
     started = time.monotonic()
     while time.monotonic() - started < PATIENCE and process.poll() is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(url, timeout=5).ok:
                 return
         time.sleep(0.5)
-    raise RuntimeError(f"The server did not come up in {PATIENCE} s.")
+    log.seek(0)
+    said = log.read().decode()[-2000:]
+    raise RuntimeError(f"The server did not come up in {PATIENCE} s:\n{said}")
 
 
 def requests_and_answers(export, batch_size, length, count=4):
@@ -97,7 +101,9 @@ def ask_until(url, pairs, end):
         answer = session.post(url, json={"inputs": inputs}, timeout=60)
         seconds.append(time.perf_counter() - started)
         answer.raise_for_status()
-        np.testing.assert_allclose(answer.json(), expected, atol=1e-4, rtol=1e-4)
+        outputs = np.array(answer.json())
+        assert np.all(np.isfinite(outputs))
+        np.testing.assert_allclose(outputs, expected, atol=1e-4, rtol=1e-4)
     return seconds
 
 

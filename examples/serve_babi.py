@@ -49,11 +49,11 @@ class Listener:
     def hear(self, line):
         """Take in a line; give the answer to a question, `None` to a statement."""
         words = babi.tokenize(line)
+        if not words or words[-1] not in (".", "?"):
+            raise ValueError("A line ends with `.` or `?`.")
         unknown = sorted(set(words) - set(self.vocabulary.words))
         if unknown:
             raise ValueError(f"I do not know {', '.join(unknown)}: try `words`.")
-        if words[-1] not in (".", "?"):
-            raise ValueError("A line ends with `.` or `?`.")
         scores = self._read(words)
         if words[-1] == ".":
             return None
@@ -75,7 +75,11 @@ def answer_to(line, listener):
         return " ".join(listener.vocabulary.words[2:])
     try:
         return listener.hear(line) or ""
-    except ValueError as error:
+    except (
+        ValueError,
+        RuntimeError,
+        OSError,
+    ) as error:  # a server's and the net's, too
         return str(error)
 
 
@@ -83,7 +87,8 @@ def main():
     settings = parse_arguments()
     folder = saved_models.folder_of(settings.model, settings.box)
     words = json.loads((folder / "config.json").read_text())["words"]
-    newest = max((folder / "serving").iterdir(), key=lambda path: int(path.name))
+    versions = [path for path in (folder / "serving").iterdir() if path.name.isdigit()]
+    newest = max(versions, key=lambda path: int(path.name))
     client = StreamingClient(settings.target or newest)
     listener = Listener(client, babi.Vocabulary(words))
     print("Tell me a story, and ask me questions; Ctrl-D ends.")

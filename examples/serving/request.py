@@ -2,11 +2,12 @@
 
     python examples/serving/request.py http://localhost:8501/v1/models/copy-ntm
 
-Sends one sequence of zeros, whole, then the same step by step, and shows that the
-answers are the same.
+Sends one sequence of zeros and ones, whole, then the same step by step, and shows that
+the answers are the same.
 """
 
 import argparse
+import random
 
 import requests
 
@@ -20,16 +21,19 @@ def ask(url, signature, **inputs):
     return answer.json()["outputs"]
 
 
-def zeros(shape):
-    """Nested lists of zeros."""
+def bits(shape):
+    """Nested lists of random zeros and ones."""
     if not shape:
-        return 0
-    return [zeros(shape[1:]) for _ in range(shape[0])]
+        return random.randint(0, 1)
+    return [bits(shape[1:]) for _ in range(shape[0])]
 
 
 def features_of(url):
     """Sizes of one step's input, without the batch."""
-    metadata = requests.get(f"{url}/metadata", timeout=60).json()["metadata"]
+    answer = requests.get(f"{url}/metadata", timeout=60)
+    if not answer.ok:
+        raise SystemExit(f"{url} is no model's address: {answer.text}")
+    metadata = answer.json()["metadata"]
     step = metadata["signature_def"]["signature_def"]["step"]
     dims = step["inputs"]["inputs"]["tensor_shape"].get("dim", [])
     return [int(dim["size"]) for dim in dims[1:]]
@@ -41,7 +45,7 @@ def main():
     parser.add_argument("--time", default=5, type=int, help="steps of the sequence")
     settings = parser.parse_args()
     features = features_of(settings.url)
-    sequence = zeros([1, settings.time, *features])
+    sequence = bits([1, settings.time, *features])
     whole = ask(settings.url, "serving_default", inputs=sequence)
     state = ask(settings.url, "initial_state", batch_size=1)
     for time in range(settings.time):

@@ -3,7 +3,7 @@
 import keras
 from keras import tree
 
-_PER_STEP_LAYERS = (
+PER_STEP_LAYERS = (
     keras.layers.Activation,
     keras.layers.BatchNormalization,
     keras.layers.Dense,
@@ -64,8 +64,10 @@ def _check_per_step(layer):
     if isinstance(layer, keras.layers.RNN):
         if layer.go_backwards:
             raise NotServableError(f"layer {layer.name!r} goes backwards")
+        if len(layer.output.shape) > 3:
+            raise NotServableError(f"layer {layer.name!r} has states of pictures")
         return
     rank = len(layer.output.shape)
     axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
-    if not isinstance(layer, _PER_STEP_LAYERS) or axes != {rank - 1}:
+    if not isinstance(layer, PER_STEP_LAYERS) or axes != {rank - 1}:
         raise NotServableError(f"layer {layer.name!r} does not treat each step alike")

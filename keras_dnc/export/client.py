@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
+from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
-from keras_dnc.export.endpoints import OUTPUTS
 from keras_dnc.export.transports import connect
 
 
@@ -52,6 +51,8 @@ class StreamingClient:
         specs = self._transport.signatures["step"]["inputs"]
         self._inputs = specs[INPUTS]
         self._states = {name: spec for name, spec in specs.items() if name != INPUTS}
+        gives = self._transport.signatures["step"]["outputs"]
+        (self._outputs,) = set(gives) - set(self._states)
         self.reset(batch_size)
 
     def reset(self, batch_size: int | None = None) -> None:
@@ -60,10 +61,12 @@ class StreamingClient:
         Args:
             batch_size: How many, or `None` for as many as before.
         """
-        if batch_size is not None:
-            self.batch_size = positive_integer("batch_size", batch_size)
-        request = {BATCH_SIZE: np.int32(self.batch_size)}
+        if batch_size is None:
+            batch_size = self.batch_size
+        batch_size = positive_integer("batch_size", batch_size)
+        request = {BATCH_SIZE: np.int32(batch_size)}
         self._state = self._transport.predict("initial_state", request)
+        self.batch_size = batch_size
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -82,9 +85,15 @@ class StreamingClient:
                 f"Received: missing {sorted(set(self._states) - set(state))}, "
                 f"unknown {sorted(set(state) - set(self._states))}"
             )
-        batch_size = len(np.atleast_1d(next(iter(state.values()))))
+        rows = {name: len(np.atleast_1d(array)) for name, array in state.items()}
+        if len(set(rows.values())) != 1:
+            raise ValueError(
+                "Argument `state` must have states of one batch size. "
+                f"Received: rows {rows}"
+            )
+        batch_size = positive_integer("batch_size", rows.popitem()[1])
         self._state = {
-            name: _checked(name, state[name], spec, batch_size)
+            name: self._fitting(name, state[name], spec, batch_size)
             for name, spec in self._states.items()
         }
         self.batch_size = batch_size
@@ -99,37 +108,18 @@ class StreamingClient:
             Array `(batch_size, ...)`, what the model gives for the step.
 
         Raises:
-            ValueError: Inputs of another shape or kind, or that are not finite.
+            ValueError: Inputs of another shape or kind, that their dtype does not
+                hold, or that are not finite.
         """
-        inputs = _checked(INPUTS, inputs, self._inputs, self.batch_size)
+        inputs = self._fitting(INPUTS, inputs, self._inputs, self.batch_size)
         answer = self._transport.predict("step", {INPUTS: inputs, **self._state})
-        outputs = answer.pop(OUTPUTS)
+        outputs = answer.pop(self._outputs)
         self._state = answer
         return outputs
 
-
-def _checked(name, array, spec, batch_size):
-    """Give an array as the served model takes it, or say by name why it cannot."""
-    array, dtype = np.asarray(array), spec["dtype"]
-    check_shape(name, array.shape, (batch_size, *_legend(spec["shape"][1:])))
-    if dtype == "string":
-        fits, dtype = array.dtype.kind in "OSU", object
-    else:
-        fits = array.dtype.kind in "biuf" and np.can_cast(
-            array.dtype, dtype, casting="same_kind"
-        )
-    if not fits:
-        raise ValueError(
-            f"Argument `{name}` must be of a kind that fits {spec['dtype']}. "
-            f"Received: {name} of dtype {array.dtype}"
-        )
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise ValueError(
-            f"Argument `{name}` must be finite. Received: {name} with NaN or infinity "
-            f"in rows {np.unique(np.argwhere(~np.isfinite(array))[:, 0]).tolist()}"
-        )
-    return array.astype(dtype)
-
-
-def _legend(sizes):
-    return [f"axis {n}" if size is None else size for n, size in enumerate(sizes, 1)]
+    @staticmethod
+    def _fitting(name, array, spec, batch_size):
+        free = [f"axis {n}" for n in range(len(spec["shape"]))]
+        sizes = zip(spec["shape"], free, strict=True)
+        legend = [size or axis for size, axis in sizes]
+        return fitting(name, array, spec["dtype"], [batch_size, *legend[1:]])

@@ -3,17 +3,29 @@
 Each takes and gives named tensors, and holds no assertion: other runtimes refuse those.
 """
 
-import math
 import warnings
 
 import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.export.chain import PER_STEP_LAYERS
 from keras_dnc.export.chain import NotServableError
 from keras_dnc.export.chain import chain_of
 from keras_dnc.export.stepper import steppers_of
 
+_TRUE_TO_MASKS = (
+    keras.layers.Add,
+    keras.layers.Average,
+    keras.layers.Bidirectional,
+    keras.layers.Concatenate,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+    keras.layers.Multiply,
+    keras.layers.RNN,
+    keras.layers.Subtract,
+)  # beside those that treat each step alike
 INPUTS, LENGTHS, OUTPUTS = "inputs", "lengths", "outputs"
 BATCH_SIZE = "batch_size"
 
@@ -40,10 +52,13 @@ def sequence_endpoint(model):
     """Function and signature of `serving_default`."""
     import tensorflow as tf
 
+    shape, dtype = input_spec(model)
+
     def serve(inputs):
+        inputs = _checked_sequences(inputs, shape)
         return _named_outputs(model(inputs, training=False))
 
-    return serve, [tf.TensorSpec(*input_spec(model), name=INPUTS)]
+    return serve, [tf.TensorSpec(shape, dtype, INPUTS)]
 
 
 def padded_endpoint(model):
@@ -62,8 +77,9 @@ def padded_endpoint(model):
     }
 
     def serve_padded(request):
-        inputs = request[INPUTS]
-        mask = tf.sequence_mask(request[LENGTHS], tf.shape(inputs)[1])
+        inputs = _checked_sequences(request[INPUTS], shape)
+        lengths = _of_shape(LENGTHS, request[LENGTHS], tf.shape(inputs)[:1], ())
+        mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
         features = (1,) * (len(shape) - 2)
         wide = ops.reshape(mask, (*ops.shape(mask), *features))
         blank = tf.where(wide, inputs, tf.zeros_like(inputs))  # also of NaN
@@ -111,19 +127,28 @@ def _run_chain(chain, hidden, mask):
 
 
 def _check_masks_survive(model):
-    """Refuse a model in which a mask would be lost on its way."""
+    """Refuse a model in which a mask would be lost, or padding would be mixed in."""
     if not getattr(model, "inputs", None):
         raise NotServableError(f"model {model.name!r} is no graph of layers")
     (inputs,) = model.inputs
     if len(inputs.shape) < 3 and "float" in inputs.dtype:
         raise NotServableError(f"model {model.name!r} takes no sequences")
     for layer in model.layers:
-        masks_otherwise = getattr(layer, "mask_value", 0) != 0
-        if not layer.supports_masking or masks_otherwise:
-            raise NotServableError(f"layer {layer.name!r} does not pass a mask on")
-        axes = tree.flatten(getattr(layer, "axis", -1))
-        if any(axis == 1 or axis < -1 for axis in axes):
-            raise NotServableError(f"layer {layer.name!r} may mix steps")
+        if not _is_true_to_masks(layer):
+            raise NotServableError(f"layer {layer.name!r} may mix padding in")
+
+
+def _is_true_to_masks(layer):
+    """Whether a layer hands its mask on, and what is masked changes nothing else."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return True
+    axes = tree.flatten(getattr(layer, "axis", -1))
+    return (
+        isinstance(layer, (*PER_STEP_LAYERS, *_TRUE_TO_MASKS))
+        and layer.supports_masking
+        and all(axis in (-1, 2) for axis in axes)
+        and getattr(layer, "mask_value", 0) == 0  # what an export pads with
+    )
 
 
 def step_endpoint(model):
@@ -136,44 +161,75 @@ def step_endpoint(model):
 
     chain = chain_of(model)
     steppers = steppers_of(chain)
-    keeps_time = all(stepper.keeps_time for stepper in steppers.values())
-    (batch, _, *features), dtype = input_spec(model)
-    signature = {INPUTS: tf.TensorSpec((batch, *features), dtype, INPUTS)}
+    (_, _, *features), dtype = input_spec(model)
+    shapes = {INPUTS: tuple(features)}
+    signature = {INPUTS: tf.TensorSpec((None, *features), dtype, INPUTS)}
     for stepper in steppers.values():
+        shapes |= stepper.shapes
         for name, shape in stepper.shapes.items():
             signature[name] = tf.TensorSpec((None, *shape), stepper.dtype, name)
 
     def step(request):
-        batch_size = tf.shape(request[INPUTS])[0]
+        batch_size = tf.shape(request[INPUTS])[:1]
         request = {
-            name: tensor if name == INPUTS else _of_batch(batch_size, name, tensor)
+            name: _of_shape(name, tensor, batch_size, shapes[name])
             for name, tensor in request.items()
         }
-        hidden, mask, response = ops.expand_dims(request[INPUTS], 1), None, {}
-        for layer in chain:
-            if layer.name in steppers:
-                hidden, states = steppers[layer.name](hidden, mask, request)
-                response |= states
-            else:
-                mask = layer.compute_mask(hidden, mask)
-                hidden = layer(hidden)
-        return response | {OUTPUTS: hidden[:, 0] if keeps_time else hidden}
+        return _run_step(chain, steppers, request)
 
     return step, [signature]
 
 
-def _of_batch(batch_size, name, state):
-    """Give a state that has as many rows as the inputs, or fail where it is named.
+def _run_step(chain, steppers, request):
+    """Run a chain for one step, its states by name."""
+    hidden, mask, response = ops.expand_dims(request[INPUTS], 1), None, {}
+    for layer in chain:
+        if layer.name in steppers:
+            hidden, states = steppers[layer.name](hidden, mask, request)
+            response |= states
+        else:
+            mask = layer.compute_mask(hidden, mask)
+            hidden = layer(hidden)
+    keeps_time = all(stepper.keeps_time for stepper in steppers.values())
+    return response | {OUTPUTS: hidden[:, 0] if keeps_time else hidden}
 
-    A state of one row would else be stretched to any batch, and nobody told. Putting a
-    column beside it fails at an operation that has the state's name, in every runtime;
-    a reshape would be optimised away.
+
+def _of_shape(name, tensor, leading, shape):
+    """Give a tensor `(*leading, *shape)`, or fail at operations of its name.
+
+    A state of one row would else be stretched to any batch, and one with its axes in
+    another order be read as it lies, and nobody told. Putting something of the right
+    shape beside it fails in every runtime; a reshape would be optimised away.
+
+    Args:
+        name: Of the input; operations are `for_<name>/...`.
+        tensor: What was sent.
+        leading: The first sizes, a vector: the batch, or batch and time.
+        shape: The others, a tuple.
     """
     import tensorflow as tf
 
-    flat = tf.reshape(state, (-1, math.prod(state.shape[1:])))
-    beside = tf.concat([tf.zeros((batch_size, 1), state.dtype), flat], 1, f"for_{name}")
-    return tf.reshape(beside[:, 1:], (-1, *state.shape[1:]))
+    axis = leading.shape[0]
+    with tf.name_scope(f"for_{name}"):
+        if not shape:
+            tensor, size, others = tf.expand_dims(tensor, axis), 1, ()
+        else:
+            size, *others = shape
+        thin = tf.concat([leading, [1], tf.constant(others, "int32")], 0)
+        beside = tf.concat([tf.zeros(thin, tensor.dtype), tensor], axis)
+        tensor = tf.split(beside, [1, size], axis)[1]
+        return tensor if shape else tf.squeeze(tensor, axis)
+
+
+def _checked_sequences(inputs, shape):
+    """Give `inputs` of a model's input shape, or fail at operations of its name."""
+    import tensorflow as tf
+
+    free = [size is None for size in shape]
+    count = free.index(False) if False in free else len(shape)
+    if any(free[count:]):  # free sizes after fixed ones are left to the model
+        return inputs
+    return _of_shape(INPUTS, inputs, tf.shape(inputs)[:count], shape[count:])
 
 
 def initial_state_endpoint(model):

@@ -17,18 +17,19 @@ _SAID_OF = {
 }
 
 
-def write(folder, model):
+def write(folder, model, version):
     """Write `signature.json` and `README.md` into an export.
 
     Args:
         folder: `pathlib.Path` of the SavedModel.
         model: The served model's name.
+        version: Its version, an integer.
 
     Returns:
         Dict, what `signature.json` says of each signature.
     """
     found = signatures(folder)
-    said = {"model": model, "version": int(folder.name)}
+    said = {"model": model, "version": version}
     text = json.dumps({**said, "signatures": found}, indent=1)
     (folder / "signature.json").write_text(text + "\n")
     (folder / "README.md").write_text(_readme(model, found))
@@ -79,9 +80,13 @@ def _readme(model, found):
     parts = [_HEAD.format(model=model), _table(found)]
     name = "serving_padded" if "serving_padded" in found else "serving_default"
     request = _literal(found[name]["inputs"])
-    parts.append(_REQUESTS.format(model=model, signature=name, request=request))
+    output = next(iter(found[name]["outputs"]))
+    several = "" if len(found[name]["outputs"]) == 1 else f'["{output}"]'
+    names = {"model": model, "signature": name, "output": output, "several": several}
+    parts.append(_REQUESTS.format(**names, request=request))
     if "step" in found:
-        parts.append(_STREAM.format(model=model, step=_zeros(found["step"]["inputs"])))
+        step = _array(INPUTS, found["step"]["inputs"][INPUTS])
+        parts.append(_STREAM.format(model=model, step=step))
     return "\n".join(parts)
 
 
@@ -90,7 +95,7 @@ def _table(found):
     for name, signature in found.items():
         takes, gives = (_tensors(signature[side]) for side in ("inputs", "outputs"))
         lines.append(f"| `{name}` | {takes} | {gives} | {_SAID_OF[name]} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _tensors(specs):
@@ -112,10 +117,6 @@ def _literal(specs):
     """Python that makes a request's arrays, as a dict."""
     lines = [f"    {name!r}: {_array(name, spec)}," for name, spec in specs.items()]
     return "\n".join(["{", *lines, "}"])
-
-
-def _zeros(specs):
-    return _array(INPUTS, specs[INPUTS])
 
 
 def _array(name, spec):
@@ -159,7 +160,7 @@ _REQUESTS = _lines(
     url = "http://localhost:8501/v1/models/{model}:predict"
     answer = requests.post(url, json=body, timeout=60)
     answer.raise_for_status()
-    outputs = np.array(answer.json()["outputs"])
+    outputs = np.array(answer.json()["outputs"]{several})
     ```
 
     Of a signature with several outputs, `"outputs"` is a dict from their names.
@@ -179,10 +180,11 @@ _REQUESTS = _lines(
     request.model_spec.signature_name = "{signature}"
     for name, array in arrays.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-    channel = grpc.insecure_channel("localhost:8500")
+    any_size = ("grpc.max_receive_message_length", -1)
+    channel = grpc.insecure_channel("localhost:8500", [any_size])
     service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     answer = service.Predict(request, timeout=60.0)
-    outputs = tf.make_ndarray(answer.outputs["outputs"])
+    outputs = tf.make_ndarray(answer.outputs["{output}"])
     ```
     """
 )

@@ -124,7 +124,14 @@ def export_litert(
 
     folder, path = pathlib.Path(folder), pathlib.Path(path)
     batch_size = positive_integer("batch_size", batch_size)
-    check_choice("signature", "step", list(guide.signatures(folder)))
+    signatures = guide.signatures(folder)
+    check_choice("signature", "step", list(signatures))
+    dtype = signatures["step"]["inputs"]["inputs"]["dtype"]
+    if dtype == "string":
+        raise ValueError(
+            "Argument `folder` must be the export of a model that takes numbers. "
+            f"Received: one whose inputs are {dtype}"
+        )
     loaded = tf.saved_model.load(str(folder))
     functions = _of_fixed_batch(loaded.signatures, batch_size)
     with tempfile.TemporaryDirectory() as fixed:
@@ -132,7 +139,10 @@ def export_litert(
         converter = tf.lite.TFLiteConverter.from_saved_model(
             fixed, signature_keys=list(functions)
         )
-        content = converter.convert()
+        try:
+            content = converter.convert()
+        except Exception as error:  # the converter's own class is not public
+            raise RuntimeError(f"LiteRT cannot run this model: {error}") from error
     _check_numbers(content, functions)
     path.write_bytes(content)
     return path
@@ -150,7 +160,7 @@ def _check_numbers(content, functions):
         for inputs in _trial(functions["step"]):
             answer = functions["step"](inputs=inputs, **state)
             found = step(inputs=inputs, **{n: t.numpy() for n, t in state.items()})
-            difference = max(difference, _difference(answer, found))
+            difference = np.max([difference, _difference(answer, found)])
             state = {name: answer[name] for name in state}
     except (RuntimeError, ValueError) as error:
         raise RuntimeError(f"LiteRT cannot run this model: {error}") from error
@@ -162,7 +172,8 @@ def _check_numbers(content, functions):
 
 
 def _difference(expected, found):
-    return max(float(np.max(np.abs(expected[name] - found[name]))) for name in expected)
+    # NumPy's maximum, unlike Python's, is NaN where anything is.
+    return np.max([np.max(np.abs(expected[n] - found[n])) for n in expected])
 
 
 def _trial(step):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 import warnings
 from typing import Any
 
@@ -35,6 +36,7 @@ def export_for_serving(
       Batch and time are free as far as the model leaves them free.
     - `serving_padded`: the same with `lengths`, `(batch,)`, int32: what stands after a
       sequence's own length changes nothing, and outputs there mean nothing.
+      A length above the time counts as the time.
     - `initial_state`: `batch_size`, an int32 scalar, to every state by its name.
     - `step`: `inputs` of one step, `(batch, ...)`, and every state by its name, to
       `outputs` and the new states by the same names.
@@ -80,33 +82,35 @@ def export_for_serving(
     """
     _check_model(model)
     base_path = pathlib.Path(base_path).absolute()
-    folder = _version_folder(base_path, version)
+    name, version = name or base_path.name, _checked_version(base_path, version)
     if warmup is not None:
         warmup = warmup_requests.checked(warmup, *endpoints.input_spec(model))
-    archive = keras.export.ExportArchive()
+    archive, reasons = _archive(model)
+    for signature, reason in reasons.items():
+        lacking = f"Exported without the `{signature}` signature: {reason}"
+        warnings.warn(lacking, stacklevel=2)
+    base_path.mkdir(parents=True, exist_ok=True)
+    # Beside the versions first: a server that looks for them finds a whole one.
+    with tempfile.TemporaryDirectory(dir=base_path, prefix=".export-") as beside:
+        folder = pathlib.Path(beside, "model")
+        archive.write_out(str(folder), verbose=False)
+        signatures = guide.write(folder, name, version)
+        if warmup is not None:
+            warmup_requests.write(folder, name, signatures, warmup)
+        return folder.rename(base_path / str(version))
+
+
+def _archive(model):
+    """Give an archive of all signatures that a model has, and why not the others."""
+    archive, reasons = keras.export.ExportArchive(), {}
     archive.track(model)
     archive.add_endpoint("serving_default", *endpoints.sequence_endpoint(model))
-    for name, reason in _add_if_it_can(archive, model).items():
-        warnings.warn(
-            f"Exported without the `{name}` signature: {reason}", stacklevel=2
-        )
-    archive.write_out(str(folder), verbose=False)
-    name = name or base_path.name
-    signatures = guide.write(folder, name)
-    if warmup is not None:
-        warmup_requests.write(folder, name, signatures, warmup)
-    return folder
-
-
-def _add_if_it_can(archive, model):
-    """Add what not every model has; give why not, by signature."""
-    reasons = {}
     for name, endpoint in _IF_IT_CAN.items():
         try:
             archive.add_endpoint(name, *endpoint(model))
         except NotServableError as reason:
             reasons[name] = reason
-    return reasons
+    return archive, reasons
 
 
 def _check_model(model):
@@ -137,7 +141,7 @@ def _all_layers(model):
             yield from _all_layers(layer)
 
 
-def _version_folder(base_path, version):
+def _checked_version(base_path, version):
     existing = [int(p.name) for p in base_path.glob("*") if p.name.isdigit()]
     if version is None:
         version = max(existing, default=0) + 1
@@ -147,4 +151,4 @@ def _version_folder(base_path, version):
             "Argument `version` must be one that does not exist yet. "
             f"Received: version={version}, existing: {sorted(existing)}"
         )
-    return base_path / str(version)
+    return version

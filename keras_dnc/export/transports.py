@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_dnc.export import guide
 
+_ANY_SIZE = ("grpc.max_receive_message_length", -1)  # else 4 MB; a state can be more
 _PATIENCE = 60.0  # seconds for an answer: a first request may have to compile
 
 
@@ -80,7 +81,7 @@ class RestTransport:
 
     def predict(self, signature, arrays):
         """Post a request."""
-        inputs = {name: np.asarray(array).tolist() for name, array in arrays.items()}
+        inputs = {name: _plain(array) for name, array in arrays.items()}
         body = {"signature_name": signature, "inputs": inputs}
         outputs = self._ask("POST", ":predict", body)["outputs"]
         specs = self.signatures[signature]["outputs"]
@@ -101,6 +102,15 @@ class RestTransport:
         return answer.json()
 
 
+def _plain(array):
+    """Give nested lists that JSON takes; words may be bytes."""
+    array = np.asarray(array)
+    if array.dtype.kind != "O":
+        return array.tolist()
+    words = [w.decode() if isinstance(w, bytes) else str(w) for w in array.flat]
+    return np.reshape(np.array(words, object), array.shape).tolist()
+
+
 class GrpcTransport:
     """Asks TensorFlow Serving's gRPC interface.
 
@@ -115,7 +125,12 @@ class GrpcTransport:
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
         address, _, self._model = target.removeprefix("grpc://").partition("/")
-        channel = grpc.insecure_channel(address)
+        if not self._model:
+            raise ValueError(
+                "Argument `target` must name a model: 'grpc://host:port/name'. "
+                f"Received: target={target!r}"
+            )
+        channel = grpc.insecure_channel(address, [_ANY_SIZE])
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.signatures = self._read_signatures()
 

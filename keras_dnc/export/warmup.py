@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_dnc.core.arguments import check_shape
+from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
 from keras_dnc.export.endpoints import LENGTHS
@@ -12,23 +12,12 @@ def checked(inputs, shape, dtype):
     """Give warm-up inputs as the model takes them.
 
     Raises:
-        ValueError: Another shape, or a kind of number that does not fit.
+        ValueError: As `fitting`.
         ImportError: TensorFlow Serving's protocol is not installed.
     """
     _protocol()
-    inputs = np.asarray(inputs)
     legend = [f"axis {n}" if size is None else size for n, size in enumerate(shape)]
-    check_shape("warmup", inputs.shape, legend)
-    if dtype == "string":
-        fits, dtype = inputs.dtype.kind in "OSU", object
-    else:
-        fits = np.can_cast(inputs.dtype, dtype, casting="same_kind")
-    if not fits:
-        raise ValueError(
-            f"Argument `warmup` must be of a kind that fits {dtype}. "
-            f"Received: warmup of dtype {inputs.dtype}"
-        )
-    return inputs.astype(dtype)
+    return fitting("warmup", inputs, dtype, legend)
 
 
 def write(folder, model, signatures, inputs):
@@ -53,12 +42,11 @@ def write(folder, model, signatures, inputs):
 
 def _arrays(name, specs, inputs):
     """Give a request's arrays by name; states of a step are zeros."""
-    batch, time = inputs.shape[:2]
-    given = {
-        INPUTS: inputs[:, 0] if name == "step" else inputs,
-        LENGTHS: np.full(batch, time, "int32"),
-        BATCH_SIZE: np.int32(batch),
-    }
+    batch = len(inputs)
+    given = {INPUTS: inputs[:, 0] if name == "step" else inputs}
+    given[BATCH_SIZE] = np.int32(batch)
+    if LENGTHS in specs:
+        given[LENGTHS] = np.full(batch, inputs.shape[1], "int32")
     for state, spec in specs.items():
         if state not in given:
             given[state] = np.zeros((batch, *spec["shape"][1:]), spec["dtype"])

@@ -123,19 +123,25 @@ def step_by_step(model, inputs, expected):
     for time in range(inputs.shape[1]):
         state = model.run("step", {"inputs": inputs[:, time], **state})
         outputs = state.pop("outputs")
-        worst = max(worst, np.max(np.abs(outputs - expected[:, time])))
+        worst = np.max([worst, np.max(np.abs(outputs - expected[:, time]))])  # or NaN
     return worst
 
 
 def refusals(model, inputs):
     """What the runtime says to bad requests, after each of which it still answers."""
     state = model.run("initial_state", {"batch_size": np.int32(2)})
-    short = {**state, "memory": state["memory"][:1]}
+    one, memory = {"inputs": inputs[:2, 0], **state}, state["memory"]
+    lengths = np.ones(2, "int32")
     bad = {
         "rank": ("serving_default", {"inputs": inputs[0]}),
+        "features": ("serving_default", {"inputs": inputs[:, :, :4]}),
         "dtype": ("serving_default", {"inputs": inputs.astype("float64")}),
-        "missing": ("step", {"inputs": inputs[:2, 0]}),
-        "batch": ("step", {"inputs": inputs[:2, 0], **short}),
+        "lengths": ("serving_padded", {"inputs": inputs[:1], "lengths": lengths}),
+        "length": ("serving_padded", {"inputs": inputs, "lengths": lengths[:1]}),
+        "missing": ("step", {n: a for n, a in one.items() if n != "memory"}),
+        "rows": ("step", {**one, "memory": memory[:1]}),
+        "slots": ("step", {**one, "memory": memory[:, :4]}),
+        "transposed": ("step", {**one, "memory": memory.transpose(0, 2, 1)}),
     }
     said = {}
     for name, request in bad.items():

@@ -77,6 +77,7 @@ def client(exported):
         (np.zeros((2, 5), complex), "`inputs` must be of a kind .*complex128"),
         ([[0.0] * 5, [np.nan] * 5], r"`inputs` must be finite. .* in rows \[1\]"),
         (np.full((2, 5), np.inf), "`inputs` must be finite"),
+        (np.full((2, 5), 1e39), "`inputs` must be finite"),
     ],
 )
 def test_bad_inputs_are_refused_and_change_nothing(client, inputs, message):
@@ -98,7 +99,8 @@ def without(state, name):
     [
         (lambda s: without(s, "usage"), r"`state` must have .*missing \['usage'\]"),
         (lambda s: {**s, "age": 1}, r"`state` must have .*unknown \['age'\]"),
-        (lambda s: {**s, "usage": s["usage"][:1]}, r"`usage` must have shape \(2, 9\)"),
+        (lambda s: {**s, "usage": s["usage"][:1]}, r"one batch size. .*'usage': 1"),
+        (lambda s: {n: a[:0] for n, a in s.items()}, "`batch_size` must be a positive"),
         (lambda s: {**s, "usage": s["usage"] * np.nan}, "`usage` must be finite"),
         (lambda s: {**s, "memory": s["usage"]}, r"`memory` must have shape"),
     ],
@@ -107,7 +109,9 @@ def test_a_bad_state_is_refused_and_changes_nothing(client, change, message):
     before = client.state
     with pytest.raises(ValueError, match=message):
         client.state = change(client.state)
-    assert client.state.keys() == before.keys() and client.batch_size == 2
+    assert client.batch_size == 2
+    for name, array in client.state.items():
+        np.testing.assert_array_equal(array, before[name])
     client.step(np.ones((2, 5)))
 
 
@@ -134,6 +138,48 @@ def test_a_batch_size_is_a_positive_integer(exported, batch_size):
 def test_a_target_must_be_one(tmp_path):
     with pytest.raises(ValueError, match="`target` must be the folder of a SavedModel"):
         StreamingClient(tmp_path)
+    with pytest.raises(ValueError, match="`target` must name a model"):
+        StreamingClient("grpc://localhost:8500")
+
+
+@pytest.mark.parametrize("serve", [folder, rest_server, grpc_server])
+def test_words_go_by_every_way(exported, serve):
+    export = exported("words")
+    with serve(export, "reader") as target:
+        client = StreamingClient(target, batch_size=2)
+        client.step([b"mary", b"home"])
+        outputs = client.step(np.array(["home", "there"]))
+    text = np.array([["mary", "home"], ["home", "there"]], object)
+    assert_close(outputs, export.expected(text)[:, 1])
+
+
+def test_tokens_that_do_not_fit_are_refused(exported):
+    client = StreamingClient(exported("tokens").folder)
+    with pytest.raises(ValueError, match="`inputs` must be of numbers that int32 hold"):
+        client.step([2**40])
+    with pytest.raises(ValueError, match="`inputs` must be of a kind that fits int32"):
+        client.step([1.0])
+    client.step([3])
+
+
+def test_states_of_half_precision_are_kept(tmp_path):
+    layer = keras.layers.LSTM(4, dtype="mixed_bfloat16", return_sequences=True)
+    model = keras.Sequential([keras.Input((None, 2)), layer])
+    path = export_for_serving(model, tmp_path)
+    client = StreamingClient(path)
+    client.step([[1.0, 2.0]])
+    before = client.state
+    client.state = before
+    expected = client.step([[0.5, 0.5]])
+    client.state = before
+    np.testing.assert_array_equal(client.step([[0.5, 0.5]]), expected)
+
+
+def test_a_state_of_more_than_four_megabytes_goes_by_grpc(exported):
+    export = exported("dnc")
+    with grpc_server(export, "machine") as target:
+        client = StreamingClient(target, batch_size=30_000)  # of 81 links each
+        assert client.state["link"].nbytes > 4 * 2**20
 
 
 @pytest.mark.filterwarnings("ignore:Exported without")

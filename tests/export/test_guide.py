@@ -35,28 +35,26 @@ def test_signature_json_says_what_the_saved_model_takes_and_gives(exported):
             }
 
 
-def expected_of_zeros(export):
-    return export.expected(np.zeros((2, 2, 5), "float32"))
-
-
-def test_the_rest_request_of_the_readme_works(exported):
-    export = exported("ntm")
+@pytest.mark.parametrize("name", ["dnc", "tokens", "words"])
+def test_the_rest_request_of_the_readme_works(exported, name):
+    export = exported(name)
     program, _, _ = requests_of(export.folder)
-    with rest_server(export, "ntm") as target:
-        url = target.removesuffix("/v1/models/ntm")
+    with rest_server(export, name) as target:
+        url = target.removesuffix(f"/v1/models/{name}")
         found = {}
         exec(program.replace("http://localhost:8501", url), found)
-    assert_close(found["outputs"][1], expected_of_zeros(export)[1])
+    assert_close(found["outputs"][1], export.expected(found["arrays"]["inputs"])[1])
 
 
-def test_the_grpc_request_of_the_readme_works_and_round_trips(exported):
-    export = exported("ntm")
+@pytest.mark.parametrize("name", ["dnc", "tokens", "words"])
+def test_the_grpc_request_of_the_readme_works_and_round_trips(exported, name):
+    export = exported(name)
     _, program, _ = requests_of(export.folder)
-    with grpc_server(export, "ntm") as target:
-        address = target.removeprefix("grpc://").removesuffix("/ntm")
+    with grpc_server(export, name) as target:
+        address = target.removeprefix("grpc://").removesuffix(f"/{name}")
         found = {}
         exec(program.replace("localhost:8500", address), found)
-    assert_close(found["outputs"][1], expected_of_zeros(export)[1])
+    assert_close(found["outputs"][1], export.expected(found["arrays"]["inputs"])[1])
     request = found["request"]
     again = type(request).FromString(request.SerializeToString())
     assert again == request

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ John went to the garden.
 Where is Mary?
 Where is the spaceship?
 Where is John
+!!
 new
 John travelled to the office.
 Where is John?
@@ -40,22 +42,24 @@ words
 def test_serve_babi(tmp_path):
     said = run("examples/serve_babi.py", cwd=tmp_path, input=STORY)
     _, *said = said.splitlines()
-    assert said[:6] == [
+    assert said[:7] == [
         "",
         "",
         "kitchen",
         "I do not know spaceship: try `words`.",
         "A line ends with `.` or `?`.",
+        "A line ends with `.` or `?`.",
         "A new story.",
     ]
-    assert said[7] == "office"
-    assert "kitchen" in said[8].split()
+    assert said[8] == "office"
+    assert "kitchen" in said[9].split()
 
 
 def test_a_request_of_requests_alone(exported, tmp_path):
     with rest_server(exported("ntm"), "machine") as url:
         said = run("examples/serving/request.py", url, "--time", 3, cwd=tmp_path)
-    assert said.count("off the whole by 0.0e+00") == 3, said
+    differences = re.findall(r"off the whole by (\S+)", said)
+    assert len(differences) == 3 and all(float(d) < 1e-5 for d in differences), said
 
 
 def test_a_server_bears_load(exported, tmp_path):

@@ -128,8 +128,24 @@ def both_ways_model():
     return chain(keras.layers.Bidirectional(keras.layers.LSTM(4), name="both"))
 
 
+def functional_model():
+    """Both ways and a short cut: no chain, and every layer hands the mask on."""
+    inputs = keras.Input((None, 5))
+    hidden = keras.layers.Bidirectional(memory_layer())(inputs)
+    short_cut = keras.layers.Dense(6)(inputs)
+    added = keras.layers.Add()([hidden, short_cut])
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(added))
+
+
 @pytest.mark.parametrize(
-    "build", [last_output_model, masking_model, backwards_model, both_ways_model]
+    "build",
+    [
+        last_output_model,
+        masking_model,
+        backwards_model,
+        both_ways_model,
+        functional_model,
+    ],
 )
 @pytest.mark.filterwarnings("ignore:Exported without")
 def test_what_looks_at_the_end_is_not_misled_by_padding(build, tmp_path):
@@ -341,6 +357,11 @@ def other_mask_model():
     return chain(masking, keras.layers.Bidirectional(memory_layer()))
 
 
+def group_norm_model():
+    """It hands masks on, and normalises over padding all the same."""
+    return chain(keras.layers.GroupNormalization(1, name="over_all"), memory_layer())
+
+
 class LearnedStart(keras.layers.GRUCell):
     def get_initial_state(self, batch_size=None):
         return [keras.ops.full((batch_size, self.units), 0.25)]
@@ -382,6 +403,7 @@ def test_what_is_no_chain_is_exported_without_step_and_named(build, named, tmp_p
         (subclassed_model, "subclassed"),
         (time_norm_model, "over_time"),
         (other_mask_model, "other_mask"),
+        (group_norm_model, "over_all"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Exported without the `(step|initial_state)`")
