@@ -15,6 +15,15 @@ from matplotlib.figure import Figure
 from keras_dnc.tasks import omniglot
 
 HERE = pathlib.Path(__file__).parent
+ALGORITHMS = {
+    "copy": "copy, learned at 1 to 20",
+    "recall": "recall, 2 to 6 items",
+    "repeat_copy": "repeat copy, to 10 x 10",
+    "ngram": "6-grams, 200 bits",
+    "sort": "sort, 16 of 20",
+}
+PLAIN_RUNS = ([], ["seed0"], ["seed1"], ["seed2"])  # not those that tried other ways
+COLOURS = {"DNC": "tab:blue", "NTM": "tab:orange", "LSTM": "tab:grey"}
 LESSONS = {"1": "first question", "3": "three questions", "whole": "whole stories"}
 
 
@@ -80,18 +89,49 @@ def draw_resize():
     figure.savefig(HERE / "resize.png", dpi=90)
 
 
-def draw_copy():
-    """Draw the wrong bits of held-out copies, seed by seed."""
-    figure, axis = new_axis(
-        "An NTM learns to copy 1 to 20 steps", "updates", "wrong bits a sequence"
-    )
-    for path in sorted(HERE.glob("copy/ntm-seed*.csv")):
-        errors = column(path, "val_bit_errors")
-        updates = 250 * (1 + np.arange(len(errors)))
-        axis.plot(updates, errors, label=path.stem.replace("-", ", "))
-    axis.set_ylim(bottom=0.0)
+def draw_algorithms():
+    """Draw how each task is learned, and what longer sequences get, cell by cell."""
+    figure = Figure(figsize=(3.2 * len(ALGORITHMS), 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(ALGORITHMS)).T
+    for (task, title), (learning, lengths) in zip(
+        ALGORITHMS.items(), axes, strict=True
+    ):
+        for cell in ("dnc", "ntm", "lstm"):
+            runs = sorted(HERE.glob(f"algorithms/{task}-{cell}*.json"))
+            runs = [path for path in runs if path.stem.split("-")[2:] in PLAIN_RUNS]
+            if runs:
+                draw_runs(learning, lengths, cell.upper(), runs)
+        learning.set(title=title, xlabel="updates", yscale="log")
+        lengths.set(xlabel="length", yscale="symlog")
+        lengths.legend()
+    axes[0][0].set_ylabel("held-out loss")
+    axes[0][1].set_ylabel("wrong bits a sequence; n-grams: bits above the best")
+    figure.savefig(HERE / "algorithms.png", dpi=80)
+
+
+def draw_runs(learning, lengths, cell, runs):
+    """Draw one cell's runs of a task: each curve, and the median by length."""
+    found = [json.loads(path.read_text()) for path in runs]
+    for path, run in zip(runs, found, strict=True):
+        losses = column(path.with_suffix(".csv"), "val_loss")
+        updates = run["settings"]["steps"] * (1 + np.arange(len(losses)))
+        learning.plot(updates, losses, color=COLOURS[cell])
+    sizes = [length for length in found[0]["by_length"] if length.isdigit()]
+    errors = np.median([[run["by_length"][n] for n in sizes] for run in found], axis=0)
+    lengths.plot([int(n) for n in sizes], errors, "o-", label=cell, color=COLOURS[cell])
+
+
+def draw_instances():
+    """Draw how often a drawing of an unseen alphabet is named, by how many came."""
+    figure, axis = new_axis("Omniglot, unseen alphabets", "drawing", "named right, %")
+    for path in sorted(HERE.glob("omniglot/*.json")):
+        accuracy = json.loads(path.read_text())["accuracy_by_instance"]
+        steps = range(1, len(accuracy) + 1)
+        axis.plot(steps, 100.0 * np.array(accuracy), "o-", label=path.stem.upper())
+    axis.set_ylim(0.0, 100.0)
     axis.legend()
-    figure.savefig(HERE / "copy.png", dpi=90)
+    figure.savefig(HERE / "omniglot-instances.png", dpi=90)
 
 
 def draw_omniglot(archives):
@@ -113,7 +153,8 @@ def main():
     draw_lessons()
     draw_memn2n()
     draw_resize()
-    draw_copy()
+    draw_algorithms()
+    draw_instances()
     if archives := sys.argv[1:]:
         draw_omniglot(archives)
 
