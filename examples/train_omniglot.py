@@ -34,6 +34,7 @@ def parse_arguments():
     add("--classes", default=5, type=int, help="characters in an episode")
     add("--drawings", default=10, type=int, help="of each")
     add("--labels", default="one-hot", choices=["one-hot", "letters"])
+    add("--move", action="store_true", help="turn and move drawings a little")
     add("--size", default=20, type=int, help="height and width of a drawing")
     add("--goal", default=0.8, type=float, help="loss that ends the same drawings")
     add("--controller", default=100, type=int, help="LSTM units")
@@ -70,7 +71,8 @@ def read_tasks(settings):
         for name, drawings in training.items()
     }
     first = omniglot.OmniglotTask(same, *sizes)
-    levels = Levels([first, omniglot.OmniglotTask(training, *sizes, turn=True)])
+    turned = omniglot.OmniglotTask(training, *sizes, turn=True, move=settings.move)
+    levels = Levels([first, turned])
     return levels, omniglot.OmniglotTask(test, *sizes)
 
 

@@ -152,8 +152,9 @@ class OmniglotTask(Task):
         num_drawings: Drawings of each of them.
         labels: `"one-hot"`, or `"letters"` for strings of five letters of five, of
             which there are 3,125.
-        turn: Whether characters are turned by quarters, and drawings a little, and
-            moved: for training.
+        turn: Whether characters are turned by quarters, which makes four of one: for
+            training, as is `move`.
+        move: Whether drawings are turned and moved a little.
 
     Raises:
         ValueError: A number that is no positive integer, fewer characters than classes,
@@ -185,6 +186,7 @@ class OmniglotTask(Task):
         num_drawings: int = 10,
         labels: str = "one-hot",
         turn: bool = False,
+        move: bool = False,
     ) -> None:
         check_positive_integers(num_classes=num_classes, num_drawings=num_drawings)
         if labels not in ("one-hot", "letters"):
@@ -198,6 +200,7 @@ class OmniglotTask(Task):
         self.num_drawings = num_drawings
         self.labels = labels
         self.turn = turn
+        self.move = move
         (self.size,) = {drawings.shape[1] for drawings in characters.values()}
         self.target_size = num_classes if labels == "one-hot" else len(LETTERS) ** 2
         self.observation_size = self.size**2 + self.target_size
@@ -214,11 +217,12 @@ class OmniglotTask(Task):
     def _drawings(self, name, rng):
         """Choose drawings of a character, `(num_drawings, size, size)`."""
         drawings = self.characters[name]
-        chosen = rng.choice(len(drawings), self.num_drawings, replace=False)
-        if not self.turn:
-            return drawings[chosen]
-        turned = np.rot90(drawings[chosen], rng.integers(4), axes=(1, 2))
-        return np.stack([_moved(drawing, rng) for drawing in turned])
+        drawings = drawings[rng.choice(len(drawings), self.num_drawings, replace=False)]
+        if self.turn:
+            drawings = np.rot90(drawings, rng.integers(4), axes=(1, 2))
+        if self.move:
+            drawings = np.stack([_moved(drawing, rng) for drawing in drawings])
+        return drawings
 
     def _names(self, rng):
         """Draw a label for each class, `(num_classes, target_size)`."""

@@ -124,16 +124,17 @@ def test_labels_are_drawn_anew_for_each_episode(characters, rng):
     assert len(seen) == 2 * len(characters)
 
 
-def test_turned_drawings_are_others_and_stay_in_range(rng):
+@pytest.mark.parametrize("move", [False, True])
+def test_turned_characters_lie_on_every_side_and_moved_drawings_differ(rng, move):
     pattern = np.zeros((4, 20, 9, 9), "float32")
     pattern[:, :, :4] = 1.0  # the upper part
     characters = {f"A/{n}": drawings for n, drawings in enumerate(pattern)}
-    task = OmniglotTask(characters, num_classes=1, num_drawings=20, turn=True)
+    task = OmniglotTask(characters, 1, num_drawings=20, turn=True, move=move)
     fullest = set()
     for _ in range(40):
         drawings = task.sample(rng).inputs[:, :81].reshape(-1, 9, 9)
         assert drawings.min() >= 0.0 and drawings.max() <= 1.0
-        assert len(np.unique(drawings, axis=0)) > 10
+        assert (len(np.unique(drawings, axis=0)) > 10) == move
         ink = drawings.sum(axis=0)
         sides = (ink[:3], ink[-3:], ink[:, :3], ink[:, -3:])
         fullest.add(int(np.argmax([side.sum() for side in sides])))
