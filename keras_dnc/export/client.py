@@ -41,6 +41,8 @@ class StreamingClient:
         ```
     """
 
+    batch_size: int
+
     def __init__(self, target: str | os.PathLike, batch_size: int = 1) -> None:
         self._transport = connect(target)
         if "step" not in self._transport.signatures:

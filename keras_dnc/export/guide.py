@@ -115,7 +115,7 @@ def _shape(sizes):
 
 def _literal(specs):
     """Python that makes a request's arrays, as a dict."""
-    lines = [f"    {name!r}: {_array(name, spec)}," for name, spec in specs.items()]
+    lines = [f'    "{name}": {_array(name, spec)},' for name, spec in specs.items()]
     return "\n".join(["{", *lines, "}"])
 
 
@@ -200,7 +200,8 @@ _STREAM = _lines(
     import numpy as np
     from keras_dnc.export import StreamingClient
 
-    client = StreamingClient("http://localhost:8501/v1/models/{model}", batch_size=2)
+    url = "http://localhost:8501/v1/models/{model}"
+    client = StreamingClient(url, batch_size=2)
     for inputs in [{step}] * 3:
         outputs = client.step(inputs)
     ```
