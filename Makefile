@@ -23,6 +23,8 @@ bench: $(VENV)-bench/.done
 	    --parts growth pairs large recall learning
 	$(VENV)-bench/bin/python benchmarks/product_key.py
 	$(VENV)-bench/bin/python benchmarks/options.py
+	$(VENV)-bench/bin/python benchmarks/serving.py \
+	    --export saved_models/copy-ntm/serving/1 --output benchmarks/serving.json
 
 # Strict: a dead link, or a name that is not there, fails.
 docs: $(VENV)/.docs

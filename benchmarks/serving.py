@@ -135,21 +135,27 @@ def load(url, pairs, clients, seconds):
     }
 
 
+def tables(found):
+    """Yield the lines of a page's table."""
+    yield "| batch | requests | a second | p50, ms | p95, ms | p99, ms |"
+    yield "|---|---|---|---|---|---|"
+    for size, row in found.items():
+        if size != "refused":
+            figures = " | ".join(f"{row[key]:.1f}" for key in list(row)[1:])
+            yield f"| {size} | {row['requests']} | {figures} |"
+
+
 def main():
     """Serve, load, print the figures."""
     settings = parse_arguments()
     found = {}
     with server(settings.export) as url:
-        print("batch  requests  a second  p50 ms  p95 ms  p99 ms")
         for size in settings.batch_sizes:
             pairs = requests_and_answers(settings.export, size, settings.time)
             ask_until(url, pairs, time.monotonic() + 1.0)  # compiles
-            row = load(url, pairs, settings.clients, settings.seconds)
-            found[size] = row
-            said = [f"{row[key]:8.1f}" for key in list(row)[1:]]
-            print(f"{size:>5}  {row['requests']:>8}", *said, flush=True)
+            found[size] = load(url, pairs, settings.clients, settings.seconds)
         found["refused"] = refusals(url, pairs)
-    print("refused:", found["refused"])
+    print(*tables(found), f"refused: {found['refused']}", sep="\n")
     if settings.output:
         settings.output.write_text(json.dumps(found, indent=1) + "\n")
 

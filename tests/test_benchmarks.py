@@ -47,13 +47,14 @@ def test_ratios_are_those_of_the_rounds_and_go_between_the_marks(report, tmp_pat
         ("report", "results"),
         ("report_sparse", "sparse"),
         ("product_key", "product_key"),
+        ("serving", "serving"),
     ],
 )
 def test_the_figures_on_the_page_are_those_of_the_results(kind, results):
     results = json.loads((FOLDER / f"{results}.json").read_text())
     page = (FOLDER / "README.md").read_text()
     lines = list(load(kind).tables(results))
-    assert len(lines) > 10
+    assert len(lines) > 3
     assert all(line in page for line in lines)
 
 
