@@ -103,7 +103,14 @@ def _masked_run(model):
     except NotServableError:
         _check_masks_survive(model)
         return lambda inputs, mask: _run_graph(model, inputs, mask)
-    return lambda inputs, mask: _run_chain(chain, inputs, mask)
+    output = _output_name(model)
+    return lambda inputs, mask: {output: _run_chain(chain, inputs, mask)}
+
+
+def _output_name(model):
+    """Give the name of a chain's one output: its key, where the model gives a dict."""
+    given = model.compute_output_spec(model.inputs[0])
+    return next(iter(given)) if isinstance(given, dict) else OUTPUTS
 
 
 def _run_graph(model, inputs, mask):
@@ -160,7 +167,7 @@ def step_endpoint(model):
     import tensorflow as tf
 
     chain = chain_of(model)
-    steppers = steppers_of(chain)
+    steppers, output = steppers_of(chain), _output_name(model)
     (_, _, *features), dtype = input_spec(model)
     shapes = {INPUTS: tuple(features)}
     signature = {INPUTS: tf.TensorSpec((None, *features), dtype, INPUTS)}
@@ -175,23 +182,24 @@ def step_endpoint(model):
             name: _of_shape(name, tensor, batch_size, shapes[name])
             for name, tensor in request.items()
         }
-        return _run_step(chain, steppers, request)
+        outputs, states = _run_step(chain, steppers, request)
+        return {output: outputs, **states}
 
     return step, [signature]
 
 
 def _run_step(chain, steppers, request):
-    """Run a chain for one step, its states by name."""
-    hidden, mask, response = ops.expand_dims(request[INPUTS], 1), None, {}
+    """Run a chain for one step; give its outputs, and its new states by name."""
+    hidden, mask, new_states = ops.expand_dims(request[INPUTS], 1), None, {}
     for layer in chain:
         if layer.name in steppers:
             hidden, states = steppers[layer.name](hidden, mask, request)
-            response |= states
+            new_states |= states
         else:
             mask = layer.compute_mask(hidden, mask)
             hidden = layer(hidden)
     keeps_time = all(stepper.keeps_time for stepper in steppers.values())
-    return response | {OUTPUTS: hidden[:, 0] if keeps_time else hidden}
+    return hidden[:, 0] if keeps_time else hidden, new_states
 
 
 def _of_shape(name, tensor, leading, shape):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_dnc
+from keras_dnc.export import StreamingClient
 from keras_dnc.export import export_for_serving
 from tests.export.conftest import CELLS
 from tests.export.conftest import sequences
@@ -335,6 +336,18 @@ def group_norm_model():
 class LearnedStart(keras.layers.GRUCell):
     def get_initial_state(self, batch_size=None):
         return [keras.ops.full((batch_size, self.units), 0.25)]
+
+
+def test_an_output_has_one_name_in_every_signature(tmp_path):
+    inputs = keras.Input((None, 5))
+    hidden = keras.layers.LSTM(3, return_sequences=True)(inputs)
+    path = export_for_serving(keras.Model(inputs, {"answer": hidden}), tmp_path)
+    served = signatures(path)
+    for name in ("serving_default", "serving_padded", "step"):
+        assert "answer" in served[name].structured_outputs
+        assert "outputs" not in served[name].structured_outputs
+    assert StreamingClient(path).step(np.ones((1, 5))).shape == (1, 3)
+    assert 'answer.outputs["answer"]' in (path / "README.md").read_text()
 
 
 def test_what_does_not_start_from_zeros_starts_right(rng, tmp_path):
