@@ -60,6 +60,8 @@ test-floors: $(VENV)-floors/.done
 	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/core tests/dnc \
 	    tests/inspect tests/ntm tests/training tests/tasks tests/test_mann.py \
 	    tests/conformance/test_sequences.py \
+	    tests/export/test_client.py tests/export/test_guide.py \
+	    tests/export/test_serving.py \
 	    tests/test_saved_models.py tests/test_structure.py -m "not programs"
 
 # What is shipped, installed into an empty environment, away from the sources.

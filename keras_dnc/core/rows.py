@@ -100,7 +100,8 @@ def linked_rows(rows, links, new_weights, targets):
     Returns:
         The new slots and weights, each `(batch, count, kept)`.
     """
-    new_slots = ops.tile(targets[:, None, :], (1, rows.shape[1], 1))
+    # Not `ops.tile`, which forgets the shape in Keras 3.12 where the batch is unknown.
+    new_slots = targets[:, None, :] + ops.zeros_like(rows)[:, :, None]
     is_self = ops.equal(new_slots, rows[:, :, None])
     new = new_slots, ops.where(is_self, 0.0, new_weights)
     both = (ops.concatenate(pair, axis=2) for pair in zip(links, new, strict=True))
