@@ -41,8 +41,6 @@ class StreamingClient:
         ```
     """
 
-    batch_size: int
-
     def __init__(self, target: str | os.PathLike, batch_size: int = 1) -> None:
         self._transport = connect(target)
         if "step" not in self._transport.signatures:
@@ -55,7 +53,8 @@ class StreamingClient:
         self._states = {name: spec for name, spec in specs.items() if name != INPUTS}
         gives = self._transport.signatures["step"]["outputs"]
         (self._outputs,) = set(gives) - set(self._states)
-        self.reset(batch_size)
+        self.batch_size = positive_integer("batch_size", batch_size)
+        self.reset()
 
     def reset(self, batch_size: int | None = None) -> None:
         """Begin new sequences.

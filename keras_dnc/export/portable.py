@@ -1,5 +1,6 @@
 """ONNX and LiteRT files, made of what `export_for_serving` has written."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -14,7 +15,7 @@ from keras_dnc.export import guide
 
 _TRIAL_STEPS = 8  # of a LiteRT file: time for a few slots to be written and read
 _TOLERANCE = 1e-4  # of numbers of about 1
-_OPSET = 17  # the first with all that the cells' loops need, in every ONNX Runtime
+_OPSET = 17  # with which every cell's numbers were compared
 
 
 def export_onnx(
@@ -37,6 +38,7 @@ def export_onnx(
 
     Raises:
         ValueError: A signature that the export has not.
+        ImportError: `tf2onnx` is not installed.
         RuntimeError: `tf2onnx` failed; the message is its own.
 
     Example:
@@ -50,6 +52,8 @@ def export_onnx(
 
     folder, path = pathlib.Path(folder), pathlib.Path(path)
     check_choice("signature", signature, list(guide.signatures(folder)))
+    if importlib.util.find_spec("tf2onnx") is None:
+        raise ImportError("`export_onnx` needs tf2onnx: `pip install keras_dnc[onnx]`.")
     with tempfile.TemporaryDirectory() as renamed:
         loaded = tf.saved_model.load(str(folder))
         _save(loaded, {signature: _renamed(loaded.signatures[signature])}, renamed)

@@ -129,7 +129,7 @@ def test_what_the_runtime_refuses_raises_and_it_lives_on(exported, serve):
         client.step(np.ones((2, 5)))
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 1.5])
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, None])
 def test_a_batch_size_is_a_positive_integer(exported, batch_size):
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
         StreamingClient(exported("dnc").folder, batch_size=batch_size)

@@ -1,5 +1,6 @@
 """Other people's runtimes give the model's numbers, and live through bad requests."""
 
+import importlib.util
 import itertools
 import json
 import pathlib
@@ -191,6 +192,12 @@ def test_words_do_not_fit_litert(tmp_path):
     folder = export_for_serving(keras.Sequential([*words, *layers]), tmp_path)
     with pytest.raises(ValueError, match="`folder` .*takes numbers"):
         export_litert(folder, tmp_path / "model.tflite")
+
+
+def test_a_missing_converter_is_named(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install keras_dnc\[onnx\]"):
+        export_onnx(exported("ntm").folder, tmp_path / "x.onnx")
 
 
 def test_an_unknown_signature_is_refused(exported, tmp_path):
