@@ -5,20 +5,21 @@ import numpy as np
 from keras_dnc.core.arguments import check_shape
 
 
-def fitting(name, array, dtype, legend):
+def fitting(name, array, dtype, shape):
     """Give an array of a signature's dtype.
 
     Args:
         name: The input's name.
         array: Anything that NumPy takes.
         dtype: Name of the dtype; `"string"` for words.
-        legend: Sizes, as in `check_shape`.
+        shape: Sizes, free ones `None`.
 
     Raises:
         ValueError: Another shape, another kind of numbers, numbers that `dtype` does
             not hold, NaN or infinity.
     """
     array = np.asarray(array)
+    legend = [f"axis {n}" if size is None else size for n, size in enumerate(shape)]
     check_shape(name, array.shape, legend)
     if not _is_of_kind(array.dtype, dtype):
         raise ValueError(

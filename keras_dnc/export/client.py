@@ -94,7 +94,7 @@ class StreamingClient:
             )
         batch_size = positive_integer("batch_size", rows.popitem()[1])
         self._state = {
-            name: self._fitting(name, state[name], spec, batch_size)
+            name: _fitting(name, state[name], spec, batch_size)
             for name, spec in self._states.items()
         }
         self.batch_size = batch_size
@@ -112,15 +112,13 @@ class StreamingClient:
             ValueError: Inputs of another shape or kind, that their dtype does not
                 hold, or that are not finite.
         """
-        inputs = self._fitting(INPUTS, inputs, self._inputs, self.batch_size)
+        inputs = _fitting(INPUTS, inputs, self._inputs, self.batch_size)
         answer = self._transport.predict("step", {INPUTS: inputs, **self._state})
         outputs = answer.pop(self._outputs)
         self._state = answer
         return outputs
 
-    @staticmethod
-    def _fitting(name, array, spec, batch_size):
-        free = [f"axis {n}" for n in range(len(spec["shape"]))]
-        sizes = zip(spec["shape"], free, strict=True)
-        legend = [size or axis for size, axis in sizes]
-        return fitting(name, array, spec["dtype"], [batch_size, *legend[1:]])
+
+def _fitting(name, array, spec, batch_size):
+    shape = [batch_size, *spec["shape"][1:]]
+    return fitting(name, array, spec["dtype"], shape)

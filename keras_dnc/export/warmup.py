@@ -16,8 +16,7 @@ def checked(inputs, shape, dtype):
         ImportError: TensorFlow Serving's protocol is not installed.
     """
     _protocol()
-    legend = [f"axis {n}" if size is None else size for n, size in enumerate(shape)]
-    return fitting("warmup", inputs, dtype, legend)
+    return fitting("warmup", inputs, dtype, shape)
 
 
 def write(folder, model, signatures, inputs):

@@ -18,6 +18,7 @@ from keras_dnc.export import export_onnx
 from keras_dnc.export import portable
 from tests.export.conftest import CELLS
 from tests.export.conftest import sequences
+from tests.export.servers import signature_defs
 from tests.numbers import assert_close
 
 pytestmark = pytest.mark.only("tensorflow")
@@ -35,16 +36,12 @@ def program(*command):
 
 def names_in_the_graph(folder):
     """Dict from signatures to dicts of `inputs` and `outputs`, by their names."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     return {
         name: {
             "inputs": {key: info.name for key, info in signature.inputs.items()},
             "outputs": {key: info.name for key, info in signature.outputs.items()},
         }
-        for name, signature in saved.meta_graphs[0].signature_def.items()
+        for name, signature in signature_defs(folder).items()
     }
 
 
