@@ -263,10 +263,14 @@ def _shaped(tensors, shapes):
 
 
 def _squeezed(tensors):
-    """Leave out axes of size 1, for whose order XLA copies whole tensors."""
+    """Leave out axes of size 1, for whose order XLA copies whole tensors.
+
+    One axis stays beside the batch's: the first tensor is the layer's output.
+    """
+    shapes = [[size for size in tensor.shape[1:] if size != 1] for tensor in tensors]
     return [
-        ops.reshape(tensor, (-1, *(size for size in tensor.shape[1:] if size != 1)))
-        for tensor in tensors
+        ops.reshape(tensor, (-1, *(shape or [1])))
+        for tensor, shape in zip(tensors, shapes, strict=True)
     ]
 
 

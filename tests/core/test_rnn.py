@@ -33,6 +33,18 @@ def test_it_gives_the_numbers_of_the_plain_layer(rng, flags, mask):
     check_same(tree.flatten(ours), tree.flatten(plain))
 
 
+@pytest.mark.parametrize(
+    "kind", [keras_dnc.DNCCell, keras_dnc.NTMCell, keras_dnc.MANNCell]
+)
+@pytest.mark.parametrize("flags", [{}, {"return_sequences": True}])
+def test_a_single_output_keeps_its_axis(rng, kind, flags):
+    cell, inputs = kind(1, controller=5, memory_size=4, word_size=3), random_inputs(rng)
+    plain = keras.layers.RNN(cell, **flags)(inputs)
+    ours = keras_dnc.MemoryRNN(cell, **flags)(inputs)
+    assert tuple(ours.shape) == tuple(plain.shape)
+    check_same(ours, plain)
+
+
 def test_a_stateful_layer_goes_on_where_it_was(rng):
     cell, inputs = random_cell(rng), random_inputs(rng)
     whole = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
