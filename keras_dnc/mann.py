@@ -5,6 +5,7 @@ nothing has used for longest, and finds what it wrote by content alone. Reading 
 `LRUAccess` (one step of writing and reading), `MANNCell` (a controller beside it).
 """
 
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
@@ -126,6 +127,8 @@ class LRUAccess(keras.layers.Layer):
         own_write_keys: Whether what is written differs from what is looked for.
         strength: `None` for keys without a strength (the paper); `"softplus"` or
             `"oneplus"`, how strengths are squashed.
+        control_biases: Where `LRUControls` start before training: dict from their names
+            to numbers, as in `Interface`.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -139,8 +142,8 @@ class LRUAccess(keras.layers.Layer):
 
     Raises:
         ValueError: A size that is no positive integer, `usage_decay` outside of its
-            range, `own_write_keys` is no bool, an unknown `strength`, or a call
-            argument of the wrong shape.
+            range, `own_write_keys` is no bool, an unknown `strength`, `control_biases`
+            that fit no control, or a call argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -163,6 +166,7 @@ class LRUAccess(keras.layers.Layer):
         usage_decay: float = 0.95,
         own_write_keys: bool = False,
         strength: str | None = None,
+        control_biases: Mapping[str, Any] | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -176,8 +180,12 @@ class LRUAccess(keras.layers.Layer):
         check_choice("strength", strength, (None, *STRENGTHS))
         self.strength = strength
         self.interface = Interface(
-            self._control_shapes(), dtype=self.dtype_policy, name="interface"
+            self._control_shapes(),
+            control_biases=control_biases,
+            dtype=self.dtype_policy,
+            name="interface",
         )
+        self.control_biases = self.interface.control_biases
 
     def _control_shapes(self):
         words = ((self.num_reads, self.word_size), "tanh")
@@ -295,6 +303,7 @@ _OPTIONS = (
     "usage_decay",
     "own_write_keys",
     "strength",
+    "control_biases",
 )
 
 
@@ -324,6 +333,10 @@ class MANNCell(AccessCell):
         own_write_keys: Whether what is written differs from what is looked for.
         strength: `None` for keys without a strength (the paper); `"softplus"` or
             `"oneplus"`, how strengths are squashed.
+        control_biases: Where `LRUControls` start before training: dict from their names
+            to numbers, as in `Interface`. With `{"read_strengths": 5.0,
+            "reuse_gate": -2.0}` heads begin with a sharp look at what was written to
+            unused slots, and learn several times sooner that it is worth one.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
@@ -341,7 +354,8 @@ class MANNCell(AccessCell):
     Raises:
         ValueError: A size that is no positive integer, a controller that is no RNN
             cell, `usage_decay` outside of its range, `own_write_keys` is no bool, an
-            unknown `strength`, or inputs of the wrong rank.
+            unknown `strength`, `control_biases` that fit no control, or inputs of the
+            wrong rank.
 
     Example:
         >>> import keras
@@ -366,6 +380,7 @@ class MANNCell(AccessCell):
         usage_decay: float = 0.95,
         own_write_keys: bool = False,
         strength: str | None = None,
+        control_biases: Mapping[str, Any] | None = None,
         clip_value: float | None = 20.0,
         **kwargs: Any,
     ) -> None:
@@ -377,6 +392,7 @@ class MANNCell(AccessCell):
             usage_decay=usage_decay,
             own_write_keys=own_write_keys,
             strength=strength,
+            control_biases=control_biases,
             dtype=self.dtype_policy,
             name="access",
         )

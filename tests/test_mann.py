@@ -101,6 +101,16 @@ def test_with_its_gate_open_it_adds_to_what_it_has_just_read(rng):
     assert_close(memory[3], np.zeros(3))  # the least used is wiped all the same
 
 
+def test_its_heads_start_where_the_biases_say(rng):
+    biases = {"reuse_gate": -2.0, "read_strengths": [5.0, 1.0]}
+    access = keras_dnc.LRUAccess(
+        num_reads=2, strength="softplus", control_biases=biases
+    )
+    controls = access.controls(np.zeros((3, 6), "float32"))
+    assert_close(controls.reuse_gate, np.full((3, 2), 1.0 / (1.0 + np.exp(2.0))))
+    assert_close(controls.read_strengths, np.tile([5.0, 1.0], (3, 1)))
+
+
 def test_among_slots_of_equal_usage_the_first_is_the_least_used():
     first, second = to_numpy(least_used(ops.convert_to_tensor([[3.0, 1.0, 1.0]]), 2))
     np.testing.assert_array_equal(first, [[0.0, 1.0, 0.0]])
@@ -127,6 +137,10 @@ def test_any_input_gives_finite_values_and_gradients(rng, scale):
         ({"own_write_keys": 1}, "`own_write_keys` must be one of"),
         ({"num_reads": 0}, "`num_reads` must be a positive integer"),
         ({"strength": "tanh"}, "`strength` must be one of"),
+        (
+            {"control_biases": {"read_strengths": 5.0}},  # keys without a strength
+            r"`control_biases` must name some of \['read_keys', 'reuse_gate'\]",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

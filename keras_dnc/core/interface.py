@@ -1,10 +1,12 @@
 """The interface: what a controller says to its memory, each control by its name."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dnc.core.arguments import check_choice
@@ -38,6 +40,10 @@ class Interface(keras.layers.Layer):
             `(shape, activation)`. The order is the order of the kernel's columns.
         normalize: Whether the dense layer's output is layer-normalised, all controls
             together, before it is split (Franke et al. 2018).
+        control_biases: Dict from names of controls to their biases before training,
+            which are squashed with the rest: a number for all, or a list with one for
+            each number of the control's last axis; 0 where nothing is said. A gate that
+            starts at -2 is nearly closed, at 2 nearly open.
         **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -48,7 +54,8 @@ class Interface(keras.layers.Layer):
 
     Raises:
         ValueError: No control, a size that is no positive integer, an activation that
-            Keras does not know, or inputs of the wrong rank.
+            Keras does not know, biases of a control that there is not, that do not fit
+            it or that are not finite, or inputs of the wrong rank.
 
     Example:
         >>> import numpy as np
@@ -63,7 +70,13 @@ class Interface(keras.layers.Layer):
           computer for question answering, section 3.2.
     """
 
-    def __init__(self, controls, normalize: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        controls,
+        normalize: bool = False,
+        control_biases: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice("normalize", normalize, (False, True))
         self.normalize = normalize
@@ -76,6 +89,10 @@ class Interface(keras.layers.Layer):
                 "Argument `controls` must name at least one control. "
                 f"Received: controls={controls!r}"
             )
+        self.control_biases = {
+            name: _bias(name, bias, self.controls)
+            for name, bias in (control_biases or {}).items()
+        }
 
     @property
     def columns(self):
@@ -90,13 +107,29 @@ class Interface(keras.layers.Layer):
     def build(self, input_shape):
         """Create the one dense layer, and what normalises it."""
         units = list(self.columns.values())[-1].stop
-        self.dense = keras.layers.Dense(units, dtype=self.dtype_policy, name="dense")
+        self.dense = keras.layers.Dense(
+            units,
+            bias_initializer="zeros" if self.normalize else self._first_bias,
+            dtype=self.dtype_policy,
+            name="dense",
+        )
         self.dense.build(input_shape)
-        if self.normalize:
+        if self.normalize:  # which takes the mean out of what comes before
             self.norm = keras.layers.LayerNormalization(
-                epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm"
+                epsilon=NORM_EPSILON,
+                beta_initializer=self._first_bias,
+                dtype=self.dtype_policy,
+                name="norm",
             )
             self.norm.build((None, units))
+
+    def _first_bias(self, shape, dtype=None):
+        """Give the bias before training, as a Keras initializer does."""
+        first = np.zeros(shape)
+        for name, bias in self.control_biases.items():
+            columns, control = self.columns[name], self.controls[name]
+            first[columns] = np.broadcast_to(bias, control.shape).reshape(-1)
+        return ops.convert_to_tensor(first, dtype)
 
     def call(self, inputs):
         """Project, split, squash."""
@@ -120,8 +153,12 @@ class Interface(keras.layers.Layer):
             name: [list(control.shape), control.activation]
             for name, control in self.controls.items()
         }
-        config = {"controls": controls, "normalize": self.normalize}
-        return {**super().get_config(), **config}
+        return {
+            **super().get_config(),
+            "controls": controls,
+            "normalize": self.normalize,
+            "control_biases": self.control_biases,
+        }
 
 
 def _control(name, shape, activation):
@@ -134,3 +171,23 @@ def _control(name, shape, activation):
     shape = tuple(positive_integer(f"controls[{name!r}].shape", n) for n in shape)
     keras.activations.get(activation)  # refuses a name that it does not know
     return Control(shape, activation)
+
+
+def _bias(name, bias, controls):
+    """Give a control's bias as a number or a list of numbers, checked."""
+    if name not in controls:
+        raise ValueError(
+            f"Argument `control_biases` must name some of {sorted(controls)}. "
+            f"Received: a bias of {name!r}"
+        )
+    size = controls[name].shape[-1]
+    try:
+        numbers = np.asarray(bias, "float64")
+    except (TypeError, ValueError):
+        numbers = np.array(np.nan)
+    if numbers.shape not in ((), (size,)) or not np.all(np.isfinite(numbers)):
+        raise ValueError(
+            f"Argument `control_biases[{name!r}]` must be a finite number, or a list "
+            f"of {size}. Received: {bias!r}"
+        )
+    return numbers.tolist()

@@ -3,6 +3,7 @@
 Graves et al. 2014, sections 3.1 and 3.2.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ OPTIONS = (
     "shift_range",
     "initial_memory",
     "strength",
+    "control_biases",
 )  # of `NTMAccess`, and of the cell around it
 
 
@@ -124,6 +126,8 @@ class NTMAccess(keras.layers.Layer):
             `"random"` for numbers drawn once, normal with a deviation of 0.5,
             `"learned"` for trained ones.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        control_biases: Where `NTMControls` start before training: dict from their names
+            to numbers, as in `Interface`.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -137,8 +141,8 @@ class NTMAccess(keras.layers.Layer):
 
     Raises:
         ValueError: A size that is no positive integer, `shift_range` is no integer of
-            at least 0, an unknown `initial_memory` or `strength`, or a call argument of
-            the wrong shape.
+            at least 0, an unknown `initial_memory` or `strength`, `control_biases` that
+            fit no control, or a call argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -163,6 +167,7 @@ class NTMAccess(keras.layers.Layer):
         shift_range: int = 1,
         initial_memory: str = "constant",
         strength: str = "softplus",
+        control_biases: Mapping[str, Any] | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -177,8 +182,12 @@ class NTMAccess(keras.layers.Layer):
         self.strength = strength
         self.addressing = NTMAddressing(strength, dtype=self.dtype_policy)
         self.interface = Interface(
-            self._control_shapes(), dtype=self.dtype_policy, name="interface"
+            self._control_shapes(),
+            control_biases=control_biases,
+            dtype=self.dtype_policy,
+            name="interface",
         )
+        self.control_biases = self.interface.control_biases
 
     def _control_shapes(self):
         word, shifts = self.word_size, 2 * self.shift_range + 1

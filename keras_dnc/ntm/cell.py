@@ -1,5 +1,6 @@
 """The Neural Turing Machine as a Keras RNN cell (Graves et al. 2014)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -47,6 +48,9 @@ class NTMCell(AccessCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        control_biases: Where `NTMControls` start before training: dict from their names
+            to numbers, as in `Interface`. Strengths of 5 and interpolation
+            gates of 2 make heads look for content from the first step on.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
             or half-precision policy an LSTM made from units follows it and the memory
             stays in float32; a controller that is passed has a policy of its own.
@@ -62,7 +66,8 @@ class NTMCell(AccessCell):
     Raises:
         ValueError: A size that is no positive integer, a controller that is no RNN
             cell, `shift_range` is no integer of at least 0, an unknown
-            `initial_memory` or `strength`, or inputs of the wrong rank.
+            `initial_memory` or `strength`, `control_biases` that fit no control, or
+            inputs of the wrong rank.
 
     Example:
         >>> import keras
@@ -90,6 +95,7 @@ class NTMCell(AccessCell):
         initial_memory: str = "constant",
         clip_value: float | None = 20.0,
         strength: str = "softplus",
+        control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
@@ -101,6 +107,7 @@ class NTMCell(AccessCell):
             shift_range=shift_range,
             initial_memory=initial_memory,
             strength=strength,
+            control_biases=control_biases,
             dtype=self.dtype_policy,
             name="access",
         )

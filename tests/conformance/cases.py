@@ -22,6 +22,11 @@ def _ntm(**arguments):
     return keras_dnc.NTMCell(10, **{**sizes, **arguments})
 
 
+def _mann(**arguments):
+    sharp = {"strength": "softplus", "control_biases": {"read_strengths": [5.0, 4.0]}}
+    return keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **sharp, **arguments})
+
+
 def _sparse(kind, **arguments):
     top_k = min(2, arguments.get("memory_size", 7))
     sizes = {"controller": 8, "top_k": top_k, **SMALL}
@@ -57,7 +62,7 @@ CELLS = {
         }
     ),
     "ntm": lambda **kw: _ntm(**kw),
-    "mann": lambda **kw: keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **kw}),
+    "mann": lambda **kw: _mann(**kw),
     "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
     "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
 }

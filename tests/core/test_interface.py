@@ -1,5 +1,7 @@
 """Interface: one dense layer, split and squashed."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,38 @@ def test_sizes_must_be_positive_integers(size):
         ValueError, match=r"`controls\['key'\].shape` must be a positive"
     ):
         keras_dnc.Interface({"key": ((2, size), "linear")})
+
+
+BIASES = {"gate": -2.0, "mode": [0.0, 3.0, 0.0, 0.0, -1.0]}
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_controls_start_at_their_biases(normalize):
+    interface = keras_dnc.Interface(CONTROLS, normalize, control_biases=BIASES)
+    controls = to_numpy(interface(np.zeros((7, 6), "float32")))
+    assert_close(controls["key"], np.zeros((7, 2, 3)))
+    assert_close(controls["gate"], np.full((7, 4), 1.0 / (1.0 + np.exp(2.0))))
+    mode = np.exp(BIASES["mode"])
+    assert_close(controls["mode"], np.broadcast_to(mode / mode.sum(), (7, 2, 5)))
+
+
+def test_the_config_gives_the_biases_back():
+    biases = {"gate": np.float32(-2.0), "mode": np.arange(5)}
+    interface = keras_dnc.Interface(CONTROLS, control_biases=biases)
+    config = json.loads(json.dumps(interface.get_config()))
+    twin = keras_dnc.Interface.from_config(config)
+    assert dict(twin.control_biases) == {"gate": -2.0, "mode": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    "biases,message",
+    [
+        ({"gates": 1.0}, r"must name some of \['gate', 'key', 'mode'\]"),
+        ({"mode": [1.0, 2.0]}, r"`control_biases\['mode'\]` .* a list of 5"),
+        ({"gate": float("nan")}, "finite number"),
+        ({"gate": "open"}, "finite number"),
+    ],
+)
+def test_biases_must_fit_a_control(biases, message):
+    with pytest.raises(ValueError, match=message):
+        keras_dnc.Interface(CONTROLS, control_biases=biases)
