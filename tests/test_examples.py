@@ -176,7 +176,7 @@ def test_train_omniglot(tmp_path):
             archive.writestr(name, png.getvalue())
     arguments = [*("--zips", "small.zip", "--test-alphabets", "Latin", "--size", 4)]
     arguments += [*("--classes", 2, "--drawings", 2, "--controller", 8)]
-    arguments += [*("--memory-size", 6, "--word-size", 4, "--batch-size", 2)]
+    arguments += [*("--options", json.dumps({"memory_size": 6}), "--batch-size", 2)]
     arguments += [*("--steps", 2, "--epochs", 1, "--test-size", 3, "--output", "out")]
     said = run_on_jax_alone("train_omniglot.py", *arguments, cwd=tmp_path)
     assert "6 characters; tested on Latin" in said

@@ -126,6 +126,24 @@ def split_by_alphabet(characters, test_alphabets):
     )
 
 
+def repeated(characters):
+    """Give characters of which every drawing is the first one: an easy first lesson.
+
+    What has to be learned of them is to bind a label to a drawing, not what two
+    drawings of a character have in common.
+
+    Args:
+        characters: As `read_zips` gives them.
+
+    Returns:
+        Dict of the same names and shapes.
+    """
+    return {
+        name: np.broadcast_to(drawings[:1], drawings.shape)
+        for name, drawings in characters.items()
+    }
+
+
 class OmniglotTask(Task):
     """Name each drawing; its right name is shown with the next one.
 

@@ -9,6 +9,7 @@ import pytest
 from keras_dnc.tasks.omniglot import OmniglotTask
 from keras_dnc.tasks.omniglot import read_tfds
 from keras_dnc.tasks.omniglot import read_zips
+from keras_dnc.tasks.omniglot import repeated
 from keras_dnc.tasks.omniglot import split_by_alphabet
 from keras_dnc.tasks.task import EpisodeBatch
 
@@ -94,6 +95,14 @@ def test_no_alphabet_is_on_both_sides(characters):
     for wrong in ([], ["Runes"], ["Greek", "Latin"]):
         with pytest.raises(ValueError, match="`test_alphabets` must be some of"):
             split_by_alphabet(characters, wrong)
+
+
+def test_of_repeated_characters_every_drawing_is_the_first(rng):
+    characters = {name: rng.random((4, 5, 5)) for name in ("Greek/1", "Greek/2")}
+    same = repeated(characters)
+    assert list(same) == list(characters)
+    for name, drawings in same.items():
+        np.testing.assert_array_equal(drawings, [characters[name][0]] * 4)
 
 
 @pytest.mark.parametrize("labels,size", [("one-hot", 3), ("letters", 25)])
