@@ -11,7 +11,8 @@ import pathlib
 import sys
 
 import keras
-import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
 
 import keras_dnc
 from keras_dnc.tasks import arithmetic
@@ -20,9 +21,6 @@ from keras_dnc.tasks import ngram
 from keras_dnc.tasks import recall
 from keras_dnc.tasks import sorting
 from keras_dnc.tasks.levels import Levels
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 TASKS = {  # how to make one from two lengths; lengths to train on; lengths to test on
     "copy": (lambda a, b: copy.CopyTask(8, a, b), (1, 20), (20, 50, 80, 120)),
@@ -98,14 +96,14 @@ def compiled_model(settings, task):
 
 
 def draw(log, errors, metric, path):
-    figure, (learning, lengths) = plt.subplots(1, 2, figsize=(11, 4), layout="tight")
+    learning, lengths = Figure(figsize=(11, 4), layout="tight").subplots(1, 2)
     for name in ("loss", "val_loss"):
         learning.plot([epoch[name] for epoch in log], label=name)
     learning.set(title="learning", yscale="log", xlabel="epoch", ylabel="loss")
     learning.legend()
     lengths.plot(list(errors), list(errors.values()), "o-")
     lengths.set(title="by length", xlabel="length", ylabel=metric)
-    figure.savefig(path, dpi=120)
+    learning.figure.savefig(path, dpi=120)
 
 
 def main():
@@ -121,6 +119,7 @@ def main():
     task = make(shortest, longest)
     levels = Levels([make(shortest, n) for n in [*settings.levels, longest]])
     model = compiled_model(settings, task)
+    held_out = tuple(task.batch(200, np.random.default_rng(settings.seed + 1000)))
     log = keras_dnc.read_log(folder / "training")
     log = keras_dnc.fit_or_resume(
         model,
@@ -132,7 +131,7 @@ def main():
             keras_dnc.Curriculum(levels, "loss", settings.goal, log),
             keras_dnc.SampleReport(task, every=10),
         ],
-        validation_data=task.dataset(100, 2, settings.seed + 1000),
+        validation_data=held_out,
     )
     tests = {"as trained": task} | {f"{n}": make(n, n) for n in lengths}
     report = keras_dnc.GeneralisationReport(tests, settings.test_size, seed=2000)

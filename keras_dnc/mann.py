@@ -11,19 +11,14 @@ from typing import NamedTuple
 
 import keras
 from keras import ops
-from keras import tree
 
+from keras_dnc.core.access import Access
 from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.arguments import probability
 from keras_dnc.core.cell import AccessCell
 from keras_dnc.core.content import STRENGTHS
 from keras_dnc.core.content import fast_cosine_similarity
 from keras_dnc.core.content import weighted_softmax
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.precision import full_precision
-from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 
 
@@ -98,7 +93,7 @@ def least_used(usage, count):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class LRUAccess(keras.layers.Layer):
+class LRUAccess(Access):
     r"""Write where it was read last or where nothing was used; read by content.
 
     $$w^{w,i}_t = g^i w^{r,i}_{t-1} + (1 - g^i) w^{lu}_{t-1}$$
@@ -158,6 +153,16 @@ class LRUAccess(keras.layers.Layer):
           section 3.2, eq. 2-8.
     """
 
+    options = (
+        "memory_size",
+        "word_size",
+        "num_reads",
+        "usage_decay",
+        "own_write_keys",
+        "strength",
+        "control_biases",
+    )
+
     def __init__(
         self,
         memory_size: int = 128,
@@ -170,22 +175,13 @@ class LRUAccess(keras.layers.Layer):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=full_precision(dtype), **kwargs)
-        self.memory_size = positive_integer("memory_size", memory_size)
-        self.word_size = positive_integer("word_size", word_size)
-        self.num_reads = positive_integer("num_reads", num_reads)
+        super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.usage_decay = probability("usage_decay", usage_decay)
         check_choice("own_write_keys", own_write_keys, (False, True))
         self.own_write_keys = own_write_keys
         check_choice("strength", strength, (None, *STRENGTHS))
         self.strength = strength
-        self.interface = Interface(
-            self._control_shapes(),
-            control_biases=control_biases,
-            dtype=self.dtype_policy,
-            name="interface",
-        )
-        self.control_biases = self.interface.control_biases
+        self._create_interface(control_biases)
 
     def _control_shapes(self):
         words = ((self.num_reads, self.word_size), "tanh")
@@ -210,24 +206,6 @@ class LRUAccess(keras.layers.Layer):
     def note_shapes(self):
         """`LRUNotes` with the shape of one sample at each leaf."""
         return LRUNotes((self.num_reads, self.word_size))
-
-    def get_initial_state(self, batch_size):
-        """Give an `LRUAccessState` of zeros: nothing written, nothing read."""
-        return tree.map_shape_structure(
-            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
-            self.state_shapes,
-        )
-
-    def build(self, inputs_shape, state_shape=None):
-        """Create the interface; it alone has weights."""
-        check_shape("inputs", inputs_shape, ("batch", "features"))
-        self.interface.build(inputs_shape)
-
-    def call(self, inputs, state):
-        """Write and read as `inputs` ask."""
-        check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = named_leaves(state, self.state_shapes)
-        return self.step(self.controls(inputs), state)[:2]
 
     def controls(self, inputs):
         """Give the `LRUControls` that the controller's output stands for."""
@@ -288,23 +266,9 @@ class LRUAccess(keras.layers.Layer):
         written = ops.matmul(ops.transpose(write_weights, (0, 2, 1)), notes.write_keys)
         return state.memory * ops.expand_dims(1.0 - wiped, -1) + written
 
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in _OPTIONS},
-        }
-
-
-_OPTIONS = (
-    "memory_size",
-    "word_size",
-    "num_reads",
-    "usage_decay",
-    "own_write_keys",
-    "strength",
-    "control_biases",
-)
+    def replay(self, state, write_weights, notes):
+        """Give the new memory of a step that was taken before."""
+        return [self.write(state, write_weights, notes)]
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -385,33 +349,16 @@ class MANNCell(AccessCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
-        self.access = LRUAccess(
-            memory_size=memory_size,
-            word_size=word_size,
-            num_reads=num_reads,
-            usage_decay=usage_decay,
-            own_write_keys=own_write_keys,
-            strength=strength,
-            control_biases=control_biases,
-            dtype=self.dtype_policy,
-            name="access",
+        self._take(
+            LRUAccess(
+                memory_size=memory_size,
+                word_size=word_size,
+                num_reads=num_reads,
+                usage_decay=usage_decay,
+                own_write_keys=own_write_keys,
+                strength=strength,
+                control_biases=control_biases,
+                dtype=self.dtype_policy,
+                name="access",
+            )
         )
-        for name in _OPTIONS:
-            setattr(self, name, getattr(self.access, name))
-
-    @property
-    def replayed_states(self):
-        """The memory, which is larger than all others together."""
-        return ["memory"]
-
-    def replay(self, state, recorded):
-        """Write again where the step has written."""
-        write_weights = recorded.state.access.write_weights
-        return [self.access.write(state.access, write_weights, recorded.notes)]
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in _OPTIONS},
-        }

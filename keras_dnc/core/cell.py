@@ -45,9 +45,8 @@ class AccessCell(MemoryCell):
 
     with d the mask of `bypass_dropout`, 1 outside of training.
 
-    A subclass sets `access` in its constructor: a layer with `num_reads`, `word_size`,
-    `state_shapes`, `note_shapes`, `controls(features)` and
-    `step(controls, state, recorded) -> (read_words, state, notes)`.
+    A subclass calls `_take` in its constructor, with an `Access`, whose options become
+    the cell's own.
 
     Args:
         output_size: Numbers in the output.
@@ -77,6 +76,12 @@ class AccessCell(MemoryCell):
         self.bypass_dropout = probability("bypass_dropout", bypass_dropout)
         self.bypass = SequenceDropout(bypass_dropout, dtype=self.dtype_policy)
 
+    def _take(self, access):
+        """Make `access` the layer that the controller asks for words."""
+        self.access = access
+        for name in access.options:
+            setattr(self, name, getattr(access, name))
+
     @property
     def state_shapes(self):
         """`CellState` with the shape of one sample at each leaf."""
@@ -91,6 +96,16 @@ class AccessCell(MemoryCell):
     def note_shapes(self):
         """The notes of `access` with the shape of one sample at each leaf."""
         return self.access.note_shapes
+
+    @property
+    def replayed_states(self):
+        """Those of `access`, which are larger than all others together."""
+        return self.access.replayed_states
+
+    def replay(self, state, recorded):
+        """Write again where the step has written."""
+        write_weights = recorded.state.access.write_weights
+        return self.access.replay(state.access, write_weights, recorded.notes)
 
     @property
     def parts_with_dropout(self):
@@ -172,6 +187,7 @@ class AccessCell(MemoryCell):
             "controller": keras.saving.serialize_keras_object(self.controller),
             "clip_value": self.clip_value,
             "bypass_dropout": self.bypass_dropout,
+            **self.access.get_options(),
         }
 
     @classmethod

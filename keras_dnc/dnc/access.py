@@ -3,21 +3,19 @@
 Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.core.access import Access
 from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.arguments import probability
 from keras_dnc.core.content import CosineWeights
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.precision import full_precision
 from keras_dnc.core.state import leaf_names
-from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.core.writing import erase_and_write
 from keras_dnc.dnc.access_state import NO_CONTROLS
@@ -30,24 +28,9 @@ from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import sharpened
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 
-OPTIONS = (
-    "memory_size",
-    "word_size",
-    "num_reads",
-    "num_writes",
-    "strength",
-    "usage_gradient",
-    "link_sparsity",
-    "masked_content",
-    "mask_floor",
-    "deallocate",
-    "link_sharpness",
-    "normalize",
-)  # of `MemoryAccess`, and of a cell around it
-
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class MemoryAccess(keras.layers.Layer):
+class MemoryAccess(Access):
     r"""Write heads and read heads over one memory.
 
     $$w^w = g^w (g^a a + (1 - g^a) C(M_{t-1}, k^w, \beta^w))$$
@@ -86,6 +69,8 @@ class MemoryAccess(keras.layers.Layer):
         link_sharpness: Whether each read head sharpens what it reads along links, each
             direction by its own strength (the same).
         normalize: Whether the interface is layer-normalised (Franke et al. 2018).
+        control_biases: Where `AccessControls` start before training: dict from their
+            names to numbers, as in `Interface`.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -99,8 +84,8 @@ class MemoryAccess(keras.layers.Layer):
 
     Raises:
         ValueError: A size that is no positive integer, an unknown `strength`, a
-            `mask_floor` without masks or outside of its range, or a call argument of
-            the wrong shape.
+            `mask_floor` without masks or outside of its range, `control_biases` that
+            fit no control, or a call argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -119,6 +104,22 @@ class MemoryAccess(keras.layers.Layer):
           computer for question answering, section 3.2.
     """
 
+    options = (
+        "memory_size",
+        "word_size",
+        "num_reads",
+        "num_writes",
+        "strength",
+        "usage_gradient",
+        "link_sparsity",
+        "masked_content",
+        "mask_floor",
+        "deallocate",
+        "link_sharpness",
+        "normalize",
+        "control_biases",
+    )
+
     def __init__(
         self,
         memory_size: int = 128,
@@ -133,13 +134,11 @@ class MemoryAccess(keras.layers.Layer):
         deallocate: bool = False,
         link_sharpness: bool = False,
         normalize: bool = False,
+        control_biases: Mapping[str, Any] | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=full_precision(dtype), **kwargs)
-        self.memory_size = positive_integer("memory_size", memory_size)
-        self.word_size = positive_integer("word_size", word_size)
-        self.num_reads = positive_integer("num_reads", num_reads)
+        super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.num_writes = positive_integer("num_writes", num_writes)
         self.strength = strength
         self.usage_gradient = usage_gradient
@@ -164,12 +163,10 @@ class MemoryAccess(keras.layers.Layer):
         self.link_sharpness = link_sharpness
         self.normalize = normalize
         self._create_parts()
+        self._create_interface(control_biases, normalize)
 
     def _create_parts(self):
         policy = self.dtype_policy
-        self.interface = Interface(
-            self._control_shapes(), self.normalize, dtype=policy, name="interface"
-        )
         self.freeness = Freeness(self.usage_gradient, dtype=policy)
         self._create_linkage()
         self.write_content = CosineWeights(self.strength, dtype=policy)
@@ -204,7 +201,7 @@ class MemoryAccess(keras.layers.Layer):
         if self.link_sharpness:
             sharpness = ((reads, 2 * writes), "linear")
             shapes = shapes._replace(link_sharpness=sharpness)
-        return {name: shape for name, shape in shapes._asdict().items() if shape}
+        return shapes._asdict()
 
     @property
     def state_shapes(self):
@@ -219,13 +216,6 @@ class MemoryAccess(keras.layers.Layer):
             write_weights=(writes, slots),
         )
 
-    def get_initial_state(self, batch_size):
-        """Give a `MemoryAccessState` of zeros: nothing written, nothing read."""
-        return tree.map_shape_structure(
-            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
-            self.state_shapes,
-        )
-
     @property
     def note_shapes(self):
         """`AccessNotes` with the shape of one sample at each leaf."""
@@ -237,17 +227,6 @@ class MemoryAccess(keras.layers.Layer):
     def replayed_states(self):
         """Names of the states that are larger than all others together."""
         return ["memory", *leaf_names(self.state_shapes.link, "link")]
-
-    def build(self, inputs_shape, state_shape=None):
-        """Create the interface; it alone has weights."""
-        check_shape("inputs", inputs_shape, ("batch", "features"))
-        self.interface.build(inputs_shape)
-
-    def call(self, inputs, state):
-        """Write and read as `inputs` ask."""
-        check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = named_leaves(state, self.state_shapes)
-        return self.step(self.controls(inputs), state)[:2]
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""
@@ -371,10 +350,3 @@ class MemoryAccess(keras.layers.Layer):
         memory = self._memory(state, write_weights, notes)
         linkage = TemporalLinkageState(state.link, state.precedence_weights)
         return [memory, *tree.flatten(self.linkage(write_weights, linkage).link)]
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in OPTIONS},
-        }

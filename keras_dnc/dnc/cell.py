@@ -1,16 +1,15 @@
 """The Differentiable Neural Computer as a Keras RNN cell (Graves et al. 2016)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.cell import AccessCell
 from keras_dnc.core.cell import CellState
 from keras_dnc.core.controllers import FusedLSTMCell
 from keras_dnc.core.controllers import NormalizedLSTMCell
-from keras_dnc.dnc.access import OPTIONS
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
 
@@ -69,6 +68,8 @@ class DNCCell(AccessCell):
         bypass_dropout: Fraction of the controller's output that the cell's output does
             not see in training, at least 0 and below 1: answers then have to come
             from memory (Franke et al. 2018).
+        control_biases: Where `AccessControls` start before training: dict from their
+            names to numbers, as in `Interface`.
         **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
             made from units follows it and the memory stays in float32; a controller
             that is passed has a policy of its own.
@@ -85,7 +86,8 @@ class DNCCell(AccessCell):
         ValueError: A size that is no positive integer, a controller that is no RNN
             cell, an unknown `strength`, a switch that is no bool, `mask_floor` or
             `bypass_dropout` outside of its range, `mask_floor` without masks, an
-            option of links without links, or inputs of the wrong rank.
+            option of links without links, `control_biases` that fit no control, or
+            inputs of the wrong rank.
 
     Example:
         >>> import keras
@@ -126,30 +128,33 @@ class DNCCell(AccessCell):
         link_sharpness: bool = False,
         normalize: bool = False,
         bypass_dropout: float = 0.0,
+        control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         lstm = NormalizedLSTMCell if normalize else FusedLSTMCell
         super().__init__(
             output_size, controller, clip_value, bypass_dropout, lstm, **kwargs
         )
-        self.memory_size = positive_integer("memory_size", memory_size)
-        self.word_size = positive_integer("word_size", word_size)
-        self.num_reads = positive_integer("num_reads", num_reads)
-        self.num_writes = positive_integer("num_writes", num_writes)
-        self.strength = strength
-        self.usage_gradient = usage_gradient
-        self.link_sparsity = link_sparsity
         check_choice("temporal_links", temporal_links, (False, True))
         self.temporal_links = temporal_links
-        self.masked_content = masked_content
-        self.mask_floor = mask_floor
-        self.deallocate = deallocate
-        self.link_sharpness = link_sharpness
-        self.normalize = normalize
-        self.access = (MemoryAccess if temporal_links else ContentAccess)(
-            **{name: getattr(self, name) for name in OPTIONS},
-            dtype=self.dtype_policy,
-            name="memory_access",
+        self._take(
+            (MemoryAccess if temporal_links else ContentAccess)(
+                memory_size=memory_size,
+                word_size=word_size,
+                num_reads=num_reads,
+                num_writes=num_writes,
+                strength=strength,
+                usage_gradient=usage_gradient,
+                link_sparsity=link_sparsity,
+                masked_content=masked_content,
+                mask_floor=mask_floor,
+                deallocate=deallocate,
+                link_sharpness=link_sharpness,
+                normalize=normalize,
+                control_biases=control_biases,
+                dtype=self.dtype_policy,
+                name="memory_access",
+            )
         )
 
     @property
@@ -157,20 +162,6 @@ class DNCCell(AccessCell):
         """With `link_sparsity`, links are lists of slots."""
         return self.link_sparsity is not None
 
-    @property
-    def replayed_states(self):
-        """Those that are larger than all others together."""
-        return self.access.replayed_states
-
-    def replay(self, state, recorded):
-        """Write and link again where the step has written and linked."""
-        write_weights = recorded.state.access.write_weights
-        return self.access.replay(state.access, write_weights, recorded.notes)
-
     def get_config(self):
         """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in OPTIONS},
-            "temporal_links": self.temporal_links,
-        }
+        return {**super().get_config(), "temporal_links": self.temporal_links}

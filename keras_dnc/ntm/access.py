@@ -10,13 +10,10 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_dnc.core.access import Access
 from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import natural_number
 from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.precision import full_precision
-from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.core.writing import erase_and_write
 from keras_dnc.ntm.addressing import HeadControls
@@ -24,16 +21,6 @@ from keras_dnc.ntm.addressing import NTMAddressing
 
 _FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
 INITIAL_MEMORIES = ("constant", "random", "learned")
-OPTIONS = (
-    "memory_size",
-    "word_size",
-    "num_reads",
-    "num_writes",
-    "shift_range",
-    "initial_memory",
-    "strength",
-    "control_biases",
-)  # of `NTMAccess`, and of the cell around it
 
 
 class NTMAccessState(NamedTuple):
@@ -104,7 +91,7 @@ _NOTHING_RECORDED = NTMAccessState(None, None, None)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class NTMAccess(keras.layers.Layer):
+class NTMAccess(Access):
     r"""Write heads and read heads over one memory, each where its addressing says.
 
     $$w^{w} = \mathrm{NTMAddressing}(M_{t-1}, \dots), \quad
@@ -158,6 +145,17 @@ class NTMAccess(keras.layers.Layer):
         - Collier and Beel 2018, Implementing Neural Turing Machines, ICANN.
     """
 
+    options = (
+        "memory_size",
+        "word_size",
+        "num_reads",
+        "num_writes",
+        "shift_range",
+        "initial_memory",
+        "strength",
+        "control_biases",
+    )
+
     def __init__(
         self,
         memory_size: int = 128,
@@ -171,23 +169,14 @@ class NTMAccess(keras.layers.Layer):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=full_precision(dtype), **kwargs)
-        self.memory_size = positive_integer("memory_size", memory_size)
-        self.word_size = positive_integer("word_size", word_size)
-        self.num_reads = positive_integer("num_reads", num_reads)
+        super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.num_writes = positive_integer("num_writes", num_writes)
         self.shift_range = natural_number("shift_range", shift_range)
         check_choice("initial_memory", initial_memory, INITIAL_MEMORIES)
         self.initial_memory = initial_memory
         self.strength = strength
         self.addressing = NTMAddressing(strength, dtype=self.dtype_policy)
-        self.interface = Interface(
-            self._control_shapes(),
-            control_biases=control_biases,
-            dtype=self.dtype_policy,
-            name="interface",
-        )
-        self.control_biases = self.interface.control_biases
+        self._create_interface(control_biases)
 
     def _control_shapes(self):
         word, shifts = self.word_size, 2 * self.shift_range + 1
@@ -207,7 +196,7 @@ class NTMAccess(keras.layers.Layer):
             *heads(self.num_writes),
             *heads(self.num_reads),
         )
-        return {name: shape for name, shape in shapes._asdict().items() if shape}
+        return shapes._asdict()
 
     @property
     def state_shapes(self):
@@ -225,8 +214,7 @@ class NTMAccess(keras.layers.Layer):
 
     def build(self, inputs_shape, state_shape=None):
         """Create the interface, and a fresh memory that is not constant."""
-        check_shape("inputs", inputs_shape, ("batch", "features"))
-        self.interface.build(inputs_shape)
+        super().build(inputs_shape, state_shape)
         self.fresh_memory = None
         if self.initial_memory != "constant":
             self.fresh_memory = self.add_weight(
@@ -265,12 +253,6 @@ class NTMAccess(keras.layers.Layer):
             )
         )
 
-    def call(self, inputs, state):
-        """Write and read as `inputs` ask."""
-        check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = named_leaves(state, self.state_shapes)
-        return self.step(self.controls(inputs), state)[:2]
-
     def controls(self, inputs):
         """Give the `NTMControls` that the controller's output stands for."""
         named = self.interface(inputs)
@@ -306,12 +288,9 @@ class NTMAccess(keras.layers.Layer):
         state = NTMAccessState(memory, read_weights, write_weights)
         return ops.matmul(read_weights, memory), state, notes
 
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in OPTIONS},
-        }
+    def replay(self, state, write_weights, notes):
+        """Give the new memory of a step that was taken before."""
+        return [erase_and_write(state.memory, write_weights, *notes)]
 
 
 def check_built(layer):

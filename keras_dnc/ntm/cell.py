@@ -7,8 +7,6 @@ import keras
 from keras import ops
 
 from keras_dnc.core.cell import AccessCell
-from keras_dnc.core.writing import erase_and_write
-from keras_dnc.ntm.access import OPTIONS
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
 
@@ -99,20 +97,20 @@ class NTMCell(AccessCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
-        self.access = NTMAccess(
-            memory_size=memory_size,
-            word_size=word_size,
-            num_reads=num_reads,
-            num_writes=num_writes,
-            shift_range=shift_range,
-            initial_memory=initial_memory,
-            strength=strength,
-            control_biases=control_biases,
-            dtype=self.dtype_policy,
-            name="access",
+        self._take(
+            NTMAccess(
+                memory_size=memory_size,
+                word_size=word_size,
+                num_reads=num_reads,
+                num_writes=num_writes,
+                shift_range=shift_range,
+                initial_memory=initial_memory,
+                strength=strength,
+                control_biases=control_biases,
+                dtype=self.dtype_policy,
+                name="access",
+            )
         )
-        for name in OPTIONS:
-            setattr(self, name, getattr(self.access, name))
 
     def build(self, input_shape):
         """Create the weights of controller, access and output, and the first words."""
@@ -130,20 +128,3 @@ class NTMCell(AccessCell):
         check_built(self)
         words = ops.convert_to_tensor(self.fresh_read_words)
         return {"read_words": words[None], **self.access.fresh_state._asdict()}
-
-    @property
-    def replayed_states(self):
-        """The memory, which is larger than all others together."""
-        return ["memory"]
-
-    def replay(self, state, recorded):
-        """Write again where the step has written."""
-        write_weights = recorded.state.access.write_weights
-        return [erase_and_write(state.access.memory, write_weights, *recorded.notes)]
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in OPTIONS},
-        }

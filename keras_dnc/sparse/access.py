@@ -1,27 +1,24 @@
 """One step of writing to and reading from a sparse memory (Rae et al. 2016)."""
 
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
 import keras
 from keras import ops
-from keras import tree
 
+from keras_dnc.core.access import Access
 from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
 from keras_dnc.core.arguments import positive_integer
 from keras_dnc.core.content import STRENGTHS
 from keras_dnc.core.content import cosine_similarity
 from keras_dnc.core.in_place import Touched
 from keras_dnc.core.in_place import rows_after
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.precision import full_precision
 from keras_dnc.core.rows import add_to_rows
 from keras_dnc.core.rows import gather_rows
 from keras_dnc.core.rows import weight_at
 from keras_dnc.core.rows import where_active
 from keras_dnc.core.state import leaf_names
-from keras_dnc.core.state import named_leaves
 from keras_dnc.core.state import recall
 from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
@@ -86,7 +83,7 @@ class SparseNotes(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class SparseAccess(keras.layers.Layer):
+class SparseAccess(Access):
     r"""One write head and several read heads, each over a few slots.
 
     $$w^w = \alpha (\sum_i \gamma_i w^{r,i}_{t-1} + \gamma_0 1_{LRA})$$
@@ -106,6 +103,8 @@ class SparseAccess(keras.layers.Layer):
         top_k: Slots that a head reads, K.
         search: `"exact"`, `"lsh"`, or a `Search` layer.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        control_biases: Where `SparseControls` start before training: dict from their
+            names to numbers, as in `Interface`.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -118,7 +117,8 @@ class SparseAccess(keras.layers.Layer):
 
     Raises:
         ValueError: A size that is no positive integer or too large, an unknown `search`
-            or `strength`, or a call argument of the wrong shape.
+            or `strength`, `control_biases` that fit no control, or a call argument of
+            the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -133,6 +133,16 @@ class SparseAccess(keras.layers.Layer):
           and writes, sections 3.1 to 3.3.
     """
 
+    options = (
+        "memory_size",
+        "word_size",
+        "num_reads",
+        "top_k",
+        "strength",
+        "control_biases",
+    )
+    replayed_states = None  # nothing is recomputed
+
     def __init__(
         self,
         memory_size: int = 1024,
@@ -141,13 +151,12 @@ class SparseAccess(keras.layers.Layer):
         top_k: int = 4,
         search: str | Search = "exact",
         strength: str = "softplus",
+        control_biases: Mapping[str, Any] | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=full_precision(dtype), **kwargs)
-        self.memory_size = _checked_size(memory_size)
-        self.word_size = positive_integer("word_size", word_size)
-        self.num_reads = positive_integer("num_reads", num_reads)
+        memory_size = _checked_size(memory_size)
+        super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.top_k = positive_integer("top_k", top_k)
         if self.top_k > self.memory_size:
             raise ValueError(
@@ -157,7 +166,7 @@ class SparseAccess(keras.layers.Layer):
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
         self.search = as_search(search, self.dtype_policy)
-        self.interface = Interface(self._control_shapes(), dtype=self.dtype_policy)
+        self._create_interface(control_biases)
 
     controls_type: Any = SparseControls
 
@@ -207,22 +216,8 @@ class SparseAccess(keras.layers.Layer):
 
     def build(self, inputs_shape, state_shape=None):
         """Create the weights of interface and search."""
-        check_shape("inputs", inputs_shape, ("batch", "features"))
-        self.interface.build(inputs_shape)
+        super().build(inputs_shape, state_shape)
         self.search.prepare(self.memory_size, self.word_size)
-
-    def get_initial_state(self, batch_size):
-        """Give a state of zeros: nothing written, nothing read."""
-        return tree.map_shape_structure(
-            lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
-            self.state_shapes,
-        )
-
-    def call(self, inputs, state):
-        """Write and read as `inputs` ask."""
-        check_shape("inputs", inputs.shape, ("batch", "features"))
-        state = named_leaves(state, self.state_shapes)
-        return self.step(self.controls(inputs), state)[:2]
 
     def controls(self, inputs):
         """Give the controls that the controller's output stands for."""
@@ -352,17 +347,10 @@ class SparseAccess(keras.layers.Layer):
         new = ops.where(is_accessed, state.time, old)
         return accessed(state.accesses, slots, where_active(active, new, old))
 
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "memory_size": self.memory_size,
-            "word_size": self.word_size,
-            "num_reads": self.num_reads,
-            "top_k": self.top_k,
-            "search": keras.saving.serialize_keras_object(self.search),
-            "strength": self.strength,
-        }
+    def get_options(self):
+        """Dict from each of `options`, and `search`, to its value in a config."""
+        search = keras.saving.serialize_keras_object(self.search)
+        return {**super().get_options(), "search": search}
 
 
 def weighted_sum(weights, rows):

@@ -1,5 +1,6 @@
 """Sparse memories as Keras RNN cells (Rae et al. 2016)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,18 +12,9 @@ from keras_dnc.sparse.search import Search
 
 
 class SparseCell(AccessCell):
-    """Base of the two cells. A subclass calls `_take` in its constructor."""
+    """Base of the two cells, whose access has a `search`."""
 
     numbers_slots = True
-
-    def _take(self, access):
-        """Make `access` the layer that the controller asks for words."""
-        self.access = access
-        self.memory_size = access.memory_size
-        self.word_size = access.word_size
-        self.num_reads = access.num_reads
-        self.top_k = access.top_k
-        self.strength = access.strength
 
     @property
     def search(self):
@@ -40,18 +32,6 @@ class SparseCell(AccessCell):
             record.controls, before.access, record.notes
         )
         return {"write_slots": slots, "write_weights": weights}
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "memory_size": self.memory_size,
-            "word_size": self.word_size,
-            "num_reads": self.num_reads,
-            "top_k": self.top_k,
-            "search": keras.saving.serialize_keras_object(self.search),
-            "strength": self.strength,
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -85,6 +65,8 @@ class SAMCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        control_biases: Where controls start before training: dict from their names to
+            numbers, as in `Interface`.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
             or half-precision policy an LSTM made from units follows it and the memory
             stays in float32. The RNN layer around the cell must be float32: states
@@ -101,8 +83,8 @@ class SAMCell(SparseCell):
     Raises:
         ValueError: A size that is no positive integer, a memory of more than 2^24
             slots, `top_k` above `memory_size`, a controller that is no RNN cell, an
-            unknown `search` or `strength`, inputs of the wrong rank, or an RNN layer of
-            half precision around the cell.
+            unknown `search` or `strength`, `control_biases` that fit no control, inputs
+            of the wrong rank, or an RNN layer of half precision around the cell.
 
     Example:
         >>> import keras
@@ -129,6 +111,7 @@ class SAMCell(SparseCell):
         search: str | Search = "exact",
         clip_value: float | None = 20.0,
         strength: str = "softplus",
+        control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
@@ -140,6 +123,7 @@ class SAMCell(SparseCell):
                 top_k=top_k,
                 search=search,
                 strength=strength,
+                control_biases=control_biases,
                 dtype=self.dtype_policy,
                 name="access",
             )
@@ -172,6 +156,8 @@ class SDNCCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
+        control_biases: Where controls start before training: dict from their names to
+            numbers, as in `Interface`.
         **kwargs: `bypass_dropout`, `name` and `dtype`, as in `SAMCell`.
 
     Call arguments:
@@ -211,6 +197,7 @@ class SDNCCell(SparseCell):
         link_top_k: int = 8,
         clip_value: float | None = 20.0,
         strength: str = "softplus",
+        control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)
@@ -223,6 +210,7 @@ class SDNCCell(SparseCell):
                 search=search,
                 link_top_k=link_top_k,
                 strength=strength,
+                control_biases=control_biases,
                 dtype=self.dtype_policy,
                 name="access",
             )

@@ -99,6 +99,9 @@ class Task:
     def dataset(self, batch_size, steps, seed=0):
         """Give a `keras.utils.PyDataset` for `model.fit`: fresh episodes each epoch.
 
+        As validation data they are fresh each time, too, and the figure of one epoch
+        is better than that of another by luck: pass `tuple(task.batch(...))` there.
+
         Args:
             batch_size: Sequences in a batch.
             steps: Batches in an epoch.

@@ -23,7 +23,7 @@ def _ntm(**arguments):
 
 
 def _mann(**arguments):
-    sharp = {"strength": "softplus", "control_biases": {"read_strengths": [5.0, 4.0]}}
+    sharp = {"strength": "softplus", "control_biases": {"read_strengths": 5.0}}
     return keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **sharp, **arguments})
 
 
@@ -48,6 +48,7 @@ IMPROVED = {
     "deallocate": True,
     "link_sharpness": True,
     "normalize": True,
+    "control_biases": {"write_gate": -1.0},
 }
 
 CELLS = {
