@@ -11,6 +11,7 @@ from keras_dnc import saved_models
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.omniglot import OmniglotTask
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
@@ -91,6 +92,32 @@ def test_the_copy_model_copies_longer_sequences_than_it_was_trained_on(length):
     served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
     for logits in (outputs, served["outputs"].numpy()):
         assert np.sum(task.bit_errors(batch, logits)) == 0
+
+
+def scribble(rng):
+    """A line through five points, as a character that nobody has seen."""
+    image = pytest.importorskip("PIL.Image")
+    drawing = image.new("L", (20, 20))
+    points = [tuple(map(int, point)) for point in rng.integers(3, 17, (5, 2))]
+    pytest.importorskip("PIL.ImageDraw").Draw(drawing).line(points, fill=255)
+    return np.asarray(drawing, "float32") / 255.0
+
+
+def test_the_omniglot_model_names_scribbles_at_second_sight():
+    import tensorflow as tf
+
+    model, _, metrics, folder = saved_models.load("omniglot-mann")
+    assert metrics["accuracy_by_instance"][1] > 0.85
+    rng = np.random.default_rng(2026)
+    drawings = {f"scribbles/{n}": np.stack([scribble(rng)] * 10) for n in range(30)}
+    task = OmniglotTask(drawings)
+    batch = task.batch(32, rng)
+    outputs = model.predict(batch.inputs, verbose=0)
+    loaded = tf.saved_model.load(str(folder / "serving" / "1"))
+    served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
+    for scores in (outputs, served["outputs"].numpy()):
+        first, second, *_, last = task.instance_accuracy(batch, scores)
+        assert first < 0.5 and second > 0.8 and last > 0.9
 
 
 @pytest.fixture(scope="module")
