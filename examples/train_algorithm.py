@@ -132,6 +132,7 @@ def main():
             keras_dnc.SampleReport(task, every=10),
         ],
         validation_data=held_out,
+        validation_batch_size=100,
     )
     tests = {"as trained": task} | {f"{n}": make(n, n) for n in lengths}
     report = keras_dnc.GeneralisationReport(tests, settings.test_size, seed=2000)

@@ -41,12 +41,13 @@ def parse_arguments():
     add("--labels", default="one-hot", choices=["one-hot", "letters"])
     add("--pixels", action="store_true", help="no convolutions, as the paper")
     add("--size", default=20, type=int, help="height and width of a drawing")
+    add("--goal", default=0.8, type=float, help="loss that ends the same drawings")
     add("--controller", default=200, type=int, help="LSTM units")
-    add("--options", default=MANN, type=json.loads, help="of MANN, as JSON")
+    add("--options", default=MANN, type=json.loads, help="all of MANN's own, as JSON")
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
     add("--steps", default=250, type=int, help="updates in an epoch")
-    add("--epochs", default=60, type=int)
+    add("--epochs", default=40, type=int)
     add("--test-size", default=1000, type=int, help="episodes")
     add("--output", default="runs/omniglot", type=pathlib.Path)
     add("--seed", default=0, type=int)
@@ -125,7 +126,7 @@ def main():
         folder / "training",
         monitor="loss",
         epochs=settings.epochs,
-        callbacks=[keras_dnc.Curriculum(levels, "loss", 0.8, log)],
+        callbacks=[keras_dnc.Curriculum(levels, "loss", settings.goal, log)],
     )
     batch = test.batch(settings.test_size, np.random.default_rng(2000))
     accuracy = test.instance_accuracy(batch, model.predict(batch.inputs, 50))

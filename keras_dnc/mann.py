@@ -160,7 +160,6 @@ class LRUAccess(Access):
         "usage_decay",
         "own_write_keys",
         "strength",
-        "control_biases",
     )
 
     def __init__(
@@ -297,12 +296,12 @@ class MANNCell(AccessCell):
         own_write_keys: Whether what is written differs from what is looked for.
         strength: `None` for keys without a strength (the paper); `"softplus"` or
             `"oneplus"`, how strengths are squashed.
+        clip_value: Bound on the magnitude of controller output, controller state and
+            output; `None` for none.
         control_biases: Where `LRUControls` start before training: dict from their names
             to numbers, as in `Interface`. With `{"read_strengths": 5.0,
             "reuse_gate": -2.0}` heads begin with a sharp look at what was written to
             unused slots, and learn several times sooner that it is worth one.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
             or half-precision policy an LSTM made from units follows it and the memory
             stays in float32; a controller that is passed has a policy of its own.
@@ -344,8 +343,8 @@ class MANNCell(AccessCell):
         usage_decay: float = 0.95,
         own_write_keys: bool = False,
         strength: str | None = None,
-        control_biases: Mapping[str, Any] | None = None,
         clip_value: float | None = 20.0,
+        control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(output_size, controller, clip_value, **kwargs)

@@ -165,7 +165,8 @@ def test_train_algorithm(tmp_path, task, cell, lengths):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
-def test_train_omniglot(tmp_path):
+@pytest.mark.parametrize("how", [[], ["--pixels", "--cell", "lstm"]])
+def test_train_omniglot(tmp_path, how):
     image = pytest.importorskip("PIL.Image")
     with zipfile.ZipFile(tmp_path / "small.zip", "w") as archive:
         for character, drawing in itertools.product(range(6), (1, 2)):
@@ -176,8 +177,8 @@ def test_train_omniglot(tmp_path):
             archive.writestr(name, png.getvalue())
     arguments = [*("--zips", "small.zip", "--test-alphabets", "Latin", "--size", 4)]
     arguments += [*("--classes", 2, "--drawings", 2, "--controller", 8)]
-    arguments += [*("--options", json.dumps({"memory_size": 6}), "--batch-size", 2)]
-    arguments += [*("--steps", 2, "--epochs", 1, "--test-size", 3, "--output", "out")]
+    arguments += [*("--batch-size", 2, "--steps", 2, "--epochs", 1, "--output", "out")]
+    arguments += ["--test-size", 3, *how]
     said = run_on_jax_alone("train_omniglot.py", *arguments, cwd=tmp_path)
     assert "6 characters; tested on Latin" in said
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

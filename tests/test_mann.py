@@ -139,7 +139,7 @@ def test_any_input_gives_finite_values_and_gradients(rng, scale):
         ({"strength": "tanh"}, "`strength` must be one of"),
         (
             {"control_biases": {"read_strengths": 5.0}},  # keys without a strength
-            r"`control_biases` must name some of \['read_keys', 'reuse_gate'\]",
+            r"must be a dict from some of \['read_keys', 'reuse_gate'\]",
         ),
     ],
 )

@@ -17,13 +17,13 @@ from keras_dnc.core.state import named_leaves
 class Access(keras.layers.Layer):
     """Base of the layers that a controller asks for words.
 
-    A subclass names its constructor's arguments in `options`, calls `_create_interface`
-    at the end of its constructor, and gives `state_shapes`, `note_shapes`,
-    `_control_shapes`, `controls`, `step` and, unless `replayed_states` is `None`,
-    `replay`.
+    A subclass calls `_create_interface` at the end of its constructor, and gives
+    `state_shapes`, `note_shapes`, `_control_shapes`, `controls`, `step` and, unless
+    `replayed_states` is `None`, `replay`; its state has a field `write_weights` then.
 
     Attributes:
-        options: Names of the arguments that a cell around it has, too.
+        options: Names of those of its arguments that become attributes of the cell
+            around it, and stand in both configs as they are.
         replayed_states: As in `MemoryCell`.
 
     Args:
@@ -71,6 +71,11 @@ class Access(keras.layers.Layer):
     def state_shapes(self):
         """The state, a NamedTuple with the shape of one sample at each leaf."""
         raise NotImplementedError
+
+    @property
+    def note_shapes(self):
+        """The notes of a step, shapes of one sample, or `None` for none."""
+        return None
 
     def get_initial_state(self, batch_size):
         """Give a state of zeros: nothing written, nothing read."""
@@ -121,8 +126,10 @@ class Access(keras.layers.Layer):
         raise NotImplementedError
 
     def get_options(self):
-        """Dict from each of `options` to its value, as a config holds it."""
-        return {name: getattr(self, name) for name in self.options}
+        """Dict from each argument of a cell around it to its value in a config."""
+        biases = self.interface.get_config()["control_biases"]
+        options = {name: getattr(self, name) for name in self.options}
+        return {**options, "control_biases": biases}
 
     def get_config(self):
         """Give the constructor's arguments."""

@@ -79,7 +79,7 @@ class AccessCell(MemoryCell):
     def _take(self, access):
         """Make `access` the layer that the controller asks for words."""
         self.access = access
-        for name in access.options:
+        for name in (*access.options, "control_biases"):
             setattr(self, name, getattr(access, name))
 
     @property

@@ -89,10 +89,7 @@ class Interface(keras.layers.Layer):
                 "Argument `controls` must name at least one control. "
                 f"Received: controls={controls!r}"
             )
-        self.control_biases = {
-            name: _bias(name, bias, self.controls)
-            for name, bias in (control_biases or {}).items()
-        }
+        self.control_biases = _biases(control_biases, self.controls)
 
     @property
     def columns(self):
@@ -107,9 +104,10 @@ class Interface(keras.layers.Layer):
     def build(self, input_shape):
         """Create the one dense layer, and what normalises it."""
         units = list(self.columns.values())[-1].stop
+        first = self._first_bias(units)
         self.dense = keras.layers.Dense(
             units,
-            bias_initializer="zeros" if self.normalize else self._first_bias,
+            bias_initializer="zeros" if self.normalize else first,
             dtype=self.dtype_policy,
             name="dense",
         )
@@ -117,19 +115,21 @@ class Interface(keras.layers.Layer):
         if self.normalize:  # which takes the mean out of what comes before
             self.norm = keras.layers.LayerNormalization(
                 epsilon=NORM_EPSILON,
-                beta_initializer=self._first_bias,
+                beta_initializer=first,
                 dtype=self.dtype_policy,
                 name="norm",
             )
             self.norm.build((None, units))
 
-    def _first_bias(self, shape, dtype=None):
-        """Give the bias before training, as a Keras initializer does."""
-        first = np.zeros(shape)
+    def _first_bias(self, units):
+        """Give the initializer of the bias, a row of all controls."""
+        if not self.control_biases:
+            return "zeros"
+        first = np.zeros(units)
         for name, bias in self.control_biases.items():
             columns, control = self.columns[name], self.controls[name]
             first[columns] = np.broadcast_to(bias, control.shape).reshape(-1)
-        return ops.convert_to_tensor(first, dtype)
+        return keras.initializers.Constant(first)
 
     def call(self, inputs):
         """Project, split, squash."""
@@ -157,7 +157,10 @@ class Interface(keras.layers.Layer):
             **super().get_config(),
             "controls": controls,
             "normalize": self.normalize,
-            "control_biases": self.control_biases,
+            "control_biases": {  # a copy: Keras tracks the dict, and lists in it
+                name: list(bias) if isinstance(bias, list) else bias
+                for name, bias in self.control_biases.items()
+            },
         }
 
 
@@ -173,21 +176,27 @@ def _control(name, shape, activation):
     return Control(shape, activation)
 
 
-def _bias(name, bias, controls):
-    """Give a control's bias as a number or a list of numbers, checked."""
-    if name not in controls:
+def _biases(biases, controls):
+    """Give `control_biases` as a dict of numbers and lists of them, checked."""
+    if biases is None:
+        return {}
+    if not isinstance(biases, Mapping) or set(biases) - set(controls):
         raise ValueError(
-            f"Argument `control_biases` must name some of {sorted(controls)}. "
-            f"Received: a bias of {name!r}"
+            "Argument `control_biases` must be a dict from some of "
+            f"{sorted(controls)} to numbers. Received: control_biases={biases!r}"
         )
-    size = controls[name].shape[-1]
-    try:
-        numbers = np.asarray(bias, "float64")
-    except (TypeError, ValueError):
-        numbers = np.array(np.nan)
-    if numbers.shape not in ((), (size,)) or not np.all(np.isfinite(numbers)):
+    return {name: _bias(name, bias, controls[name]) for name, bias in biases.items()}
+
+
+def _bias(name, bias, control):
+    """Give the bias of one control as a number or a list of numbers, checked."""
+    numbers = np.asarray(bias)
+    shapes = ((), tuple(control.shape[-1:]))
+    is_real = np.issubdtype(numbers.dtype, np.integer)
+    is_real = is_real or np.issubdtype(numbers.dtype, np.floating)
+    if numbers.shape not in shapes or not is_real or not np.all(np.isfinite(numbers)):
         raise ValueError(
             f"Argument `control_biases[{name!r}]` must be a finite number, or a list "
-            f"of {size}. Received: {bias!r}"
+            f"of one for each on the last axis of {control.shape}. Received: {bias!r}"
         )
-    return numbers.tolist()
+    return numbers.astype(float).tolist()

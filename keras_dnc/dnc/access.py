@@ -117,7 +117,6 @@ class MemoryAccess(Access):
         "deallocate",
         "link_sharpness",
         "normalize",
-        "control_biases",
     )
 
     def __init__(
@@ -226,7 +225,7 @@ class MemoryAccess(Access):
     @property
     def replayed_states(self):
         """Names of the states that are larger than all others together."""
-        return ["memory", *leaf_names(self.state_shapes.link, "link")]
+        return ("memory", *leaf_names(self.state_shapes.link, "link"))
 
     def controls(self, inputs):
         """Give the `AccessControls` that the controller's output stands for."""

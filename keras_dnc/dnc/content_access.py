@@ -68,6 +68,8 @@ class ContentAccess(MemoryAccess):
           computer for question answering, section 3.1.
     """
 
+    replayed_states = ("memory",)
+
     def __init__(
         self,
         memory_size: int = 128,
@@ -102,11 +104,6 @@ class ContentAccess(MemoryAccess):
             read_weights=(self.num_reads, slots),
             write_weights=(self.num_writes, slots),
         )
-
-    @property
-    def replayed_states(self):
-        """Names of the states that are larger than all others together."""
-        return ["memory"]
 
     def _read_weights(self, controls, state, memory, write_weights):
         return self._read_content(controls, memory), {}

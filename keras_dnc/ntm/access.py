@@ -153,7 +153,6 @@ class NTMAccess(Access):
         "shift_range",
         "initial_memory",
         "strength",
-        "control_biases",
     )
 
     def __init__(

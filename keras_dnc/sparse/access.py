@@ -139,7 +139,6 @@ class SparseAccess(Access):
         "num_reads",
         "top_k",
         "strength",
-        "control_biases",
     )
     replayed_states = None  # nothing is recomputed
 

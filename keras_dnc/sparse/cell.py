@@ -65,8 +65,8 @@ class SAMCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where controls start before training: dict from their names to
-            numbers, as in `Interface`.
+        control_biases: Where `SparseControls` start before training: dict from their
+            names to numbers, as in `Interface`.
         **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
             or half-precision policy an LSTM made from units follows it and the memory
             stays in float32. The RNN layer around the cell must be float32: states
@@ -156,8 +156,8 @@ class SDNCCell(SparseCell):
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where controls start before training: dict from their names to
-            numbers, as in `Interface`.
+        control_biases: Where `LinkedControls` start before training: dict from their
+            names to numbers, as in `Interface`.
         **kwargs: `bypass_dropout`, `name` and `dtype`, as in `SAMCell`.
 
     Call arguments:

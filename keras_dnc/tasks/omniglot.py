@@ -136,7 +136,7 @@ def repeated(characters):
         characters: As `read_zips` gives them.
 
     Returns:
-        Dict of the same names and shapes.
+        Dict of the same names and shapes; drawings are views, not to be written to.
     """
     return {
         name: np.broadcast_to(drawings[:1], drawings.shape)

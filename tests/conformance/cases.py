@@ -22,11 +22,6 @@ def _ntm(**arguments):
     return keras_dnc.NTMCell(10, **{**sizes, **arguments})
 
 
-def _mann(**arguments):
-    sharp = {"strength": "softplus", "control_biases": {"read_strengths": 5.0}}
-    return keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **sharp, **arguments})
-
-
 def _sparse(kind, **arguments):
     top_k = min(2, arguments.get("memory_size", 7))
     sizes = {"controller": 8, "top_k": top_k, **SMALL}
@@ -41,6 +36,8 @@ def _stack():
     cells = [keras.layers.LSTMCell(11), keras.layers.GRUCell(12)]
     return keras.layers.StackedRNNCells(cells)
 
+
+SHARP = {"control_biases": {"read_strengths": 5.0}}
 
 IMPROVED = {
     "masked_content": True,
@@ -63,7 +60,7 @@ CELLS = {
         }
     ),
     "ntm": lambda **kw: _ntm(**kw),
-    "mann": lambda **kw: _mann(**kw),
+    "mann": lambda **kw: keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **kw}),
     "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
     "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
 }
@@ -76,6 +73,9 @@ if keras.backend.backend() != "tensorflow":
 # More controllers, and more of states: for what depends on these alone.
 STATES = {
     "ntm-learned": lambda **kw: _ntm(**{"initial_memory": "learned", **kw}),
+    "mann-sharp": lambda **kw: keras_dnc.MANNCell(
+        10, **{"controller": 8, "strength": "softplus", **SHARP, **SMALL, **kw}
+    ),
     "dnc-stacked": lambda **kw: _dnc(**{"controller": _stack(), **kw}),
     "dnc-content-normalized": lambda **kw: _dnc(
         **{"temporal_links": False, "normalize": True, **kw}

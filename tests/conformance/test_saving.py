@@ -42,6 +42,26 @@ def test_a_model_that_was_trained_comes_back_from_its_file(make, rng, tmp_path):
         np.testing.assert_array_equal(to_numpy(ours.value), to_numpy(theirs.value))
 
 
+@every_cell
+def test_controls_start_where_the_biases_say(make):
+    first = next(iter(_built(make()).access.interface.controls))
+    cell = _built(make(control_biases={first: -0.25}))
+    config = cell.get_config()
+    assert config["control_biases"] == {first: -0.25}
+    assert type(config["control_biases"]) is dict  # none that Keras tracks
+    for same in (cell, _built(type(cell).from_config(config))):
+        columns = same.access.interface.columns[first]
+        offsets = [w for w in same.access.weights if w.name in ("bias", "beta")]
+        assert np.all(to_numpy(offsets[-1].value)[columns] == -0.25)
+    del config["control_biases"]  # as in a file that is older than the argument
+    assert type(cell).from_config(config).control_biases == {}
+
+
+def _built(cell):
+    cell.build((None, 6))
+    return cell
+
+
 @every_state
 def test_a_model_is_built_to_its_last_layer(make):
     """On JAX, Keras runs a model with any other layer once more before each batch."""

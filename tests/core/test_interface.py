@@ -74,15 +74,19 @@ def test_the_config_gives_the_biases_back():
     config = json.loads(json.dumps(interface.get_config()))
     twin = keras_dnc.Interface.from_config(config)
     assert dict(twin.control_biases) == {"gate": -2.0, "mode": [0, 1, 2, 3, 4]}
+    config["control_biases"]["mode"][0] = 9.0
+    assert twin.control_biases["mode"][0] == 0.0
 
 
 @pytest.mark.parametrize(
     "biases,message",
     [
-        ({"gates": 1.0}, r"must name some of \['gate', 'key', 'mode'\]"),
-        ({"mode": [1.0, 2.0]}, r"`control_biases\['mode'\]` .* a list of 5"),
+        ({"gates": 1.0}, r"a dict from some of \['gate', 'key', 'mode'\]"),
+        (5.0, "`control_biases` must be a dict"),
+        ({"mode": [1.0, 2.0]}, r"`control_biases\['mode'\]` .* last axis of \(2, 5\)"),
         ({"gate": float("nan")}, "finite number"),
-        ({"gate": "open"}, "finite number"),
+        ({"gate": "2"}, "finite number"),
+        ({"gate": True}, "finite number"),
     ],
 )
 def test_biases_must_fit_a_control(biases, message):

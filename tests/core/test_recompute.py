@@ -49,6 +49,10 @@ def mann():
     return keras_dnc.MANNCell(OUTPUTS, 8, own_write_keys=True, **sizes)
 
 
+def ntm_with_one_output():
+    return keras_dnc.NTMCell(1, 8, memory_size=7, word_size=4)
+
+
 CASES = {  # of 6 steps: cell, steps per chunk, whether it is masked, other arguments
     "dnc": (dnc, 4, True, {}),
     "dropout": (dnc_with_dropout, None, False, {"go_backwards": True}),
@@ -56,6 +60,7 @@ CASES = {  # of 6 steps: cell, steps per chunk, whether it is masked, other argu
     "no links": (dnc_without_links, 4, True, {}),
     "ntm": (ntm, 4, True, {}),
     "mann": (mann, 4, True, {}),
+    "one output": (ntm_with_one_output, 4, True, {}),
     "keras cells": (
         lambda: [keras.layers.LSTMCell(6), keras.layers.GRUCell(OUTPUTS)],
         *(1, True, {}),
