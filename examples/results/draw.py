@@ -138,7 +138,7 @@ def draw_instances():
         steps = range(1, len(accuracy) + 1)
         axis.plot(steps, 100.0 * np.array(accuracy), "o-", label=path.stem.upper())
     axis.set_ylim(0.0, 100.0)
-    axis.legend()
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(HERE / "omniglot-instances.png", dpi=90)
 
 
