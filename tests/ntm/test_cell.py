@@ -95,9 +95,10 @@ def test_its_heads_start_where_the_biases_say():
     biases = {"read_interpolation_gate": 2.0, "write_shift_weights": [0.0, 3.0, 0.0]}
     access = keras_dnc.NTMAccess(num_reads=2, control_biases=biases)
     controls = access.controls(np.zeros((3, 6), "float32"))
-    gate, stay = controls.read_interpolation_gate, np.exp(3.0) / (np.exp(3.0) + 2.0)
+    gate = to_numpy(controls.read_interpolation_gate)
+    shifts = to_numpy(controls.write_shift_weights)
     assert_close(gate, np.full((3, 2), 1.0 / (1.0 + np.exp(-2.0))))
-    assert_close(to_numpy(controls.write_shift_weights)[:, 0, 1], np.full(3, stay))
+    assert_close(shifts[:, 0, 1], np.full(3, np.exp(3.0) / (np.exp(3.0) + 2.0)))
 
 
 def test_a_head_that_only_moves_on_walks_through_the_memory_and_round():
