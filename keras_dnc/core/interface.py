@@ -192,8 +192,7 @@ def _bias(name, bias, control):
     """Give the bias of one control as a number or a list of numbers, checked."""
     numbers = np.asarray(bias)
     shapes = ((), tuple(control.shape[-1:]))
-    is_real = np.issubdtype(numbers.dtype, np.integer)
-    is_real = is_real or np.issubdtype(numbers.dtype, np.floating)
+    is_real = numbers.dtype.kind in "iuf"  # neither bool nor text
     if numbers.shape not in shapes or not is_real or not np.all(np.isfinite(numbers)):
         raise ValueError(
             f"Argument `control_biases[{name!r}]` must be a finite number, or a list "

@@ -133,7 +133,7 @@ class SparseAccess(Access):
           and writes, sections 3.1 to 3.3.
     """
 
-    options = (
+    options: tuple[str, ...] = (
         "memory_size",
         "word_size",
         "num_reads",

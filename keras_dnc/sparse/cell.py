@@ -215,8 +215,3 @@ class SDNCCell(SparseCell):
                 name="access",
             )
         )
-        self.link_top_k = self.access.link_top_k
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {**super().get_config(), "link_top_k": self.link_top_k}

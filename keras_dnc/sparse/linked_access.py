@@ -116,6 +116,7 @@ class LinkedAccess(SparseAccess):
           and writes, appendix D.
     """
 
+    options = (*SparseAccess.options, "link_top_k")
     controls_type = LinkedControls
     edited_links = (
         "backward_slots",
@@ -197,7 +198,3 @@ class LinkedAccess(SparseAccess):
         linked = linked * read_mode[:, :, :2, None]
         linked = ops.reshape(linked, (-1, self.num_reads, 2 * self.top_k))
         return ops.concatenate([linked, content * read_mode[:, :, 2:]], axis=2)
-
-    def get_config(self):
-        """Give the constructor's arguments."""
-        return {**super().get_config(), "link_top_k": self.link_top_k}
