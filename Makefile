@@ -40,7 +40,7 @@ test-tensorflow: $(VENV)/.test
 # a model run on TensorFlow alone. Most of JAX's time goes into compiling: a third less of it without
 # LLVM's dearest passes, and no program is compiled twice.
 ORACLES := tests/dnc/test_goldens.py tests/dnc/test_cell_oracle.py \
-    tests/dnc/test_fast_gradients.py tests/dnc/test_bidirectional.py \
+    tests/test_bidirectional.py \
     tests/dnc/test_sparse_links.py tests/sparse/test_cell_oracle.py \
     tests/sparse/test_search.py tests/sparse/test_training.py tests/ntm \
     tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
@@ -48,7 +48,7 @@ test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
 	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(BIN)/pytest -n 2 \
-	    tests/core tests/conformance tests/training $(ORACLES)
+	    tests/cells tests/bptt tests/ops tests/backend tests/conformance tests/training $(ORACLES)
 
 # Examples, the documentation's programs and the benchmarks' worker, end to end.
 test-programs: $(VENV)/.test
@@ -57,7 +57,7 @@ test-programs: $(VENV)/.test
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.
 test-floors: $(VENV)-floors/.done
-	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/core tests/dnc \
+	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/cells tests/bptt tests/ops tests/backend tests/dnc \
 	    tests/inspect tests/ntm tests/training tests/tasks tests/test_mann.py \
 	    tests/conformance/test_sequences.py \
 	    tests/export/test_client.py tests/export/test_guide.py \
@@ -68,7 +68,7 @@ test-floors: $(VENV)-floors/.done
 test-wheel: $(VENV)-wheel/.done
 	mkdir -p $(VENV)-wheel/tests && cp -r tests pyproject.toml $(VENV)-wheel/tests
 	cd $(VENV)-wheel/tests && $(QUIET) KERAS_BACKEND=tensorflow ../bin/pytest -n 2 \
-	    tests/core tests/dnc tests/tasks tests/inspect tests/training
+	    tests/cells tests/bptt tests/ops tests/backend tests/dnc tests/tasks tests/inspect tests/training
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -4,22 +4,22 @@ Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backen
 After `import keras_dnc`, `keras.models.load_model` finds all that a model can hold.
 """
 
-from keras_dnc.core.content import CosineWeights
-from keras_dnc.core.controllers import FeedForwardController
-from keras_dnc.core.controllers import FusedLSTMCell
-from keras_dnc.core.controllers import NormalizedLSTMCell
-from keras_dnc.core.dropout import SequenceDropout
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.resize import resize_memory
-from keras_dnc.core.rnn import MemoryRNN
-from keras_dnc.core.state import MemoryCell
+from keras_dnc.bidirectional import BiDNC
+from keras_dnc.bidirectional import ContextController
+from keras_dnc.bptt.memory_rnn import MemoryRNN
+from keras_dnc.cells.content import CosineWeights
+from keras_dnc.cells.controllers import FeedForwardController
+from keras_dnc.cells.controllers import FusedLSTMCell
+from keras_dnc.cells.controllers import NormalizedLSTMCell
+from keras_dnc.cells.dropout import SequenceDropout
+from keras_dnc.cells.interface import Interface
+from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.cells.resize import resize_memory
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.access_state import MemoryAccessState
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
-from keras_dnc.dnc.bidirectional import BiDNC
-from keras_dnc.dnc.bidirectional import ContextController
 from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights

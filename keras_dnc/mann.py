@@ -12,14 +12,14 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.access import Access
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import probability
-from keras_dnc.core.cell import AccessCell
-from keras_dnc.core.content import STRENGTHS
-from keras_dnc.core.content import fast_cosine_similarity
-from keras_dnc.core.content import weighted_softmax
-from keras_dnc.core.state import recall
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import probability
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.access_cell import AccessCell
+from keras_dnc.cells.memory_cell import recall
+from keras_dnc.ops.similarity import STRENGTHS
+from keras_dnc.ops.similarity import fast_cosine_similarity
+from keras_dnc.ops.similarity import weighted_softmax
 
 
 class LRUAccessState(NamedTuple):

@@ -15,11 +15,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dnc.core import backend
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.arguments import probability
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
+from keras_dnc.cells.layers import layers_of
+from keras_dnc.ops.lookup import lookup
 
 PADDING = 0  # the word that says nothing, and fills up sentences and stories
 
@@ -277,7 +278,7 @@ class MemN2N(keras.layers.Layer):
         return combine(vectors, present)
 
     def _rows(self, table, numbers):
-        rows = backend.take_rows(table, numbers, sparse_gradient=False)
+        rows = lookup(table, numbers)
         return ops.cast(rows, self.compute_dtype)
 
     def _address(self, memory, state, present):
@@ -353,7 +354,7 @@ class LinearStart(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Find the layers."""
-        found = [lay for lay in self.model._flatten_layers() if _starts_linear(lay)]
+        found = [lay for lay in layers_of(self.model) if _starts_linear(lay)]
         if not found:
             raise ValueError(
                 "LinearStart needs a model that holds a `MemN2N` layer with "

@@ -16,10 +16,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dnc.core import backend
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.ops.lookup import has_sparse_gradients
+from keras_dnc.ops.lookup import lookup
 
 
 def score_all_slots(half_scores, top_k):
@@ -173,7 +174,7 @@ class ProductKeyMemory(keras.layers.Layer):
         self.weighting = weighting
         self.sparse_gradient = bool(sparse_gradient)
         self._check_sizes()
-        if self.sparse_gradient and not backend.has_sparse_gradients():
+        if self.sparse_gradient and not has_sparse_gradients():
             warnings.warn(
                 "Argument `sparse_gradient` has no effect on this backend, whose "
                 "gradients are of whole weights: every update passes over all "
@@ -262,9 +263,7 @@ class ProductKeyMemory(keras.layers.Layer):
     def _read(self, slots, weights):
         """Sum the values at `(places, heads, top_k)`; `(places, value_dim)`."""
         read = self.num_heads * self.top_k
-        rows = backend.take_rows(
-            self.values, ops.reshape(slots, (-1, read)), self.sparse_gradient
-        )
+        rows = lookup(self.values, ops.reshape(slots, (-1, read)), self.sparse_gradient)
         weights = ops.reshape(weights, (-1, 1, read))
         return ops.matmul(weights, ops.cast(rows, weights.dtype))[:, 0]  # eq. 3
 

@@ -10,11 +10,11 @@ def to_numpy(structure):
     return tree.map_structure(ops.convert_to_numpy, structure)
 
 
-def assert_close(actual, expected, tolerance=1e-5, name=""):
-    """|a - b| <= tolerance * max|b| + 1e-8, for the whole array."""
+def assert_close(actual, expected, tolerance=1e-5, name="", guard=1e-8):
+    """|a - b| <= tolerance * max|b| + guard, for the whole array."""
     actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
     assert actual.shape == expected.shape, (name, actual.shape, expected.shape)
-    bound = tolerance * np.max(np.abs(expected), initial=0.0) + 1e-8
+    bound = tolerance * np.max(np.abs(expected), initial=0.0) + guard
     worst = np.max(np.abs(actual - expected), initial=0.0)
     assert worst <= bound, f"{name}: differs by {worst:.3g}, allowed {bound:.3g}"
 

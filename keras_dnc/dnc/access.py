@@ -10,14 +10,13 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.access import Access
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.arguments import probability
-from keras_dnc.core.content import CosineWeights
-from keras_dnc.core.state import leaf_names
-from keras_dnc.core.state import recall
-from keras_dnc.core.writing import erase_and_write
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.content import CosineWeights
+from keras_dnc.cells.memory_cell import leaf_names
+from keras_dnc.cells.memory_cell import recall
 from keras_dnc.dnc.access_state import NO_CONTROLS
 from keras_dnc.dnc.access_state import NOTHING_RECORDED
 from keras_dnc.dnc.access_state import AccessNotes
@@ -27,6 +26,7 @@ from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import sharpened
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
+from keras_dnc.ops.writing import erase_and_write
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.content import oneplus
-from keras_dnc.core.precision import full_precision
-from keras_dnc.dnc.free_list import product_before
-from keras_dnc.dnc.links import read_along_links
-from keras_dnc.dnc.links import step_along_links
-from keras_dnc.dnc.links import updated_links
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_shape
+from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.free_list import product_before
+from keras_dnc.ops.links import read_along_links
+from keras_dnc.ops.links import step_along_links
+from keras_dnc.ops.links import updated_links
+from keras_dnc.ops.similarity import oneplus
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.cell import AccessCell
-from keras_dnc.core.cell import CellState
-from keras_dnc.core.controllers import FusedLSTMCell
-from keras_dnc.core.controllers import NormalizedLSTMCell
+from keras_dnc.arguments import check_choice
+from keras_dnc.cells.access_cell import AccessCell
+from keras_dnc.cells.access_cell import CellState
+from keras_dnc.cells.controllers import FusedLSTMCell
+from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
 

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.controllers import NormalizedLSTMCell
-from keras_dnc.core.controllers import cell_output_size
+from keras_dnc.arguments import check_shape
+from keras_dnc.cells.controllers import NormalizedLSTMCell
+from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.dnc.cell import DNCCell
 
 _LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # a dict's name, a checkpoint's name

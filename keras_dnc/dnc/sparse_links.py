@@ -6,15 +6,15 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.precision import full_precision
-from keras_dnc.core.rows import chosen
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import linked_rows
-from keras_dnc.core.rows import set_rows
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
+from keras_dnc.ops.rows import chosen
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import linked_rows
+from keras_dnc.ops.rows import set_rows
 
 
 class SparseLink(NamedTuple):

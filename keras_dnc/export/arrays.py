@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_dnc.core.arguments import check_shape
+from keras_dnc.arguments import check_shape
 
 
 def fitting(name, array, dtype, shape):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
 from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.backend.keras_internals import export_signature
 from keras_dnc.export.chain import PER_STEP_LAYERS
 from keras_dnc.export.chain import NotServableError
 from keras_dnc.export.chain import chain_of
@@ -36,10 +37,7 @@ def input_spec(model):
     Raises:
         ValueError: The model takes several inputs.
     """
-    # Keras's own way to find a subclassed model's inputs is not public.
-    from keras.src.export.export_utils import get_input_signature
-
-    specs = tree.flatten(get_input_signature(model))
+    specs = tree.flatten(export_signature(model))
     if len(specs) != 1:
         raise ValueError(
             "Argument `model` must take one input. "

@@ -9,8 +9,8 @@ import tempfile
 
 import numpy as np
 
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import positive_integer
 from keras_dnc.export import guide
 
 _TRIAL_STEPS = 8  # of a LiteRT file: time for a few slots to be written and read

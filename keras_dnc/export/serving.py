@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
 from keras_dnc.export import endpoints
 from keras_dnc.export import guide
 from keras_dnc.export import warmup as warmup_requests

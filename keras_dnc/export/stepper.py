@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.state import MemoryCell
+from keras_dnc.cells.memory_cell import MemoryCell
 
 
 def steppers_of(chain):

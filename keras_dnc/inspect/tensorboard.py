@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
 from keras_dnc.inspect import views
 from keras_dnc.inspect.plots import all_plots
 from keras_dnc.inspect.trace import trace

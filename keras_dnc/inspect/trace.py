@@ -12,7 +12,8 @@ import numpy as np
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.state import MemoryCell
+from keras_dnc.cells.layers import layers_of
+from keras_dnc.cells.memory_cell import MemoryCell
 
 
 class Trace(types.SimpleNamespace):
@@ -227,7 +228,9 @@ def _states(layer):
 @contextlib.contextmanager
 def _left_as_it_was(model):
     """Give stateful layers their states back; a new one gets those of a start."""
-    stateful = [layer for layer in _layers(model) if getattr(layer, "stateful", False)]
+    stateful = [
+        layer for layer in layers_of(model) if getattr(layer, "stateful", False)
+    ]
     kept = [
         [np.array(ops.convert_to_numpy(state)) for state in _states(layer)]
         for layer in stateful
@@ -283,7 +286,8 @@ def _choose(model, name):
 def _memory_cells(model):
     """Yield `(name, (recurrent layer, memory cell in it))`, each name once."""
     seen = set()
-    for layer in _layers(model):
+    is_layer = isinstance(model, keras.layers.Layer)
+    for layer in layers_of(model) if is_layer else []:
         cell = getattr(layer, "cell", None)
         cells = {layer.name: cell}
         for number, one in enumerate(getattr(cell, "cells", [])):
@@ -298,9 +302,3 @@ def _memory_cells(model):
                 )
             seen.add(name)
             yield name, (layer, one)
-
-
-def _layers(model):
-    if not isinstance(model, keras.layers.Layer):
-        return []
-    return [model, *model._flatten_layers(include_self=False)]

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.access import Access
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import natural_number
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.state import recall
-from keras_dnc.core.writing import erase_and_write
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import natural_number
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.memory_cell import recall
 from keras_dnc.ntm.addressing import HeadControls
 from keras_dnc.ntm.addressing import NTMAddressing
+from keras_dnc.ops.writing import erase_and_write
 
 _FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
 INITIAL_MEMORIES = ("constant", "random", "learned")

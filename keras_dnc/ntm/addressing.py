@@ -6,10 +6,10 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.content import CosineWeights
-from keras_dnc.core.content import oneplus
-from keras_dnc.core.precision import full_precision
+from keras_dnc.arguments import check_shape
+from keras_dnc.cells.content import CosineWeights
+from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.similarity import oneplus
 
 _EPSILON = 1e-12  # keeps the logarithm of a weight, and its gradient, finite at 0
 

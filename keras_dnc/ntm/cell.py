@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.core.cell import AccessCell
+from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
 

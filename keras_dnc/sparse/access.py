@@ -7,19 +7,19 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.core.access import Access
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.content import STRENGTHS
-from keras_dnc.core.content import cosine_similarity
-from keras_dnc.core.in_place import Touched
-from keras_dnc.core.in_place import rows_after
-from keras_dnc.core.rows import add_to_rows
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import weight_at
-from keras_dnc.core.rows import where_active
-from keras_dnc.core.state import leaf_names
-from keras_dnc.core.state import recall
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.memory_cell import leaf_names
+from keras_dnc.cells.memory_cell import recall
+from keras_dnc.cells.touched import Touched
+from keras_dnc.cells.touched import rows_after
+from keras_dnc.ops.rows import add_to_rows
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import weight_at
+from keras_dnc.ops.rows import where_active
+from keras_dnc.ops.similarity import STRENGTHS
+from keras_dnc.ops.similarity import cosine_similarity
 from keras_dnc.sparse.accesses import accessed
 from keras_dnc.sparse.accesses import least_recent
 from keras_dnc.sparse.accesses import level_sizes

@@ -8,8 +8,8 @@ Times are whole numbers, exact to 2^24 in float32.
 
 from keras import ops
 
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import set_rows
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import set_rows
 
 _BRANCHES = 64  # below a node: fewer make more levels, more make more work at each
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_dnc.core.cell import AccessCell
+from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.linked_access import LinkedAccess
 from keras_dnc.sparse.search import Search

@@ -7,9 +7,9 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.rows import chosen
-from keras_dnc.core.rows import is_at
-from keras_dnc.core.rows import summed
+from keras_dnc.ops.rows import chosen
+from keras_dnc.ops.rows import is_at
+from keras_dnc.ops.rows import summed
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import weighted_sum
 from keras_dnc.sparse.links import SparseLinkage

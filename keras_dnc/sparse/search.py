@@ -6,12 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.precision import full_precision
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import is_first
-from keras_dnc.core.rows import set_rows
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import is_first
+from keras_dnc.ops.rows import set_rows
 
 _EPSILON = 1e-6  # keeps the quotient finite at a row of zeros
 _BLOCK = 512  # slots; more blocks than this gives are as slow as longer ones

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
 
 
 class StopAt(keras.callbacks.Callback):

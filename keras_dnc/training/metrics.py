@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")

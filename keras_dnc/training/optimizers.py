@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.core import backend
+from keras_dnc import backend
+from keras_dnc.backend.keras_internals import optimizer_moments
 
 _REFUSED = (
     "amsgrad",
@@ -89,8 +90,7 @@ class SparseAdam(keras.optimizers.Adam):
             self.assign(slot, ops.where(has_gradient, value, before))
 
     def _moments_of(self, variable):
-        index = self._get_variable_index(variable)
-        return self._momentums[index], self._velocities[index]
+        return optimizer_moments(self, variable)
 
     def _step(self, gradient, momentum, velocity, value, learning_rate):
         """Give the new momentum, velocity and value."""

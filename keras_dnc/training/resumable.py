@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
+from keras_dnc.backend.keras_internals import resumes_at
 from keras_dnc.training.callbacks import monitored
 
 _NO_FIGURE = "NA"  # what `CSVLogger` writes of an epoch without validation
@@ -64,7 +65,7 @@ def fit_or_resume(
         ```
     """
     positive_integer("epochs", epochs)
-    if model._initial_epoch is not None:  # Keras would begin at that epoch again
+    if resumes_at(model) is not None:  # Keras would begin at that epoch again
         raise ValueError(
             "Argument `model` must be a new one: this one goes on from a backup. "
             f"Received: model={model!r}"

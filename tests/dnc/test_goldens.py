@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.core.writing import erase_and_write
+from keras_dnc.ops.writing import erase_and_write
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import set_rows
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import set_rows
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import SparseControls
 from keras_dnc.sparse.linked_access import LinkedAccess

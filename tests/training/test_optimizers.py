@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.core import backend
+from keras_dnc import backend
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 

@@ -7,7 +7,8 @@ any size.
 import keras
 from keras import ops
 
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
+from keras_dnc.backend.keras_internals import all_layers
 
 
 def resize_memory(model: keras.Model, memory_size: int) -> keras.Model:
@@ -83,7 +84,7 @@ def _is_of_this_package(registered_name):
 
 def _check_every_memory(model, new, memory_size):
     """Raise a `ValueError` unless there are memories, and all have the new size."""
-    memories = [layer for layer in _all_layers(new) if hasattr(layer, "memory_size")]
+    memories = [layer for layer in all_layers(new) if hasattr(layer, "memory_size")]
     if not memories:
         raise ValueError(
             "Argument `model` must hold a layer or cell of keras_dnc with an argument "
@@ -96,10 +97,6 @@ def _check_every_memory(model, new, memory_size):
                 "`keras.saving.register_keras_serializable` alone. "
                 f"Received: {layer!r}, which stays at {layer.memory_size} slots"
             )
-
-
-def _all_layers(model):
-    return model._flatten_layers(include_self=False)
 
 
 # Random hyperplanes of an `LSHSearch`: no training touches them.

@@ -12,20 +12,17 @@ import keras
 from keras import ops
 from keras import tree
 
-# Inside a layer of half precision, Keras hands out its variables rounded. What is
-# handed to the steps must be the variables themselves; this class has no public twin.
-from keras.src.backend import AutocastScope
-
-from keras_dnc.core import in_place
-from keras_dnc.core import recompute
-from keras_dnc.core.controllers import cell_output_size
-from keras_dnc.core.dropout import get_dropout_masks
-from keras_dnc.core.dropout import set_dropout_masks
-from keras_dnc.core.recompute import Given
-from keras_dnc.core.recompute import Step
-from keras_dnc.core.rows import where_active
-from keras_dnc.core.state import MemoryCell
-from keras_dnc.core.state import StepRecord
+from keras_dnc.backend.keras_internals import AutocastScope
+from keras_dnc.bptt import in_place
+from keras_dnc.bptt import recompute
+from keras_dnc.bptt.recompute import Given
+from keras_dnc.bptt.recompute import Step
+from keras_dnc.cells.controllers import cell_output_size
+from keras_dnc.cells.dropout import get_dropout_masks
+from keras_dnc.cells.dropout import set_dropout_masks
+from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.cells.memory_cell import StepRecord
+from keras_dnc.ops.rows import where_active
 
 
 def recurrence_of(cell, states, training):

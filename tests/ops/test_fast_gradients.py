@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dnc.core.content import cosine_similarity
-from keras_dnc.core.content import fast_cosine_similarity
-from keras_dnc.core.content import fast_masked_cosine_similarity
-from keras_dnc.core.content import masked_cosine_similarity
-from keras_dnc.core.state import recall
-from keras_dnc.dnc.free_list import plain_product_before
-from keras_dnc.dnc.free_list import product_before
-from keras_dnc.dnc.links import plain_read_along_links
-from keras_dnc.dnc.links import plain_step_along_links
-from keras_dnc.dnc.links import read_along_links
-from keras_dnc.dnc.links import step_along_links
+from keras_dnc.cells.memory_cell import recall
+from keras_dnc.ops.free_list import plain_product_before
+from keras_dnc.ops.free_list import product_before
+from keras_dnc.ops.links import plain_read_along_links
+from keras_dnc.ops.links import plain_step_along_links
+from keras_dnc.ops.links import read_along_links
+from keras_dnc.ops.links import step_along_links
+from keras_dnc.ops.similarity import cosine_similarity
+from keras_dnc.ops.similarity import fast_cosine_similarity
+from keras_dnc.ops.similarity import fast_masked_cosine_similarity
+from keras_dnc.ops.similarity import masked_cosine_similarity
 from tests.numbers import assert_close
 from tests.numbers import value_and_gradients
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_dnc.core import backend
+from keras_dnc import backend
 
 
 class Step(NamedTuple):

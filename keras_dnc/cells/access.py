@@ -7,11 +7,11 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.interface import Interface
-from keras_dnc.core.precision import full_precision
-from keras_dnc.core.state import named_leaves
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.interface import Interface
+from keras_dnc.cells.memory_cell import named_leaves
+from keras_dnc.cells.precision import full_precision
 
 
 class Access(keras.layers.Layer):

@@ -6,7 +6,7 @@ each below `size`, and may repeat.
 
 from keras import ops
 
-from keras_dnc.core import backend
+from keras_dnc import backend
 
 
 def gather_rows(table, slots):

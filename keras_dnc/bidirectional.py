@@ -11,16 +11,16 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.controllers import FusedLSTMCell
-from keras_dnc.core.controllers import NormalizedLSTMCell
-from keras_dnc.core.controllers import as_controller
-from keras_dnc.core.controllers import cell_output_size
-from keras_dnc.core.dropout import DropoutRNNCell
-from keras_dnc.core.dropout import prime_dropout
-from keras_dnc.core.dropout import reset_dropout
-from keras_dnc.core.rnn import MemoryRNN
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.bptt.memory_rnn import MemoryRNN
+from keras_dnc.cells.controllers import FusedLSTMCell
+from keras_dnc.cells.controllers import NormalizedLSTMCell
+from keras_dnc.cells.controllers import as_controller
+from keras_dnc.cells.controllers import cell_output_size
+from keras_dnc.cells.dropout import DropoutRNNCell
+from keras_dnc.cells.dropout import prime_dropout
+from keras_dnc.cells.dropout import reset_dropout
 from keras_dnc.dnc.cell import DNCCell
 
 

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dnc.core.arguments import check_choice
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.controllers import NORM_EPSILON
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.cells.controllers import NORM_EPSILON
 
 
 class Control(NamedTuple):

@@ -11,14 +11,11 @@ import keras
 from keras import ops
 from keras import tree
 
-# Keras primes dropout masks only for this class, which it does not export.
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
-
-from keras_dnc.core.arguments import probability
-from keras_dnc.core.controllers import cell_output_size
-from keras_dnc.core.controllers import unstacked
-
-_MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of Keras's DropoutRNNCell
+from keras_dnc.arguments import probability
+from keras_dnc.backend import keras_internals
+from keras_dnc.backend.keras_internals import DropoutRNNCell
+from keras_dnc.cells.controllers import cell_output_size
+from keras_dnc.cells.controllers import unstacked
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -97,16 +94,13 @@ def reset_dropout(cell):
 
 def get_dropout_masks(cell):
     """Give the dropout masks that `cell` holds: nested lists of tensors and `None`."""
-    return [
-        [getattr(child, name, None) for name in _MASKS] for child in _with_masks(cell)
-    ]
+    return [keras_internals.dropout_masks(child) for child in _with_masks(cell)]
 
 
 def set_dropout_masks(cell, masks):
     """Have `cell` hold dropout masks as `get_dropout_masks` gives them."""
     for child, values in zip(_with_masks(cell), masks, strict=True):
-        for name, value in zip(_MASKS, values, strict=True):
-            setattr(child, name, value)
+        keras_internals.set_dropout_masks(child, values)
 
 
 def _with_masks(cell):

@@ -15,13 +15,13 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core import backend
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.dropout import DropoutRNNCell
-from keras_dnc.core.dropout import prime_dropout
-from keras_dnc.core.dropout import reset_dropout
-from keras_dnc.core.precision import check_not_half_precision
-from keras_dnc.core.precision import full_precision
+from keras_dnc import backend
+from keras_dnc.arguments import check_shape
+from keras_dnc.cells.dropout import DropoutRNNCell
+from keras_dnc.cells.dropout import prime_dropout
+from keras_dnc.cells.dropout import reset_dropout
+from keras_dnc.cells.precision import check_not_half_precision
+from keras_dnc.cells.precision import full_precision
 
 
 class StepRecord(NamedTuple):

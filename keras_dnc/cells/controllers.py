@@ -7,8 +7,8 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core import backend
-from keras_dnc.core.arguments import positive_integer
+from keras_dnc.arguments import positive_integer
+from keras_dnc.ops.joint_product import joint_product
 
 NORM_EPSILON = 1e-5  # keeps a layer normalisation's gradient finite at constant rows
 
@@ -118,7 +118,7 @@ class FusedLSTMCell(keras.layers.LSTMCell):
 
     def _gates(self, inputs, output):
         """Give input, forget, new and output gate before they are squashed."""
-        gates = _joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
         if self.use_bias:
             gates = gates + self.bias
         return ops.split(gates, 4, axis=-1)
@@ -193,7 +193,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
         return self._step(inputs, output, carry)
 
     def _gates(self, inputs, output):
-        gates = _joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
         gates = ops.reshape(gates, (-1, 4, self.units))
         gates = _normalized(gates) * self.gate_gain
         if self.use_bias:
@@ -211,32 +211,6 @@ def _normalized(features):
     centred = features - ops.mean(features, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return ops.cast(centred * ops.rsqrt(variance + NORM_EPSILON), dtype)
-
-
-def _joint_product(a, b, a_kernel, b_kernel):
-    """Give `a @ a_kernel + b @ b_kernel`."""
-    product = backend.with_gradient(_product, _product_gradient, save=True)
-    tensors = [ops.convert_to_tensor(tensor) for tensor in (a, b, a_kernel, b_kernel)]
-    return product(tensors)[0]
-
-
-def _product(tensors, save):
-    a, b, a_kernel, b_kernel = tensors
-    rows = ops.concatenate([a, b], axis=1)
-    return [ops.matmul(rows, ops.concatenate([a_kernel, b_kernel], axis=0))], ()
-
-
-def _product_gradient(tensors, saved, gradients):
-    a, b, a_kernel, b_kernel = tensors
-    columns = [ops.transpose(a_kernel), ops.transpose(b_kernel)]
-    by_rows = ops.matmul(gradients[0], ops.concatenate(columns, axis=1))
-    width = a.shape[1]
-    return [
-        by_rows[:, :width],
-        by_rows[:, width:],
-        ops.matmul(ops.transpose(a), gradients[0]),
-        ops.matmul(ops.transpose(b), gradients[0]),
-    ]
 
 
 def as_controller(controller, dtype, lstm, name="controller"):

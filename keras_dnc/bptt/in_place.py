@@ -15,40 +15,10 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_dnc.core import backend
-from keras_dnc.core.recompute import with_history
-from keras_dnc.core.rows import add_to_rows
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import matches
-
-
-class Touched(NamedTuple):
-    """The rows of memory that one step has written and read.
-
-    Attributes:
-        written: `(batch, writes)`, slots that were added to; may repeat.
-        erased: `(batch, 1)`, the slot wiped before that, one of `written`.
-        read: `(batch, reads)`, slots that were read after the writing; may repeat.
-        rows: `(batch, reads, word_size)`, what was read.
-    """
-
-    written: Any
-    erased: Any
-    read: Any
-    rows: Any
-
-
-def rows_after(before, touched, additions):
-    """Give the rows that a step has read from what they were before its writing.
-
-    Args:
-        before: `(batch, reads, word_size)`.
-        touched: `Touched`.
-        additions: `(batch, writes, word_size)`, what was added at `touched.written`.
-    """
-    kept = 1.0 - matches(touched.read, touched.erased, before.dtype)
-    added = matches(touched.read, touched.written, before.dtype)
-    return kept * before + ops.matmul(added, additions)
+from keras_dnc import backend
+from keras_dnc.bptt.recompute import with_history
+from keras_dnc.ops.rows import add_to_rows
+from keras_dnc.ops.rows import gather_rows
 
 
 class Step(NamedTuple):

@@ -29,7 +29,7 @@ side by side in the batch.
 
 from keras import ops
 
-from keras_dnc.core import backend
+from keras_dnc import backend
 
 
 def read_along_links(link, write, precedence, read, forward_mode, backward_mode):

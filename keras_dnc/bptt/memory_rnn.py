@@ -9,17 +9,14 @@ import keras
 from keras import ops
 from keras import tree
 
-# Whether Keras only works out shapes, as when a functional model is made; it has no
-# public twin.
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
-
-from keras_dnc.core import backend
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.controllers import unstacked
-from keras_dnc.core.precision import check_not_half_precision
-from keras_dnc.core.recompute import Chunks
-from keras_dnc.core.recurrence import recurrence_of
-from keras_dnc.core.state import MemoryCell
+from keras_dnc import backend
+from keras_dnc.arguments import positive_integer
+from keras_dnc.backend.keras_internals import in_symbolic_scope
+from keras_dnc.bptt.recompute import Chunks
+from keras_dnc.bptt.recurrence import recurrence_of
+from keras_dnc.cells.controllers import unstacked
+from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.cells.precision import check_not_half_precision
 
 _LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 

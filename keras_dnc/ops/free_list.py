@@ -11,7 +11,7 @@ and `product_before` give the same numbers.
 
 from keras import ops
 
-from keras_dnc.core import backend
+from keras_dnc import backend
 
 
 def plain_product_before(freeness):

@@ -7,17 +7,18 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.core.arguments import check_positive_or_none
-from keras_dnc.core.arguments import check_shape
-from keras_dnc.core.arguments import positive_integer
-from keras_dnc.core.arguments import probability
-from keras_dnc.core.controllers import FusedLSTMCell
-from keras_dnc.core.controllers import as_controller
-from keras_dnc.core.controllers import cell_output_size
-from keras_dnc.core.controllers import controller_state_shapes
-from keras_dnc.core.dropout import SequenceDropout
-from keras_dnc.core.state import MemoryCell
-from keras_dnc.core.state import StepRecord
+from keras_dnc.arguments import check_positive_or_none
+from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
+from keras_dnc.backend.keras_internals import all_layers
+from keras_dnc.cells.controllers import FusedLSTMCell
+from keras_dnc.cells.controllers import as_controller
+from keras_dnc.cells.controllers import cell_output_size
+from keras_dnc.cells.controllers import controller_state_shapes
+from keras_dnc.cells.dropout import SequenceDropout
+from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.cells.memory_cell import StepRecord
 
 
 class CellState(NamedTuple):
@@ -137,7 +138,7 @@ class AccessCell(MemoryCell):
         self.output_linear.build((batch, self.controller_input_size(units)))
         # What has no weights is built, too: before each batch on JAX, Keras runs a
         # model once more that has a layer of which this is not said.
-        for layer in self._flatten_layers(include_self=False):
+        for layer in all_layers(self):
             layer.built = True
 
     def step(self, inputs, state, recorded=None, **flags):

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dnc.core.rows import add_to_rows
-from keras_dnc.core.rows import chosen
-from keras_dnc.core.rows import gather_rows
-from keras_dnc.core.rows import is_first
-from keras_dnc.core.rows import largest_of
-from keras_dnc.core.rows import set_rows
-from keras_dnc.core.rows import summed
+from keras_dnc.ops.rows import add_to_rows
+from keras_dnc.ops.rows import chosen
+from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import is_first
+from keras_dnc.ops.rows import largest_of
+from keras_dnc.ops.rows import set_rows
+from keras_dnc.ops.rows import summed
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients

@@ -1,0 +1,75 @@
+"""The functions of `keras_dnc.backend` on JAX."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from keras_dnc.typing import Buffer
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import TensorFunction
+from keras_dnc.typing import Tensors
+
+HAS_SPARSE_GRADIENTS = False
+
+
+def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
+    return ops.take(table, rows, axis=0)
+
+
+def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
+    return None
+
+
+def is_compiled() -> bool:
+    return True
+
+
+def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
+    import jax
+
+    return jax.lax.fori_loop(0, count, body, carry)
+
+
+def buffer(size: Tensor, like: Tensor) -> Buffer:
+    return ops.zeros((size, *like.shape), like.dtype)
+
+
+def write(buffer: Buffer, index: Tensor, value: Tensor) -> Buffer:
+    import jax
+
+    return jax.lax.dynamic_update_index_in_dim(buffer, value, index, 0)
+
+
+def read(buffer: Buffer, index: Tensor) -> Tensor:
+    import jax
+
+    return jax.lax.dynamic_index_in_dim(buffer, index, 0, keepdims=False)
+
+
+def stack(buffer: Buffer) -> Tensor:
+    return buffer
+
+
+def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+    import jax
+
+    return jax.vjp(function, tensors)[1](gradients)[0]
+
+
+def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+    import jax
+
+    @jax.custom_vjp
+    def function(tensors):
+        return forward(tensors, False)[0]
+
+    def keep(tensors):
+        outputs, saved = forward(tensors, True)
+        return outputs, (tensors, saved)
+
+    def gradient(kept, gradients):
+        return (backward(*kept, gradients),)
+
+    function.defvjp(keep, gradient)
+    return function

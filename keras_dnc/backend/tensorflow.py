@@ -1,0 +1,128 @@
+"""The functions of `keras_dnc.backend` on TensorFlow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_dnc.backend import keras_internals
+from keras_dnc.typing import Buffer
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import TensorFunction
+from keras_dnc.typing import Tensors
+
+HAS_SPARSE_GRADIENTS = True
+
+
+def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
+    import tensorflow as tf
+
+    if isinstance(table, keras.Variable):
+        table = table.value
+    if sparse_gradient:
+        # Of the variable itself: to read all of it is, outside XLA, to copy it.
+        return tf.gather(table, rows)
+    table, rows = tf.convert_to_tensor(table), tf.convert_to_tensor(rows)
+
+    # TensorFlow's own gradient is sparse, and Keras's optimizers square each of a
+    # row's gradients where they should square the sum.
+    @tf.custom_gradient
+    def take(table):
+        def gradient(by_rows):
+            by_rows = tf.reshape(by_rows, (-1, *table.shape[1:]))
+            places = tf.reshape(rows, (-1,))
+            return tf.math.unsorted_segment_sum(by_rows, places, table.shape[0])
+
+        return tf.gather(table, rows), gradient
+
+    return take(table)
+
+
+def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
+    import tensorflow as tf
+
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient.indices, gradient.values
+    return None
+
+
+def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
+    import tensorflow as tf
+
+    if isinstance(variable, keras.Variable):
+        variable = variable.value
+    variable.scatter_update(tf.IndexedSlices(values, rows))
+
+
+def is_compiled() -> bool:
+    return keras_internals.tensorflow_compiles_with_xla()
+
+
+def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
+    import tensorflow as tf
+
+    def keep_shapes(index, old):
+        new = body(index, old)
+        for tensor, before in zip(
+            tf.nest.flatten(new), tf.nest.flatten(old), strict=True
+        ):
+            if isinstance(tensor, tf.Tensor):
+                tensor.set_shape(before.shape)
+        return index + 1, new
+
+    return tf.while_loop(
+        lambda index, _: index < count, keep_shapes, (tf.constant(0), carry)
+    )[1]
+
+
+def buffer(size: Tensor, like: Tensor) -> Buffer:
+    import tensorflow as tf
+
+    return tf.TensorArray(
+        like.dtype, size, element_shape=like.shape, clear_after_read=False
+    )
+
+
+def write(buffer: Buffer, index: Tensor, value: Tensor) -> Buffer:
+    return buffer.write(index, value)
+
+
+def read(buffer: Buffer, index: Tensor) -> Tensor:
+    return buffer.read(index)
+
+
+def stack(buffer: Buffer) -> Tensor:
+    return buffer.stack()
+
+
+def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+    import tensorflow as tf
+
+    # One tensor that is given twice would get the gradient of both places twice.
+    tensors = [tf.identity(tensor) for tensor in tensors]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        outputs = function(tensors)
+    return tape.gradient(
+        outputs,
+        tensors,
+        output_gradients=gradients,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+
+
+def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(*tensors):
+        outputs, saved = forward(tensors, save)
+
+        def gradient(*gradients):
+            kept = saved if save else forward(tensors, True)[1]
+            return backward(tensors, kept, list(gradients))
+
+        return outputs, gradient
+
+    # A variable handed in as it is would count as one that the function uses.
+    return lambda tensors: list(function(*map(tf.convert_to_tensor, tensors)))

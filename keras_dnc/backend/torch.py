@@ -1,0 +1,115 @@
+"""The functions of `keras_dnc.backend` on PyTorch."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dnc.typing import Buffer
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import TensorFunction
+from keras_dnc.typing import Tensors
+
+HAS_SPARSE_GRADIENTS = True
+
+
+def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
+    import torch
+
+    table, rows = ops.convert_to_tensor(table), ops.convert_to_tensor(rows)
+    if not sparse_gradient:
+        return table[rows]
+    return torch.nn.functional.embedding(rows, table, sparse=True)
+
+
+def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
+    if not gradient.is_sparse:
+        return None
+    return gradient._indices()[0], gradient._values()
+
+
+def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
+    import torch
+
+    with torch.no_grad():
+        variable.value[rows] = values
+
+
+def is_compiled() -> bool:
+    return False
+
+
+def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
+    for index in range(count):
+        carry = body(index, carry)
+    return carry
+
+
+def buffer(size: Tensor, like: Tensor) -> Buffer:
+    return [None] * size
+
+
+def write(buffer: Buffer, index: Tensor, value: Tensor) -> Buffer:
+    buffer[index] = value
+    return buffer
+
+
+def read(buffer: Buffer, index: Tensor) -> Tensor:
+    return buffer[index]
+
+
+def stack(buffer: Buffer) -> Tensor:
+    return ops.stack(buffer)
+
+
+def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+    import torch
+
+    with torch.enable_grad():
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        outputs = function(tensors)
+    pairs = [
+        (output, gradient)
+        for output, gradient in zip(outputs, gradients, strict=True)
+        if output.requires_grad
+    ]
+    return list(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            tensors,
+            [gradient for _, gradient in pairs],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    )
+
+
+def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+    apply = _torch_function().apply
+    return lambda tensors: list(apply(forward, backward, save, *tensors))
+
+
+@functools.cache
+def _torch_function() -> Any:
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(context, forward, backward, save, *tensors):
+            outputs, saved = forward(tensors, save)
+            context.functions, context.saved = (forward, backward, save), saved
+            context.save_for_backward(*tensors)
+            # What is returned must not be what is saved: it would hold itself.
+            return tuple(output.detach() for output in outputs)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context, *gradients):
+            tensors = context.saved_tensors
+            forward, backward, save = context.functions
+            saved = context.saved if save else forward(tensors, True)[1]
+            return None, None, None, *backward(tensors, saved, list(gradients))
+
+    return Function

@@ -1,0 +1,83 @@
+"""Content-based addressing: weights over slots from the similarity of keys and rows."""
+
+from typing import Any
+
+import keras
+
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_shape
+from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.similarity import STRENGTHS
+from keras_dnc.ops.similarity import fast_cosine_similarity
+from keras_dnc.ops.similarity import fast_masked_cosine_similarity
+from keras_dnc.ops.similarity import weighted_softmax
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class CosineWeights(keras.layers.Layer):
+    r"""Content-based addressing.
+
+    $$C(M, k, \beta)_i = \mathrm{softmax}_i(\sigma(\beta) \cos(k, M_i))$$
+
+    Departures: Graves et al. 2016 squash the strength with `oneplus`; deepmind/dnc
+    with `softplus`, which is the default here, so that numbers equal theirs.
+
+    Args:
+        strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
+        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
+        **kwargs: `name`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+        strengths: `(batch, heads)`, any real number, before squashing.
+        masks: `(batch, heads, word_size)`, in [0, 1], or `None`: how far each number
+            of key and rows counts, $C(M \circ m, k \circ m, \beta)$
+            (Csordas and Schmidhuber 2019).
+
+    Returns:
+        Weights, `(batch, heads, memory_size)`, rows sum to 1.
+
+    Raises:
+        ValueError: `strength` is neither of the two, or a call argument has the
+            wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> memory = np.array([[[1.0, 0.0], [0.0, 1.0]]], "float32")
+        >>> weights = CosineWeights()(memory, memory[:, :1], np.array([[50.0]]))
+        >>> [round(float(w), 3) for w in weights[0, 0]]
+        [1.0, 0.0]
+
+    References:
+        - Graves et al. 2014, Neural Turing Machines, eq. 5-6.
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, Methods, "Content-based addressing".
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, section 3.1.
+    """
+
+    def __init__(
+        self, strength: str = "softplus", dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(dtype=full_precision(dtype), **kwargs)
+        check_choice("strength", strength, STRENGTHS)
+        self.strength = strength
+
+    def call(self, memory, keys, strengths, masks=None):
+        """Compare keys with rows and sharpen."""
+        check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
+        check_shape("keys", keys.shape, ("batch", "heads", memory.shape[2]))
+        check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
+        sharpness = STRENGTHS[self.strength](strengths)
+        if masks is None:
+            similarity = fast_cosine_similarity(memory, keys)
+        else:
+            check_shape("masks", masks.shape, ("batch", *keys.shape[1:]))
+            similarity = fast_masked_cosine_similarity(memory, keys, masks)
+        return weighted_softmax(similarity, sharpness)
+
+    def get_config(self):
+        """Give the constructor's arguments."""
+        return {**super().get_config(), "strength": self.strength}
