@@ -16,7 +16,6 @@ from keras_dnc.cells.interface import Interface
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.resize import resize_memory
 from keras_dnc.dnc.access import MemoryAccess
-from keras_dnc.dnc.access_state import MemoryAccessState
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
@@ -24,9 +23,10 @@ from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.dnc.cell import DNCState
 from keras_dnc.dnc.checkpoint import load_deepmind_weights
 from keras_dnc.dnc.content_access import ContentAccess
-from keras_dnc.dnc.content_access import ContentAccessState
 from keras_dnc.dnc.sparse_links import SparseLink
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
+from keras_dnc.dnc.state import ContentAccessState
+from keras_dnc.dnc.state import MemoryAccessState
 from keras_dnc.mann import LRUAccess
 from keras_dnc.mann import LRUAccessState
 from keras_dnc.mann import LRUControls

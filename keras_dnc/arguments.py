@@ -1,19 +1,78 @@
-"""Refuse bad arguments early, in Keras's form: argument, rule, received."""
+"""Validation of arguments, with errors in the form of Keras: argument, rule, received.
+
+The functions that return a value have a noun as their name; those that only check start
+with `check`.
+"""
 
 import numbers
+import warnings
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 
-def positive_integer(name, value):
-    """Give `value` as an `int`, or raise a `ValueError` unless it is one above 0."""
+def positive_integer(name: str, value: Any) -> int:
+    """Return a positive integer as an `int`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Returns:
+        The value as an `int`.
+
+    Raises:
+        ValueError: If the value is not an integer above 0.
+
+    Example:
+        >>> positive_integer("num_reads", 4)
+        4
+    """
     return _integer(name, value, 1, "a positive integer")
 
 
-def natural_number(name, value):
-    """Give `value` as an `int`, or raise a `ValueError` unless it is 0 or above."""
+def positive_integer_or_none(name: str, value: Any) -> int | None:
+    """Return a positive integer as an `int`, or `None`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Returns:
+        The value as an `int`, or `None` if it is `None`.
+
+    Raises:
+        ValueError: If the value is neither `None` nor an integer above 0.
+
+    Example:
+        >>> positive_integer_or_none("link_sparsity", None)
+    """
+    return None if value is None else positive_integer(name, value)
+
+
+def natural_number(name: str, value: Any) -> int:
+    """Return an integer of at least 0 as an `int`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Returns:
+        The value as an `int`.
+
+    Raises:
+        ValueError: If the value is not an integer of at least 0.
+
+    Example:
+        >>> natural_number("num_writes", 0)
+        0
+    """
     return _integer(name, value, 0, "an integer of at least 0")
 
 
-def _integer(name, value, least, rule):
+def _integer(name: str, value: Any, least: int, rule: str) -> int:
+    """Return an integer of at least `least`, or raise an error that states the rule."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < least:
         raise ValueError(
@@ -22,8 +81,32 @@ def _integer(name, value, least, rule):
     return int(value)
 
 
-def check_positive_or_none(name, value):
-    """Raise a `ValueError` unless `value` is `None` or a number above 0."""
+def renamed(arguments: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return keyword arguments with `old`, a deprecated name, as `new`; warn of it."""
+    if old not in arguments:
+        return arguments
+    warnings.warn(
+        f"Argument `{old}` is deprecated; it is now `{new}`.",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    others = {name: value for name, value in arguments.items() if name != old}
+    return {**others, new: arguments[old]}
+
+
+def check_positive_or_none(name: str, value: Any) -> None:
+    """Raise an error unless a value is `None` or a positive number.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Raises:
+        ValueError: If the value is neither `None` nor a number above 0.
+
+    Example:
+        >>> check_positive_or_none("clip_value", None)
+    """
     if value is None:
         return
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -34,8 +117,23 @@ def check_positive_or_none(name, value):
         )
 
 
-def probability(name, value):
-    """Give `value` as a `float`, or raise a `ValueError` unless it is in [0, 1)."""
+def probability(name: str, value: Any) -> float:
+    """Return a number in [0, 1) as a `float`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Returns:
+        The value as a `float`.
+
+    Raises:
+        ValueError: If the value is not a number of at least 0 and below 1.
+
+    Example:
+        >>> probability("dropout", 0)
+        0.0
+    """
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_real or not 0.0 <= value < 1.0:
         raise ValueError(
@@ -45,8 +143,20 @@ def probability(name, value):
     return float(value)
 
 
-def check_choice(name, value, choices):
-    """Raise a `ValueError` unless `value` is one of `choices`."""
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise an error unless a value equals one of the choices and has its type.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+        choices: Values that are allowed.
+
+    Raises:
+        ValueError: If the value is not one of the choices.
+
+    Example:
+        >>> check_choice("links", "sparse", ("dense", "sparse"))
+    """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(
             f"Argument `{name}` must be one of {sorted(choices, key=str)}. "
@@ -54,14 +164,22 @@ def check_choice(name, value, choices):
         )
 
 
-def check_shape(name, shape, expected):
-    """Raise a `ValueError` unless `shape` fits the legend names in `expected`.
+def check_shape(
+    name: str, shape: Iterable[int | None], expected: Sequence[int | str | None]
+) -> None:
+    """Raise an error unless a shape has the expected rank and sizes.
 
     Args:
-        name: Name of the argument that has the shape.
-        shape: Its shape; unknown axes are `None`.
-        expected: One entry per axis: an integer, or a legend name such as `"batch"`
-            where any size is right.
+        name: Name of the argument that has the shape, for the error message.
+        shape: Shape of the argument; unknown axes are `None`.
+        expected: One entry per axis: an integer, a legend name such as `"batch"` for an
+            axis of any size, or `None` for an axis whose size must be unknown.
+
+    Raises:
+        ValueError: If the shape has another rank, or an axis another size.
+
+    Example:
+        >>> check_shape("memory", (None, 16, 4), ("batch", 16, "word_size"))
     """
     shape = tuple(shape)
     fits = len(shape) == len(expected) and all(

@@ -15,11 +15,16 @@ from keras import ops
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import probability
 from keras_dnc.cells.access import Access
+from keras_dnc.cells.access import Found
 from keras_dnc.cells.access_cell import AccessCell
-from keras_dnc.cells.memory_cell import recall
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
+from keras_dnc.typing import DType
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
 
 
 class LRUAccessState(NamedTuple):
@@ -33,10 +38,10 @@ class LRUAccessState(NamedTuple):
         write_weights: `(batch, num_reads, memory_size)`, in [0, 1].
     """
 
-    memory: Any
-    usage: Any
-    read_weights: Any
-    write_weights: Any
+    memory: Tensor
+    usage: Tensor
+    read_weights: Tensor
+    write_weights: Tensor
 
 
 class LRUControls(NamedTuple):
@@ -52,26 +57,13 @@ class LRUControls(NamedTuple):
             where keys have no strength.
     """
 
-    read_keys: Any
-    reuse_gate: Any
-    write_keys: Any
-    read_strengths: Any = None
+    read_keys: Tensor
+    reuse_gate: Tensor
+    write_keys: Tensor
+    read_strengths: Tensor | None = None
 
 
-class LRUNotes(NamedTuple):
-    """What back-propagation takes over from a step instead of computing it again.
-
-    Attributes:
-        write_keys: `(batch, num_reads, word_size)`.
-    """
-
-    write_keys: Any
-
-
-_NOTHING_RECORDED = LRUAccessState(None, None, None, None)
-
-
-def least_used(usage, count):
+def least_used(usage: Tensor, count: int) -> list[Tensor]:
     """Find the slots that were used least; among equals, the first.
 
     Args:
@@ -153,14 +145,8 @@ class LRUAccess(Access):
           section 3.2, eq. 2-8.
     """
 
-    options = (
-        "memory_size",
-        "word_size",
-        "num_reads",
-        "usage_decay",
-        "own_write_keys",
-        "strength",
-    )
+    parts = ("address", "write", "read")
+    controls_type = LRUControls
 
     def __init__(
         self,
@@ -171,7 +157,7 @@ class LRUAccess(Access):
         own_write_keys: bool = False,
         strength: str | None = None,
         control_biases: Mapping[str, Any] | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
@@ -180,11 +166,16 @@ class LRUAccess(Access):
         self.own_write_keys = own_write_keys
         check_choice("strength", strength, (None, *STRENGTHS))
         self.strength = strength
-        self._create_interface(control_biases)
+        self.create_interface(control_biases)
 
-    def _control_shapes(self):
+    @property
+    def control_shapes(self) -> dict[str, tuple[Shape, str]]:
+        """Dict from the names in `LRUControls` to `(shape, activation)`."""
         words = ((self.num_reads, self.word_size), "tanh")
-        shapes = {"read_keys": words, "reuse_gate": ((self.num_reads,), "sigmoid")}
+        shapes: dict[str, tuple[Shape, str]] = {
+            "read_keys": words,
+            "reuse_gate": ((self.num_reads,), "sigmoid"),
+        }
         if self.own_write_keys:
             shapes["write_keys"] = words
         if self.strength is not None:
@@ -192,7 +183,7 @@ class LRUAccess(Access):
         return shapes
 
     @property
-    def state_shapes(self):
+    def state_shapes(self) -> LRUAccessState:
         """`LRUAccessState` with the shape of one sample at each leaf."""
         return LRUAccessState(
             memory=(self.memory_size, self.word_size),
@@ -201,73 +192,48 @@ class LRUAccess(Access):
             write_weights=(self.num_reads, self.memory_size),
         )
 
-    @property
-    def note_shapes(self):
-        """`LRUNotes` with the shape of one sample at each leaf."""
-        return LRUNotes((self.num_reads, self.word_size))
+    def controls(self, inputs: Tensor) -> LRUControls:
+        """Return the `LRUControls`; unless `own_write_keys`, one key serves both."""
+        controls = super().controls(inputs)
+        if self.own_write_keys:
+            return controls
+        return controls._replace(write_keys=controls.read_keys)
 
-    def controls(self, inputs):
-        """Give the `LRUControls` that the controller's output stands for."""
-        named = self.interface(inputs)
-        return LRUControls(**{"write_keys": named["read_keys"], **named})
+    def address(
+        self, controls: LRUControls, state: LRUAccessState, found: Found
+    ) -> Fields:
+        """Mix the slots read last and the slots used least, eq. 6 and 7."""
+        usage = ops.stop_gradient(state.usage)
+        slots = least_used(usage, self.num_reads)
+        gate = ops.expand_dims(controls.reuse_gate, -1)  # sigma(alpha)
+        weights = gate * state.read_weights + (1.0 - gate) * sum(slots)[:, None]
+        return {"write_weights": weights, "erased": slots[0]}  # w_t^w
 
-    def step(self, controls, state, recorded=None):
-        """Write, read, note what was used.
+    def write(
+        self, controls: LRUControls, state: LRUAccessState, found: Found
+    ) -> Fields:
+        """Erase the least used slot, and add the keys, eq. 8."""
+        columns = ops.transpose(found.write_weights, (0, 2, 1))
+        kept = ops.expand_dims(1.0 - found.erased, -1)
+        added = ops.matmul(columns, controls.write_keys)
+        return {"memory": state.memory * kept + added}  # M_t
 
-        Args:
-            controls: `LRUControls`.
-            state: The previous `LRUAccessState`.
-            recorded: `(state, notes)` of the same step when it was taken before, for
-                back-propagation to take over, or `None`.
-
-        Returns:
-            `(read_words, state, notes)`: as `call`, and `LRUNotes`.
-        """
-        before = _NOTHING_RECORDED if recorded is None else recorded[0].access
-        write_weights = recall(
-            before.write_weights, self._write_weights(controls.reuse_gate, state)
-        )
-        notes = LRUNotes(controls.write_keys)
-        memory = self.write(state, write_weights, notes)
-        read_weights = recall(before.read_weights, self._found(memory, controls))
-        used = ops.sum(read_weights, axis=1) + ops.sum(write_weights, axis=1)
-        usage = self.usage_decay * state.usage + ops.stop_gradient(used)  # eq. 5
-        usage = recall(before.usage, usage)
-        state = LRUAccessState(memory, usage, read_weights, write_weights)
-        return ops.matmul(read_weights, memory), state, notes  # eq. 4
-
-    def _write_weights(self, reuse_gate, state):
-        """Mix what was read last and what is used least, eq. 6 and 7."""
-        gate = ops.expand_dims(reuse_gate, -1)
-        unused = sum(least_used(ops.stop_gradient(state.usage), self.num_reads))
-        return gate * state.read_weights + (1.0 - gate) * unused[:, None]
-
-    def _found(self, memory, controls):
-        """Look for the read keys, `(batch, num_reads, memory_size)`."""
-        similarity = fast_cosine_similarity(memory, controls.read_keys)  # eq. 2
+    def read(
+        self, controls: LRUControls, state: LRUAccessState, found: Found
+    ) -> Fields:
+        """Read what is similar to the keys, and count what was used."""
+        similarity = fast_cosine_similarity(found.memory, controls.read_keys)  # eq. 2
         if self.strength is None:
-            return ops.softmax(similarity)  # eq. 3
-        strengths = STRENGTHS[self.strength](controls.read_strengths)
-        return weighted_softmax(similarity, strengths)
-
-    def write(self, state, write_weights, notes):
-        """Wipe the least used slot, and add what the heads write, eq. 8.
-
-        Args:
-            state: The `LRUAccessState` before the step.
-            write_weights: `(batch, num_reads, memory_size)`.
-            notes: The step's `LRUNotes`.
-
-        Returns:
-            The new memory, `(batch, memory_size, word_size)`.
-        """
-        (wiped,) = least_used(ops.stop_gradient(state.usage), 1)
-        written = ops.matmul(ops.transpose(write_weights, (0, 2, 1)), notes.write_keys)
-        return state.memory * ops.expand_dims(1.0 - wiped, -1) + written
-
-    def replay(self, state, write_weights, notes):
-        """Give the new memory of a step that was taken before."""
-        return [self.write(state, write_weights, notes)]
+            weights = ops.softmax(similarity)  # w_t^r, eq. 3
+        else:
+            strengths = STRENGTHS[self.strength](controls.read_strengths)
+            weights = weighted_softmax(similarity, strengths)
+        used = ops.sum(weights, axis=1) + ops.sum(found.write_weights, axis=1)
+        return {
+            "read_weights": weights,
+            "usage": self.usage_decay * state.usage + ops.stop_gradient(used),  # eq. 5
+            "read_words": ops.matmul(weights, found.memory),  # eq. 4
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -340,24 +306,29 @@ class MANNCell(AccessCell):
         memory_size: int = 128,
         word_size: int = 40,
         num_reads: int = 4,
-        usage_decay: float = 0.95,
-        own_write_keys: bool = False,
-        strength: str | None = None,
+        *,
         clip_value: float | None = 20.0,
-        control_biases: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        bypass_dropout: float = 0.0,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(output_size, controller, clip_value, **kwargs)
-        self._take(
-            LRUAccess(
-                memory_size=memory_size,
-                word_size=word_size,
-                num_reads=num_reads,
-                usage_decay=usage_decay,
-                own_write_keys=own_write_keys,
-                strength=strength,
-                control_biases=control_biases,
-                dtype=self.dtype_policy,
-                name="access",
-            )
+        access = LRUAccess(
+            memory_size,
+            word_size,
+            num_reads,
+            dtype=full_precision(dtype),
+            name="access",
+            **options,
+        )
+        super().__init__(
+            output_size,
+            controller,
+            access,
+            clip_value,
+            bypass_dropout,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
         )

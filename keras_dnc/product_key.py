@@ -1,11 +1,11 @@
 """Large memory layers with product keys (Lample et al. 2019).
 
 What it adds to memory: a table of many thousand slots whose keys are all pairs of two
-small sets of sub-keys. The best slots of all are found among the best of each set, so
-that a million slots are searched at the price of two thousand.
+small sets of sub-keys. The best slots are found among the pairs of each set's best
+sub-keys, so that a search of a million slots costs two thousand comparisons.
 
-Reading order: `score_all_slots` (the plain reference), `best_slots` (the same from the
-best of each half), `ProductKeyMemory` (the layer), `SlotUsage` (how many slots serve).
+Reading order: `score_all_slots` (the plain reference), `best_slots` (the fast search),
+`ProductKeyMemory` (the layer), `SlotUsage` (a metric of how many slots are used).
 """
 
 import math
@@ -21,18 +21,21 @@ from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.lookup import has_sparse_gradients
 from keras_dnc.ops.lookup import lookup
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
 
 
-def score_all_slots(half_scores, top_k):
-    """Find the best slots by the score of every one; the reference of `best_slots`.
+def score_all_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Find the best slots by scoring every slot; the plain reference of `best_slots`.
 
     Args:
-        half_scores: `(batch, heads, 2, n)`, the query's halves against n sub-keys each.
-        top_k: How many slots to find.
+        half_scores: `(batch, heads, 2, n)`, the products of each half of the query with
+            its n sub-keys.
+        top_k: Number of slots to find.
 
     Returns:
         `(scores, slots)`, each `(batch, heads, top_k)`, best first; slot `i n + j` is
-        the pair of sub-key i of the first half and j of the second.
+        the pair of sub-key i of the first half and sub-key j of the second.
     """
     size = half_scores.shape[-1]
     scores = half_scores[:, :, 0, :, None] + half_scores[:, :, 1, None, :]
@@ -40,33 +43,40 @@ def score_all_slots(half_scores, top_k):
     return ops.top_k(scores, top_k)
 
 
-def best_slots(half_scores, top_k):
+def best_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     """Find the best slots among the pairs of each half's best sub-keys (section 3.2).
 
-    Departures: of the k x k pairs that the paper adds up, only those are looked at that
-    can be among the best: the pair of the i-th and the j-th best has i j - 1 others
-    before it, so that i j is at most k. At k = 32 these are 119 pairs of 1,024.
+    Departures: of the k x k pairs that the paper scores, only those are scored that can
+    be among the k best. The pair of the i-th and the j-th best sub-key has i j - 1
+    pairs before it, so that i j must be at most k. At k = 32 these are 119 of 1,024
+    pairs.
 
     Args:
-        half_scores: `(batch, heads, 2, n)`.
-        top_k: How many slots to find, at most n.
+        half_scores: `(batch, heads, 2, n)`, the products of each half of the query with
+            its n sub-keys.
+        top_k: Number of slots to find, at most n.
 
     Returns:
-        As `score_all_slots`; of slots that tie, any.
+        `(scores, slots)`, each `(batch, heads, top_k)`, best first; slot `i n + j` is
+        the pair of sub-key i of the first half and sub-key j of the second. The order
+        of slots with equal scores is arbitrary.
+
+    References:
+        - Lample et al. 2019, Large Memory Layers with Product Keys, section 3.2.
     """
     size, scores, slots = half_scores.shape[-1], 0.0, 0
-    for half, ranks in enumerate(_pairs_that_can_win(top_k)):
-        # One half at a time: XLA sorts everything where slices follow the top k.
+    for half, ranks in enumerate(_candidate_ranks(top_k)):
+        # One half at a time: XLA sorts all scores if slices follow the top k.
         best, keys = ops.top_k(half_scores[:, :, half], top_k)
         scores = scores + ops.take(best, ranks, axis=-1)
         keys = ops.take(ops.cast(keys, "int32"), ranks, axis=-1)
         slots = slots * size + keys
-    scores, places = ops.top_k(scores, top_k)
-    return scores, ops.take_along_axis(slots, ops.cast(places, "int32"), axis=-1)
+    scores, order = ops.top_k(scores, top_k)
+    return scores, ops.take_along_axis(slots, ops.cast(order, "int32"), axis=-1)
 
 
-def _pairs_that_can_win(top_k):
-    """Give the ranks, from 0, of the first and of the second half of each pair."""
+def _candidate_ranks(top_k: int) -> tuple[np.ndarray, ...]:
+    """Return the ranks, from 0, of the first and second sub-key of each candidate."""
     rank = np.arange(1, top_k + 1)
     return np.nonzero(np.outer(rank, rank) <= top_k)
 
@@ -76,20 +86,20 @@ WEIGHTINGS = {"softmax": ops.softmax, "relu": ops.relu}
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class ProductKeyMemory(keras.layers.Layer):
-    r"""A large key-value memory, read by every position of a sequence.
+    r"""A large key-value memory that every position of a sequence reads.
 
-    Each head asks with a query $q = (q_1, q_2)$. Slot $(i, j)$ of $n^2$ scores
-    $q_1 \cdot c_i + q_2 \cdot c'_j$ with the head's sub-keys $c$ and $c'$; the $k$ best
-    slots $I$, found exactly, are read from values that all heads share:
+    Each head has a query $q = (q_1, q_2)$. Slot $(i, j)$ of $n^2$ has the score
+    $q_1 \cdot c_i + q_2 \cdot c'_j$, where $c$ and $c'$ are the head's sub-keys. The
+    $k$ best slots $I$ are found exactly, and their values, which all heads share, are
+    read:
 
     $$y = \sum_{heads} \sum_{i \in I} w_i v_i, \quad w = \mathrm{softmax}_I(scores)$$
 
-    A mask is honoured: positions that it leaves out do not count in the statistics of
-    the queries' batch normalization. Their outputs are computed, and the mask is handed
-    on.
+    Masked positions are excluded from the statistics of the queries' batch
+    normalization. Their outputs are computed, and the mask is passed on.
 
-    The values want a learning rate of their own, higher than the network's: a slot is
-    read seldom. From keras 3.15 on, two optimizers share a model:
+    Each slot is read seldom, so the values need a higher learning rate than the rest of
+    the network. From Keras 3.15 on, a model can have two optimizers:
 
     ```python
     by_variable = keras.optimizers.OptimizerMap(keras.optimizers.Adam(2.5e-4))
@@ -97,47 +107,54 @@ class ProductKeyMemory(keras.layers.Layer):
     model.compile(keras.optimizers.MultiOptimizer(by_variable), ...)
     ```
 
-    Older versions take `keras_dnc.SparseAdam` for all, or a `train_step` with two.
+    With older versions, use `keras_dnc.SparseAdam` for all weights, or a custom
+    `train_step` with two optimizers.
 
-    In mixed precision the scores are computed in float32 all the same, so that the same
-    slots are read; values are cast row by row.
+    In mixed precision the scores are still computed in float32, so that the same slots
+    are selected; only the rows of the values that are read are cast.
 
-    Departures: the scores of ReLU weights are not normalized; the paper has softmax.
-    The initial sub-keys follow the authors' program, where section 3.1 says nothing.
-    A batch that is masked as a whole counts as one of mean and variance 0, as in
-    Keras's batch normalization.
+    Departures: with `weighting="relu"` the weights are not normalized; the paper has
+    softmax. The initial sub-keys follow the authors' code, because section 3.1 does not
+    specify them. A batch that is masked entirely has mean and variance 0, as in
+    `keras.layers.BatchNormalization`.
 
     Args:
         value_dim: Size of a value and of the output.
-        num_slots: Slots, n^2 for some n.
-        num_heads: Queries at each position.
-        top_k: Slots that a head reads, at most n.
-        key_dim: Size of a query and of a slot's key; even, half to each sub-key.
-        query_normalization: Whether the queries are batch-normalized, which spreads
-            them over more slots (section 4.5).
-        weighting: `"softmax"` over a head's best scores, or `"relu"` of each.
-        sparse_gradient: Whether the values' gradient holds the rows that were read and
-            no others. Takes an optimizer that knows such gradients, as `SparseAdam`,
-            and TensorFlow or PyTorch (there with `jit_compile=False`, and no loss
-            scaling); on JAX a gradient is always of the whole table, and a warning
-            says so.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        num_slots: Number of slots, a square $n^2$. Defaults to 262144.
+        num_heads: Number of queries at each position. Defaults to 4.
+        top_k: Number of slots that a head reads, at most n. Defaults to 32.
+        key_dim: Size of a query and of a key, an even number; half of it is the size of
+            a sub-key. Defaults to 256.
+        query_normalization: Whether to batch-normalize the queries, which makes them
+            use more slots (section 4.5). Defaults to `True`.
+        weighting: Function from a head's best scores to weights, `"softmax"` or
+            `"relu"`. Defaults to `"softmax"`.
+        sparse_gradient: Whether the gradient with respect to the values holds only the
+            rows that were read. It needs an optimizer that supports such gradients,
+            such as `SparseAdam`, and TensorFlow, or PyTorch with `jit_compile=False`
+            and without loss scaling. JAX has dense gradients only; there the argument
+            has no effect, and a warning is raised. Defaults to `False`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
         inputs: `(batch, time, features)` or `(batch, features)`.
-        training: Whether the queries are normalized by the batch's statistics.
-        mask: `(batch, time)`, or `(batch,)`; true where a position is there.
-        return_addresses: Whether to give what was read beside.
+        training: Whether to normalize the queries with the statistics of the batch.
+            Defaults to `None`, for Keras's mode.
+        mask: `(batch, time)` or `(batch,)`, false at positions to exclude. Defaults to
+            `None`, for no mask.
+        return_addresses: Whether to return the slots and weights too. Defaults to
+            `False`.
 
     Returns:
-        `(batch, time, value_dim)`; where asked for, with `slots`, int32, and `weights`,
-        each `(batch, time, num_heads, top_k)`, best slot first. Without a time axis
-        where the inputs have none.
+        `(batch, time, value_dim)`. With `return_addresses`, a tuple of these outputs,
+        `slots`, int32 in [0, num_slots), and `weights`, both
+        `(batch, time, num_heads, top_k)`, best slot first. No output has a time axis
+        if the inputs have none.
 
     Raises:
-        ValueError: A size that is no positive integer, a number of slots that is no
-            square, `top_k` above its root, an odd `key_dim`, an unknown `weighting`,
-            inputs of another rank.
+        ValueError: A size is not a positive integer, `num_slots` is not a square,
+            `top_k` is above its root, `key_dim` is odd, `weighting` is unknown, or the
+            inputs have another rank.
 
     Example:
         >>> import numpy as np
@@ -183,7 +200,8 @@ class ProductKeyMemory(keras.layers.Layer):
             )
         self.supports_masking = True
 
-    def _check_sizes(self):
+    def _check_sizes(self) -> None:
+        """Raise a `ValueError` unless the sizes fit together."""
         root = math.isqrt(self.num_slots)
         if root**2 != self.num_slots:
             raise ValueError(
@@ -201,8 +219,12 @@ class ProductKeyMemory(keras.layers.Layer):
                 f"Received: key_dim={self.key_dim}"
             )
 
-    def build(self, input_shape):
-        """Create the query network, the sub-keys and the values."""
+    def build(self, input_shape: Shape) -> None:
+        """Create the query network, the sub-keys and the values.
+
+        Args:
+            input_shape: `(batch, time, features)` or `(batch, features)`.
+        """
         _check_rank(input_shape)
         size = self.num_heads * self.key_dim
         self.query = keras.layers.Dense(size, dtype=self.dtype_policy, name="query")
@@ -214,7 +236,8 @@ class ProductKeyMemory(keras.layers.Layer):
             self.normalization.build((None, size))
         self._build_table()
 
-    def _build_table(self):
+    def _build_table(self) -> None:
+        """Create the sub-keys and the values."""
         half, root = self.key_dim // 2, math.isqrt(self.num_slots)
         bound = 1.0 / math.sqrt(half)
         self.sub_keys = self.add_weight(
@@ -228,51 +251,67 @@ class ProductKeyMemory(keras.layers.Layer):
             name="values",
             shape=(self.num_slots, self.value_dim),
             initializer=keras.initializers.RandomNormal(stddev=deviation),
-            autocast=False,  # in mixed precision the rows are cast, not the table
+            autocast=False,  # in mixed precision only the rows read are cast
         )
 
-    def call(self, inputs, training=None, mask=None, return_addresses=False):
-        """Ask, find the best slots, and read them."""
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+        return_addresses: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """Compute the queries, find the best slots, and read them."""
         _check_rank(inputs.shape)
-        queries = self._ask(inputs, training, mask)
+        queries = self._queries(inputs, training, mask)
         scores, slots = best_slots(self._half_scores(queries), self.top_k)
         weights = ops.cast(WEIGHTINGS[self.weighting](scores), self.compute_dtype)
         outputs = self._read(slots, weights)
-        places = ops.shape(inputs)[:-1]
-        outputs = ops.reshape(outputs, (*places, self.value_dim))
+        leading = ops.shape(inputs)[:-1]
+        outputs = ops.reshape(outputs, (*leading, self.value_dim))
         if not return_addresses:
             return outputs
-        addresses = (*places, self.num_heads, self.top_k)
+        addresses = (*leading, self.num_heads, self.top_k)
         return outputs, ops.reshape(slots, addresses), ops.reshape(weights, addresses)
 
-    def _ask(self, inputs, training, mask):
-        """Give the queries of every position, `(places, heads * key_dim)`."""
+    def _queries(
+        self, inputs: Tensor, training: bool | None, mask: Tensor | None
+    ) -> Tensor:
+        """Compute the queries of all positions, `(positions, heads * key_dim)`."""
         queries = self.query(ops.reshape(inputs, (-1, inputs.shape[-1])))
         if not self.query_normalization:
             return queries
         mask = None if mask is None else ops.reshape(mask, (-1,))
         return self.normalization(queries, training=training, mask=mask)
 
-    def _half_scores(self, queries):
-        """Compare each query's halves with the sub-keys, `(places, heads, 2, n)`."""
+    def _half_scores(self, queries: Tensor) -> Tensor:
+        """Score the sub-keys by each half query, `(positions, heads, 2, n)`."""
         halves = ops.reshape(queries, (-1, self.num_heads, 2, self.key_dim // 2))
-        # In half precision scores would tie, and their sums select other slots.
+        # In half precision scores would tie, and other slots would be selected.
         halves = ops.cast(halves, self.variable_dtype)
         return ops.einsum("bhpd,hpnd->bhpn", halves, self.sub_keys)
 
-    def _read(self, slots, weights):
-        """Sum the values at `(places, heads, top_k)`; `(places, value_dim)`."""
+    def _read(self, slots: Tensor, weights: Tensor) -> Tensor:
+        """Sum the values over heads and their best slots, `(positions, value_dim)`."""
         read = self.num_heads * self.top_k
         rows = lookup(self.values, ops.reshape(slots, (-1, read)), self.sparse_gradient)
         weights = ops.reshape(weights, (-1, 1, read))
         return ops.matmul(weights, ops.cast(rows, weights.dtype))[:, 0]  # eq. 3
 
-    def compute_mask(self, inputs, mask=None):
-        """Hand the mask on with the outputs."""
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        """Return the mask of the outputs, which is that of the inputs.
+
+        Args:
+            inputs: `(batch, time, features)` or `(batch, features)`.
+            mask: `(batch, time)`, `(batch,)` or `None`. Defaults to `None`.
+
+        Returns:
+            `mask`.
+        """
         return mask
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "value_dim": self.value_dim,
@@ -288,29 +327,33 @@ class ProductKeyMemory(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SlotUsage(keras.metrics.Metric):
-    r"""How many slots of a memory serve, and how evenly.
+    r"""Fraction of slots that a memory uses, and how evenly it uses them.
 
-    With $z_i$ the share of all read weight that slot $i$ has had, gives the fraction of
-    slots with $z_i > 0$ and the divergence from even use, in nats,
+    With $z_i$ the share of slot $i$ in the sum of all read weights, the metric is the
+    fraction of slots with $z_i > 0$, and the divergence from uniform use, in nats,
 
     $$KL(z \| U) = \log N + \sum_i z_i \log z_i$$
 
-    which is 0 where all slots are used alike and log N where one is used alone.
+    which is 0 if all slots are used equally, and log N if only one is used.
 
     Args:
-        num_slots: Slots of the memory, N.
-        **kwargs: `name` and `dtype`, as in `keras.metrics.Metric`.
+        num_slots: Number of slots of the memory, N.
+        name: Name of the metric. Defaults to `"slot_usage"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
 
-    Call arguments:
-        slots: `(..., heads, top_k)`, integers below `num_slots`.
-        weights: The same shape, at least 0.
-        mask: The shape less the last two axes; where false nothing is counted.
+    Call arguments of `update_state`:
+        slots: `(..., heads, top_k)`, integers in [0, num_slots).
+        weights: `(..., heads, top_k)`, at least 0.
+        mask: `(...)`, false at positions that are not counted. Defaults to `None`, for
+            all positions.
 
     Returns:
-        `{"fraction_used", "kl_from_uniform"}`; nothing read gives 0 and 0.
+        Dict with the keys `"fraction_used"` and `"kl_from_uniform"`, both 0 if nothing
+        was read.
 
     Raises:
-        ValueError: `num_slots` is no positive integer, or the shapes differ.
+        ValueError: `num_slots` is not a positive integer, or the shapes of `slots` and
+            `weights` differ.
 
     Example:
         >>> usage = SlotUsage(num_slots=4)
@@ -331,8 +374,20 @@ class SlotUsage(keras.metrics.Metric):
             shape=(self.num_slots,), initializer="zeros", name="read_weight"
         )
 
-    def update_state(self, slots, weights, mask=None):
-        """Count what was read."""
+    def update_state(
+        self, slots: Tensor, weights: Tensor, mask: Tensor | None = None
+    ) -> None:
+        """Add the read weights of a batch.
+
+        Args:
+            slots: `(..., heads, top_k)`, integers in [0, num_slots).
+            weights: `(..., heads, top_k)`, at least 0.
+            mask: `(...)`, false at positions that are not counted. Defaults to `None`,
+                for all positions.
+
+        Raises:
+            ValueError: The shapes of `slots` and `weights` differ.
+        """
         slots, weights = ops.convert_to_tensor(slots), ops.convert_to_tensor(weights)
         check_shape("weights", weights.shape, tuple(slots.shape))
         weights = ops.cast(weights, self.read_weight.dtype)
@@ -346,8 +401,8 @@ class SlotUsage(keras.metrics.Metric):
         )
         self.read_weight.assign(self.read_weight + total)
 
-    def result(self):
-        """Give both figures."""
+    def result(self) -> dict[str, Tensor]:
+        """Return both numbers, under `"fraction_used"` and `"kl_from_uniform"`."""
         total = ops.sum(self.read_weight)
         share = self.read_weight / ops.where(total > 0, total, 1.0)
         used = ops.cast(share > 0, share.dtype)
@@ -355,12 +410,13 @@ class SlotUsage(keras.metrics.Metric):
         uneven = ops.where(total > 0, math.log(self.num_slots) - entropy, 0.0)
         return {"fraction_used": ops.mean(used), "kl_from_uniform": uneven}
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "num_slots": self.num_slots}
 
 
-def _check_rank(shape):
+def _check_rank(shape: Shape) -> None:
+    """Raise a `ValueError` unless inputs of this shape have one or no time axis."""
     if len(shape) not in (2, 3):
         raise ValueError(
             "Argument `inputs` must have shape (batch, time, features) or "

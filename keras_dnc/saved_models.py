@@ -1,7 +1,7 @@
-"""The trained models of the repository: list them, load them.
+"""List and load the pretrained models of the repository.
 
-They are no part of a wheel. A clone has them in its folder `saved_models`; without a
-clone, download that folder and pass its path. `python -m keras_dnc` lists them.
+The wheel does not contain them. A clone has them in its folder `saved_models`; without
+a clone, download that folder and pass its path. `python -m keras_dnc` lists the models.
 """
 
 import json
@@ -12,58 +12,66 @@ from typing import NamedTuple
 
 import keras
 
-_OF_THE_CLONE = pathlib.Path(__file__).parent.parent / "saved_models"
+_FOLDER_OF_CLONE = pathlib.Path(__file__).parent.parent / "saved_models"
 
 
 class SavedModel(NamedTuple):
-    """A trained model, and what its folder says of it.
+    """A pretrained model with its settings and metrics.
 
     Attributes:
-        model: `keras.Model`.
-        config: Dict, the settings it was made with; for bAbI, `words` too, of which
-            `keras_dnc.tasks.babi.Vocabulary(words)` is made.
-        metrics: Dict, what was measured.
-        folder: `pathlib.Path`; `serving/<version>` in it is the same model for
-            TensorFlow Serving.
+        model: The pretrained `keras.Model`.
+        config: Settings of the model and of its training. A bAbI model also has
+            `words`, from which `keras_dnc.tasks.babi.Vocabulary(words)` is built.
+        metrics: Metrics measured after training.
+        folder: Folder of the model; its subfolder `serving/<version>` is the same model
+            for TensorFlow Serving.
     """
 
-    model: Any
-    config: dict
-    metrics: dict
+    model: keras.Model
+    config: dict[str, Any]
+    metrics: dict[str, Any]
     folder: pathlib.Path
 
 
-def available(folder: str | os.PathLike | None = None) -> list[str]:
-    """List the names of the trained models.
+def available(folder: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the names of the pretrained models.
 
     Args:
-        folder: Path of the folder `saved_models`; `None` for the clone's own.
+        folder: Path of the folder `saved_models`, or `None` for the folder of the
+            clone. Defaults to `None`.
 
     Returns:
-        List of names, sorted.
+        Sorted list of names.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no model in it.
+        FileNotFoundError: If the folder does not exist or has no model.
+
+    Example:
+        ```python
+        saved_models.available()  # ["babi-dnc", "copy-ntm", ...]
+        ```
     """
-    names = sorted(path.parent.name for path in _box(folder).glob("*/model.keras"))
+    path = _path(folder)
+    names = sorted(file.parent.name for file in path.glob("*/model.keras"))
     if not names:
-        raise FileNotFoundError(_NO_MODELS.format(folder=_box(folder)))
+        raise FileNotFoundError(_NO_MODELS.format(folder=path))
     return names
 
 
-def load(name: str, folder: str | os.PathLike | None = None) -> SavedModel:
-    """Load a trained model.
+def load(name: str, folder: str | os.PathLike[str] | None = None) -> SavedModel:
+    """Load a pretrained model.
 
     Args:
-        name: One of `available(folder)`.
-        folder: As in `available`.
+        name: Name of the model, one of `available(folder)`.
+        folder: Path of the folder `saved_models`, or `None` for the folder of the
+            clone. Defaults to `None`.
 
     Returns:
-        `SavedModel`.
+        `SavedModel` with the fields `model`, `config`, `metrics` and `folder`.
 
     Raises:
-        FileNotFoundError: As in `available`.
-        ValueError: There is no model of that name.
+        FileNotFoundError: If the folder does not exist or has no model.
+        ValueError: If there is no model of this name.
 
     Example:
         ```python
@@ -81,14 +89,28 @@ def load(name: str, folder: str | os.PathLike | None = None) -> SavedModel:
     return SavedModel(model, config, metrics, path)
 
 
-def folder_of(name: str, folder: str | os.PathLike | None = None) -> pathlib.Path:
-    """Give the `pathlib.Path` of a trained model's folder; arguments as in `load`."""
+def folder_of(name: str, folder: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    """Return the folder of a pretrained model.
+
+    Args:
+        name: Name of the model, one of `available(folder)`.
+        folder: Path of the folder `saved_models`, or `None` for the folder of the
+            clone. Defaults to `None`.
+
+    Returns:
+        `pathlib.Path` of the folder with `model.keras`, `config.json`, `metrics.json`,
+        `README.md` and `serving`.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist or has no model.
+        ValueError: If there is no model of this name.
+    """
     if name not in available(folder):
         raise ValueError(
             f"Argument `name` must be one of {available(folder)}. "
             f"Received: name={name!r}"
         )
-    return _box(folder) / name
+    return _path(folder) / name
 
 
 _NO_MODELS = (
@@ -97,5 +119,6 @@ _NO_MODELS = (
 )
 
 
-def _box(folder):
-    return _OF_THE_CLONE if folder is None else pathlib.Path(folder)
+def _path(folder: str | os.PathLike[str] | None) -> pathlib.Path:
+    """Return the path of a folder, or of the folder of the clone for `None`."""
+    return _FOLDER_OF_CLONE if folder is None else pathlib.Path(folder)

@@ -4,6 +4,7 @@ import functools
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import keras_dnc
@@ -15,6 +16,7 @@ LAYERS = {
     "RNN": keras.layers.RNN,
     "MemoryRNN": functools.partial(keras_dnc.MemoryRNN, recompute=3),
 }
+each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)
 GUARD = 1e-7  # added to a bound: float32 rounds sums whose terms are far larger
 WHOLE = slice(None)
 
@@ -63,13 +65,22 @@ def run(make_layer, cell, golden):
 
 def assert_all_close(actual, expected):
     """Compare two dicts from names to arrays."""
+    assert expected, "there is nothing to compare"
     assert set(actual) == set(expected)
     for name, value in expected.items():
         assert_close(actual[name], value, name=name, guard=GUARD)
 
 
-def gradients(make_layer, cell, golden, weights, activation=ops.identity):
-    """Return the gradient of each named weight; the outputs' is in the file."""
+def gradients(make_layer, cell, golden, weights, activation=keras.activations.linear):
+    """Return a dict from each name to its gradient, given the gradient of the outputs.
+
+    Args:
+        make_layer: One of `LAYERS`.
+        cell: The cell.
+        golden: Dict with `inputs` and `output_gradient`.
+        weights: As returned by `named_weights`.
+        activation: Maps the cell's outputs to those of the other program.
+    """
     layer = make_layer(cell, return_sequences=True)
     inputs, factor = (
         ops.convert_to_tensor(golden[name]) for name in ("inputs", "output_gradient")

@@ -1,14 +1,14 @@
 """Loops, buffers and hand-written gradients, which `keras.ops` lacks.
 
-`keras.ops.custom_gradient` does not suffice: on PyTorch its functions have one output
-only, on none may the forward pass keep buffers or nested structures for the gradient,
-and it cannot know whether a gradient is to be expected, so that it would store the
-residuals of a whole sequence for a prediction. `keras.ops.while_loop` has no buffers to
-write to by index, and no backend's vjp is part of `keras.ops`.
+`keras.ops.custom_gradient` does not suffice. On PyTorch its functions have one output
+only. On no backend may the forward pass keep buffers or nested structures for the
+gradient. It does not know whether a gradient is expected, and would store the residuals
+of a whole sequence during inference. `keras.ops.while_loop` has no buffers to write to
+by index, and `keras.ops` has no vector-Jacobian product.
 
-Values are flat lists of tensors. Each function here calls the function of its name in
-`tensorflow`, `jax` or `torch`; `keras_internals` holds every private name of Keras and
-TensorFlow that the package relies on.
+Values are flat lists of tensors. Each function here calls the function of the same name
+in `tensorflow`, `jax` or `torch`. `keras_internals` contains every private name of
+Keras and TensorFlow that the package relies on.
 """
 
 import functools
@@ -27,73 +27,155 @@ from keras_dnc.typing import Tensors
 
 @functools.cache
 def _backend() -> ModuleType:
+    """Import the module of the backend that Keras runs on."""
     return importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 
 
 def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
-    """Run `carry = body(index, carry)` for each index below `count`.
+    """Run `carry = body(index, carry)` for each index from 0 to `count - 1`.
 
     Args:
-        count: An integer, or a scalar integer tensor.
+        count: Number of iterations, an integer or a scalar integer tensor.
         body: Function of an index and the carry that returns a carry of the same
-            structure.
-        carry: Nested lists and tuples of tensors and of buffers.
+            structure, shapes and dtypes.
+        carry: Nested lists and tuples of tensors and buffers.
 
     Returns:
-        The last carry.
+        The carry after the last iteration.
+
+    Example:
+        >>> from keras import ops
+        >>> one = ops.convert_to_tensor(1.0)
+        >>> float(loop(4, lambda index, total: total + 2.0, one))
+        9.0
     """
     return body(0, carry) if _is_one(count) else _backend().loop(count, body, carry)
 
 
 def _is_one(count: Tensor) -> bool:
+    """Return whether the number of iterations is statically 1."""
     return isinstance(count, int) and count == 1
 
 
 def buffer(size: Tensor, like: Tensor) -> Buffer:
-    """Return a buffer for `size` tensors of the shape and type of `like`."""
+    """Return a buffer for tensors of one shape and dtype.
+
+    Args:
+        size: Number of tensors, an integer or a scalar integer tensor.
+        like: Tensor with the shape and dtype of each entry; its values are not used.
+
+    Returns:
+        Buffer of `size` entries, to be written with `write`.
+
+    Example:
+        >>> from keras import ops
+        >>> entries = buffer(2, like=ops.zeros((3,)))
+        >>> entries = write(entries, 0, ops.ones((3,)))
+        >>> entries = write(entries, 1, ops.zeros((3,)))
+        >>> ops.convert_to_numpy(stack(entries)).tolist()
+        [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    """
     return _backend().buffer(size, like)
 
 
 def write(buffer: Buffer, index: Tensor, value: Tensor) -> Buffer:
-    """Return the buffer with `value` at `index`; the old buffer must not be used."""
+    """Return the buffer with a new entry; the old buffer must not be used any more.
+
+    Args:
+        buffer: Buffer of `size` entries.
+        index: Integer from 0 to `size - 1`. On TensorFlow each index may be written
+            once.
+        value: Tensor of the shape and dtype of the entries.
+
+    Returns:
+        The buffer with `value` at `index`.
+    """
     return _backend().write(buffer, index, value)
 
 
 def read(buffer: Buffer, index: Tensor) -> Tensor:
-    """Return the tensor at `index` of the buffer."""
+    """Return one entry of a buffer.
+
+    Args:
+        buffer: Buffer of `size` entries.
+        index: Integer from 0 to `size - 1` that has been written.
+
+    Returns:
+        The tensor at `index`.
+    """
     return _backend().read(buffer, index)
 
 
 def stack(buffer: Buffer) -> Tensor:
-    """Return all tensors of the buffer, `(size, ...)`; each must have been written."""
+    """Return all entries of a buffer as one tensor.
+
+    Args:
+        buffer: Buffer of `size` entries, all of which have been written.
+
+    Returns:
+        Tensor `(size, ...)`.
+    """
     return _backend().stack(buffer)
 
 
 def buffers(size: Tensor, tensors: Tensors) -> list[Buffer]:
-    """Return one buffer of `size` for each of `tensors`, of its shape and type."""
+    """Return one buffer for each of several tensors.
+
+    Args:
+        size: Number of entries of each buffer, an integer or a scalar integer tensor.
+        tensors: Tensors with the shapes and dtypes of the entries.
+
+    Returns:
+        List with one buffer per tensor.
+    """
     return [buffer(size, tensor) for tensor in tensors]
 
 
 def write_all(buffers: list[Buffer], index: Tensor, values: Tensors) -> list[Buffer]:
-    """Write each of `values` at `index` of its buffer; return the new buffers."""
+    """Write one value to each of several buffers.
+
+    Args:
+        buffers: Buffers of `size` entries; they must not be used any more.
+        index: Integer from 0 to `size - 1`.
+        values: One tensor for each buffer.
+
+    Returns:
+        List of the new buffers.
+    """
     return [write(b, index, value) for b, value in zip(buffers, values, strict=True)]
 
 
 def read_all(buffers: list[Buffer], index: Tensor) -> Tensors:
-    """Return the tensors at `index` of the buffers."""
+    """Return one entry of each of several buffers.
+
+    Args:
+        buffers: Buffers of `size` entries.
+        index: Integer from 0 to `size - 1` that has been written in each buffer.
+
+    Returns:
+        List with the tensor at `index` of each buffer.
+    """
     return [read(buffer, index) for buffer in buffers]
 
 
 def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
-    """Back-propagate through `function`.
+    """Compute the vector-Jacobian product of a function.
 
     Args:
-        function: From a list of tensors to a list of tensors.
-        tensors: Its arguments, all of floating point.
-        gradients: Gradients of the loss with respect to each of its outputs.
+        function: Function from a list of tensors to a list of tensors.
+        tensors: Arguments of the function, all of floating-point dtypes.
+        gradients: Gradients of the loss with respect to each output of the function.
 
     Returns:
-        Gradients of the loss with respect to each of `tensors`.
+        List of the gradients of the loss with respect to each of `tensors`; zeros for
+        a tensor that no output depends on.
+
+    Example:
+        >>> from keras import ops
+        >>> square = lambda tensors: [tensors[0] ** 2]
+        >>> three, one = ops.convert_to_tensor(3.0), ops.convert_to_tensor(1.0)
+        >>> [float(gradient) for gradient in vjp(square, [three], [one])]
+        [6.0]
     """
     return _backend().vjp(function, tensors, gradients)
 
@@ -106,15 +188,29 @@ def with_gradient(
     """Return a function with a hand-written gradient.
 
     Args:
-        forward: From a list of tensors and `save` to `(outputs, saved)`: a list of
-            tensors, and any nested structure of tensors and buffers for `backward`.
-        backward: From the list of tensors, `saved` and the gradients of the outputs to
-            a list of gradients, `None` where there is none.
-        save: Whether a gradient is expected. If not, `forward` runs without saving,
-            and a second time where a gradient is taken all the same.
+        forward: Function of a list of tensors and of `save` that returns
+            `(outputs, saved)`: a list of tensors, and a nested structure of tensors and
+            buffers for `backward`. If its argument `save` is false, `saved` is not used
+            and may be `None`.
+        backward: Function of the list of tensors, `saved` and the list of gradients
+            with respect to the outputs. It returns a list of gradients with respect to
+            the tensors, `None` for a tensor without a gradient.
+        save: Whether a gradient is expected. If false, `forward` runs without saving;
+            if a gradient is computed nevertheless, `forward` runs a second time. On JAX
+            `forward` saves if and only if a gradient is computed. Defaults to `True`.
 
     Returns:
         Function from a list of tensors to the list of outputs.
+
+    Example:
+        >>> from keras import ops
+        >>> clipped = with_gradient(
+        ...     lambda tensors, save: ([tensors[0] * 2.0], None),
+        ...     lambda tensors, saved, gradients: [ops.clip(gradients[0], -1.0, 1.0)],
+        ... )
+        >>> three, five = ops.convert_to_tensor(3.0), ops.convert_to_tensor(5.0)
+        >>> float(clipped([three])[0]), float(vjp(clipped, [three], [five])[0])
+        (6.0, 1.0)
     """
     return _backend().with_gradient(forward, backward, save)
 
@@ -123,37 +219,63 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     """Return rows of a weight.
 
     Args:
-        table: Weight, `(size, ...)`.
-        rows: Integers below `size`, any shape; they may repeat.
-        sparse_gradient: Whether the weight's gradient holds these rows alone, in the
-            backend's own form, where it has one.
+        table: Weight `(size, ...)`.
+        rows: Indices from 0 to `size - 1`, of any shape; they may repeat.
+        sparse_gradient: Whether the gradient with respect to the weight contains these
+            rows only, in the sparse form of the backend. It is ignored on JAX, which
+            has none.
 
     Returns:
-        `(shape of rows, ...)`.
+        Tensor `(*rows.shape, ...)`.
+
+    Example:
+        >>> from keras import ops
+        >>> table = ops.reshape(ops.arange(6), (3, 2))
+        >>> ops.convert_to_numpy(take_rows(table, [2, 0], False)).tolist()
+        [[4, 5], [0, 1]]
     """
     return _backend().take_rows(table, rows, sparse_gradient)
 
 
 def has_sparse_gradients() -> bool:
-    """Return whether a gradient can hold a few rows of a weight and no others."""
+    """Return whether the backend has gradients that contain a few rows of a weight.
+
+    Returns:
+        True on TensorFlow and PyTorch, false on JAX.
+    """
     return _backend().HAS_SPARSE_GRADIENTS
 
 
 def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the rows and values of a sparse gradient.
 
+    Args:
+        gradient: Gradient with respect to a weight `(size, ...)`.
+
     Returns:
-        `(rows, values)`, `(count,)` and `(count, ...)`; rows may repeat, and the
-        gradient is the sum of all. `None` if the gradient is not sparse.
+        `(rows, values)`, `(count,)` and `(count, ...)`, or `None` if the gradient is
+        dense. Rows may repeat; the gradient of a row is the sum of all its values.
     """
     return _backend().rows_of_gradient(gradient)
 
 
 def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
-    """Set rows of a variable in place; a row that repeats must get equal values."""
+    """Assign new values to rows of a variable in place.
+
+    Args:
+        variable: Variable `(size, ...)`.
+        rows: `(count,)`, indices from 0 to `size - 1`; they may repeat if the values of
+            a repeated row are equal.
+        values: `(count, ...)`, new values of the rows.
+    """
     _backend().assign_rows(variable, rows, values)
 
 
 def is_compiled() -> bool:
-    """Return whether XLA compiles what is computed now, and so edits in place."""
+    """Return whether XLA compiles the present computation and updates tensors in place.
+
+    Returns:
+        True on JAX, false on PyTorch; on TensorFlow, true while a function with
+        `jit_compile=True` is traced.
+    """
     return _backend().is_compiled()

@@ -61,14 +61,16 @@ def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFu
     import jax
 
     @jax.custom_vjp
-    def function(tensors):
+    def function(tensors: Tensors) -> Tensors:
         return forward(tensors, False)[0]
 
-    def keep(tensors):
+    def keep(tensors: Tensors) -> tuple[Tensors, tuple[Tensors, Any]]:
         outputs, saved = forward(tensors, True)
         return outputs, (tensors, saved)
 
-    def gradient(kept, gradients):
+    def gradient(
+        kept: tuple[Tensors, Any], gradients: Tensors
+    ) -> tuple[list[Tensor | None]]:
         return (backward(*kept, gradients),)
 
     function.defvjp(keep, gradient)

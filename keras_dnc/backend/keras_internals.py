@@ -1,7 +1,7 @@
 """Every private name of Keras and TensorFlow that the package relies on.
 
-Each has a test in `tests/backend/test_keras_internals.py` that fails, and says what is
-lost, when a new version drops the name or changes its meaning.
+Each has a test in `tests/backend/test_keras_internals.py` that fails, with a message
+about the consequences, if a new version removes the name or changes its meaning.
 """
 
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from typing import Any
 
 import keras
 
-# A scope in which variables are not rounded to a layer's half precision.
+# `with AutocastScope(None):` variables are read without rounding to half precision.
 from keras.src.backend import AutocastScope
 
-# Whether Keras only infers shapes, as when a functional model is made.
+# Returns whether Keras only infers shapes, as during calls on a `keras.Input`.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
-# The class for whose instances alone Keras makes dropout masks before its loop.
+# Keras creates dropout masks before its loop for instances of this class only.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 __all__ = [
@@ -35,43 +35,95 @@ _MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of `DropoutRNNCell`
 
 
 def all_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """Return every layer inside `layer`, at any depth, without `layer` itself."""
+    """Return every layer inside a layer, at any depth, without the layer itself.
+
+    Args:
+        layer: Any Keras layer or model.
+
+    Returns:
+        List of layers.
+
+    Example:
+        >>> inner = keras.Sequential([keras.layers.Dense(2, name="deep")])
+        >>> [layer.name for layer in all_layers(keras.Sequential([inner]))][-1]
+        'deep'
+    """
     return list(layer._flatten_layers(include_self=False))
 
 
 def dropout_masks(cell: keras.Layer) -> list[Any]:
-    """Return the masks that a `DropoutRNNCell` holds, `None` where it holds none."""
+    """Return the dropout masks that a cell has cached.
+
+    Args:
+        cell: A `DropoutRNNCell`.
+
+    Returns:
+        List of the masks of the inputs and of the recurrent state, each a tensor, a
+        list of tensors (one per gate), or `None` if it is not cached.
+    """
     return [getattr(cell, name, None) for name in _MASKS]
 
 
 def set_dropout_masks(cell: keras.Layer, masks: Iterable[Any]) -> None:
-    """Make a `DropoutRNNCell` hold masks as `dropout_masks` returns them."""
+    """Replace the dropout masks that a cell has cached.
+
+    Args:
+        cell: A `DropoutRNNCell`.
+        masks: Masks of the inputs and of the recurrent state, from `dropout_masks`.
+    """
     for name, mask in zip(_MASKS, masks, strict=True):
         setattr(cell, name, mask)
 
 
 def optimizer_moments(
     optimizer: keras.optimizers.Adam, variable: keras.Variable
-) -> tuple[Any, Any]:
-    """Return the first and second moments that Adam keeps for a variable."""
+) -> tuple[keras.Variable, keras.Variable]:
+    """Return the first and second moments that Adam keeps for a variable.
+
+    Args:
+        optimizer: `keras.optimizers.Adam`, or a subclass, that has been built.
+        variable: One of the trainable variables of the optimizer.
+
+    Returns:
+        `(momentum, velocity)`, two variables of the shape of `variable`.
+    """
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]
 
 
 def resumes_at(model: keras.Model) -> int | None:
-    """Return the epoch at which `BackupAndRestore` has `fit` go on, or `None`."""
+    """Return the epoch at which `BackupAndRestore` makes `fit` continue.
+
+    Args:
+        model: Model whose `fit` has restored a backup.
+
+    Returns:
+        Index of the epoch from 0, or `None` if no backup was restored.
+    """
     return model._initial_epoch
 
 
 def export_signature(model: keras.Model) -> Any:
-    """Return the input signature that `Model.export` would give a model."""
+    """Return the input signature that `Model.export` uses for a model.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        Nested structure of `keras.InputSpec`s with shapes and dtypes of the inputs.
+    """
     from keras.src.export.export_utils import get_input_signature
 
     return get_input_signature(model)
 
 
 def tensorflow_compiles_with_xla() -> bool:
-    """Return whether the TensorFlow graph that is being traced is compiled by XLA."""
+    """Return whether XLA compiles the TensorFlow graph that is being traced.
+
+    Returns:
+        True inside a `tf.function` with `jit_compile=True`, also within functions and
+        loops that it calls; false in eager execution and in other graphs.
+    """
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util
 

@@ -20,15 +20,15 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     if isinstance(table, keras.Variable):
         table = table.value
     if sparse_gradient:
-        # Of the variable itself: to read all of it is, outside XLA, to copy it.
+        # From the variable itself: outside XLA, reading all of it would copy it.
         return tf.gather(table, rows)
     table, rows = tf.convert_to_tensor(table), tf.convert_to_tensor(rows)
 
-    # TensorFlow's own gradient is sparse, and Keras's optimizers square each of a
-    # row's gradients where they should square the sum.
+    # TensorFlow's own gradient is sparse. If a row repeats, Keras's optimizers would
+    # square each of its gradients instead of their sum.
     @tf.custom_gradient
-    def take(table):
-        def gradient(by_rows):
+    def take(table: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(by_rows: Tensor) -> Tensor:
             by_rows = tf.reshape(by_rows, (-1, *table.shape[1:]))
             places = tf.reshape(rows, (-1,))
             return tf.math.unsorted_segment_sum(by_rows, places, table.shape[0])
@@ -61,7 +61,7 @@ def is_compiled() -> bool:
 def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
     import tensorflow as tf
 
-    def keep_shapes(index, old):
+    def keep_shapes(index: Tensor, old: Any) -> tuple[Tensor, Any]:
         new = body(index, old)
         for tensor, before in zip(
             tf.nest.flatten(new), tf.nest.flatten(old), strict=True
@@ -98,7 +98,7 @@ def stack(buffer: Buffer) -> Tensor:
 def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
     import tensorflow as tf
 
-    # One tensor that is given twice would get the gradient of both places twice.
+    # If a tensor is passed twice, each place would get the gradient of both.
     tensors = [tf.identity(tensor) for tensor in tensors]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
@@ -115,14 +115,14 @@ def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFu
     import tensorflow as tf
 
     @tf.custom_gradient
-    def function(*tensors):
+    def function(*tensors: Tensor) -> tuple[Tensors, Callable]:
         outputs, saved = forward(tensors, save)
 
-        def gradient(*gradients):
+        def gradient(*gradients: Tensor) -> list[Tensor | None]:
             kept = saved if save else forward(tensors, True)[1]
             return backward(tensors, kept, list(gradients))
 
         return outputs, gradient
 
-    # A variable handed in as it is would count as one that the function uses.
+    # A variable passed unconverted would count as captured by the function.
     return lambda tensors: list(function(*map(tf.convert_to_tensor, tensors)))

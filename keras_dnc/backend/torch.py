@@ -93,20 +93,27 @@ def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFu
 
 @functools.cache
 def _torch_function() -> Any:
+    """Return the autograd function of every function with a hand-written gradient."""
     import torch
 
     class Function(torch.autograd.Function):
         @staticmethod
-        def forward(context, forward, backward, save, *tensors):
+        def forward(
+            context: Any,
+            forward: Callable,
+            backward: Callable,
+            save: bool,
+            *tensors: Tensor,
+        ) -> tuple[Tensor, ...]:
             outputs, saved = forward(tensors, save)
             context.functions, context.saved = (forward, backward, save), saved
             context.save_for_backward(*tensors)
-            # What is returned must not be what is saved: it would hold itself.
+            # A returned tensor that is also saved would keep its own graph alive.
             return tuple(output.detach() for output in outputs)
 
         @staticmethod
         @torch.autograd.function.once_differentiable
-        def backward(context, *gradients):
+        def backward(context: Any, *gradients: Tensor) -> tuple[Any, ...]:
             tensors = context.saved_tensors
             forward, backward, save = context.functions
             saved = context.saved if save else forward(tensors, True)[1]

@@ -12,11 +12,19 @@ from keras import tree
 from keras_dnc import backend
 from keras_dnc.arguments import positive_integer
 from keras_dnc.backend.keras_internals import in_symbolic_scope
-from keras_dnc.bptt.recompute import Chunks
-from keras_dnc.bptt.recurrence import recurrence_of
+from keras_dnc.bptt.checkpointing import Checkpointed
+from keras_dnc.bptt.checkpointing import CheckpointedMemory
+from keras_dnc.bptt.pure_cell import PureCell
+from keras_dnc.bptt.pure_cell import PureMemoryCell
+from keras_dnc.bptt.scan import Chunks
+from keras_dnc.bptt.scan import Policy
+from keras_dnc.bptt.scan import scan
+from keras_dnc.bptt.touched_rows import TouchedRows
+from keras_dnc.cells.access import Access
 from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import check_not_half_precision
+from keras_dnc.cells.row_access import RowAccess
 
 _LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
 
@@ -128,17 +136,30 @@ class MemoryRNN(keras.layers.RNN):
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation
             initial_state = tree.map_structure(ops.copy, initial_state)
-        recurrence = recurrence_of(self.cell, initial_state, training)
-        given = recurrence.given(inputs, mask)
-        outputs, state = recurrence.run(
-            given, ops.shape(sequences)[0], self._chunks(inputs), save=bool(training)
-        )
+        cell, policy = self._policy(initial_state, training)
+        sequence = cell.sequence(inputs, mask)
+        state = policy.first_state(ops.shape(sequences)[0])
+        chunks = self._chunks(inputs)
+        outputs, state = scan(policy, sequence, state, chunks, save=bool(training))
         last_output = state[0]
         if mask is not None and self.zero_output_for_mask:
-            outputs = ops.where(given.mask[0][:, :, None], outputs, 0.0)
+            outputs = ops.where(sequence.mask[0][:, :, None], outputs, 0.0)
             last_output = outputs[-1]
         outputs = ops.swapaxes(outputs, 0, 1)
-        return last_output, outputs, recurrence.at_the_border(state)
+        return last_output, outputs, cell.at_the_border(state)
+
+    def _policy(self, states: Any, training: bool) -> tuple[PureCell, Policy]:
+        """Return the cell as a pure function, and how to differentiate its steps."""
+        if not isinstance(self.cell, MemoryCell):
+            cell = PureCell(self.cell, states, training)
+            return cell, Checkpointed(cell)
+        memory = PureMemoryCell(self.cell, states, training)
+        access = getattr(self.cell, "access", None)
+        if isinstance(access, RowAccess):
+            return memory, TouchedRows(memory)
+        if isinstance(access, Access):
+            return memory, CheckpointedMemory(memory)
+        return memory, Checkpointed(memory)
 
     def _warn_of_copies(self):
         """Say that a large memory will be copied, where the backend copies it."""
@@ -168,7 +189,7 @@ class MemoryRNN(keras.layers.RNN):
             size = ops.minimum(self.recompute or ops.cast(root, "int32"), time)
         else:
             size = min(self.recompute or math.ceil(math.sqrt(time)), time)
-        return Chunks(time, size)
+        return Chunks(time, time if _edits_in_place(self.cell) else size)
 
     def get_config(self):
         """Give the constructor's arguments."""
@@ -179,8 +200,8 @@ def _is_memory(cell):
     return isinstance(cell, MemoryCell)
 
 
-def _edits_in_place(cell):
-    return _is_memory(cell) and cell.edited_states is not None
+def _edits_in_place(cell: keras.Layer) -> bool:
+    return isinstance(getattr(cell, "access", None), RowAccess)
 
 
 def _steps_per_chunk(recompute):

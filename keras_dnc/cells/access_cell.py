@@ -1,7 +1,9 @@
-"""A controller beside an external memory, as one RNN cell: what every paper shares."""
+"""A controller with an external memory, as one RNN cell: what every paper shares."""
 
+from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
+from typing import Self
 
 import keras
 from keras import ops
@@ -11,18 +13,24 @@ from keras_dnc.arguments import check_positive_or_none
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
-from keras_dnc.backend.keras_internals import all_layers
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.access import AccessStep
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.controllers import controller_state_shapes
 from keras_dnc.cells.dropout import SequenceDropout
+from keras_dnc.cells.layers import layers_of
+from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.cells.memory_cell import StepRecord
+from keras_dnc.typing import Controls
+from keras_dnc.typing import Shape
+from keras_dnc.typing import State
+from keras_dnc.typing import Tensor
 
 
 class CellState(NamedTuple):
-    """All that a cell around a memory carries from step to step.
+    """Everything that a cell around a memory carries from step to step.
 
     Attributes:
         output: `(batch, output_size)`, within `clip_value` of 0.
@@ -31,14 +39,15 @@ class CellState(NamedTuple):
         controller: The controller's own states, as the controller takes them.
     """
 
-    output: Any
-    read_words: Any
-    access: Any
+    output: Tensor
+    read_words: Tensor
+    access: State
     controller: Any
 
 
+@keras.saving.register_keras_serializable(package="keras_dnc")
 class AccessCell(MemoryCell):
-    r"""Base of the cells whose controller asks one layer, `access`, for words.
+    r"""A controller that writes to and reads from one memory, `access`.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{access}(\nu_t)$$
@@ -46,27 +55,48 @@ class AccessCell(MemoryCell):
 
     with d the mask of `bypass_dropout`, 1 outside of training.
 
-    A subclass calls `_take` in its constructor, with an `Access`, whose options become
-    the cell's own.
-
     Args:
         output_size: Numbers in the output.
         controller: LSTM units, or any RNN cell whose states are rank 2.
+        access: The memory, a layer of its own for each cell.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, so that answers have to come from memory.
-        lstm: Class of an LSTM made from units.
-        **kwargs: As in `MemoryCell`.
+            output; `None` for none. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that is hidden from the
+            cell's output in training, so that answers have to come from memory; at
+            least 0 and below 1. Defaults to 0.
+        lstm: Class of an LSTM made from units. Defaults to `FusedLSTMCell`.
+        **kwargs: `name`, `trainable`, and `dtype`: under a mixed or half-precision
+            policy an LSTM made from units follows it and the memory stays in float32.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: Flat list of `(batch, size)`; see `unflatten`.
+        training: Whether the controller's dropout is on.
+
+    Returns:
+        `(output, states)`: `(batch, output_size)` and the new flat list.
+
+    Raises:
+        ValueError: A size that is no positive integer, a controller that is no RNN
+            cell, `clip_value` or `bypass_dropout` out of range, or inputs of the
+            wrong rank.
+
+    Example:
+        >>> import keras_dnc
+        >>> access = keras_dnc.LRUAccess(memory_size=16, word_size=8)
+        >>> cell = AccessCell(5, controller=32, access=access)
+        >>> keras.layers.RNN(cell)(keras.Input((None, 3))).shape
+        (None, 5)
     """
 
     def __init__(
         self,
         output_size: int,
         controller: int | keras.Layer,
-        clip_value: float | None,
+        access: Access,
+        clip_value: float | None = 20.0,
         bypass_dropout: float = 0.0,
-        lstm=FusedLSTMCell,
+        lstm: type[keras.Layer] = FusedLSTMCell,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,123 +106,139 @@ class AccessCell(MemoryCell):
         self.clip_value = clip_value
         self.bypass_dropout = probability("bypass_dropout", bypass_dropout)
         self.bypass = SequenceDropout(bypass_dropout, dtype=self.dtype_policy)
-
-    def _take(self, access):
-        """Make `access` the layer that the controller asks for words."""
         self.access = access
-        for name in (*access.options, "control_biases"):
-            setattr(self, name, getattr(access, name))
 
     @property
-    def state_shapes(self):
-        """`CellState` with the shape of one sample at each leaf."""
+    def memory_size(self) -> int:
+        """Slots of the memory."""
+        return self.access.memory_size
+
+    @property
+    def word_size(self) -> int:
+        """Numbers in a slot of the memory."""
+        return self.access.word_size
+
+    @property
+    def num_reads(self) -> int:
+        """Read heads of the memory."""
+        return self.access.num_reads
+
+    @property
+    def control_biases(self) -> dict[str, Any]:
+        """Biases of the controls before training."""
+        return self.access.control_biases
+
+    @property
+    def state_shapes(self) -> CellState:
+        """`CellState` with the shape of one batch element at each leaf."""
         return CellState(
             output=(self.output_size,),
-            read_words=(self.access.num_reads, self.access.word_size),
+            read_words=(self.num_reads, self.word_size),
             access=self.access.state_shapes,
             controller=controller_state_shapes(self.controller),
         )
 
     @property
-    def note_shapes(self):
-        """The notes of `access` with the shape of one sample at each leaf."""
-        return self.access.note_shapes
-
-    @property
-    def replayed_states(self):
-        """Those of `access`, which are larger than all others together."""
-        return self.access.replayed_states
-
-    def replay(self, state, recorded):
-        """Write again where the step has written."""
-        write_weights = recorded.state.access.write_weights
-        return self.access.replay(state.access, write_weights, recorded.notes)
-
-    @property
-    def parts_with_dropout(self):
-        """The controller, and what drops its output on the way past the memory."""
+    def parts_with_dropout(self) -> list[keras.Layer]:
+        """The controller, and the dropout of its output on the way past the memory."""
         return [self.controller, self.bypass]
 
-    def get_dropout_mask(self, step_input):
+    def get_dropout_mask(self, step_input: Tensor) -> None:
         """Make the masks of controller and bypass, before the loop."""
         super().get_dropout_mask(step_input)
         shape = (ops.shape(step_input)[0], cell_output_size(self.controller))
         self.bypass.get_dropout_mask(ops.zeros(shape, self.compute_dtype))
 
-    def controller_input_size(self, input_size):
-        """Width of the input with the previous read words beside it."""
-        return input_size + self.access.num_reads * self.access.word_size
+    def controller_input_size(self, input_size: int) -> int:
+        """Return the width of the input and the previous read words together."""
+        return input_size + self.num_reads * self.word_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the weights of controller, interface and output."""
         check_shape("inputs", input_shape, ("batch", "features"))
-        batch, input_size = input_shape
-        self.input_size = input_size
+        batch, self.input_size = input_shape
         if not self.controller.built:
-            self.controller.build((batch, self.controller_input_size(input_size)))
+            self.controller.build((batch, self.controller_input_size(self.input_size)))
         units = cell_output_size(self.controller)
         self.access.build((batch, units))
         self.output_linear = keras.layers.Dense(
             self.output_size, dtype=self.dtype_policy, name="output_linear"
         )
         self.output_linear.build((batch, self.controller_input_size(units)))
-        # What has no weights is built, too: before each batch on JAX, Keras runs a
-        # model once more that has a layer of which this is not said.
-        for layer in all_layers(self):
+        # Layers without weights are marked as built, too: before each batch on JAX,
+        # Keras runs a model once more that has a layer of which this is not said.
+        for layer in layers_of(self)[1:]:
             layer.built = True
 
-    def step(self, inputs, state, recorded=None, **flags):
-        """Run the controller, ask the memory, answer.
+    def step(self, inputs: Tensor, state: CellState) -> CellStep:
+        """Run the controller, use the memory, compute the output.
 
         Args:
             inputs: `(batch, features)`.
-            state: `CellState`.
-            recorded: As in `MemoryCell.step`.
-            **flags: What `access.step` takes beside.
+            state: The previous `CellState`.
         """
-        features = self._beside_words(inputs, state.read_words)
+        return self.step_with(self.access.step, inputs, state)
+
+    def step_with(
+        self,
+        use_memory: Callable[[Controls, State], AccessStep],
+        inputs: Tensor,
+        state: CellState,
+    ) -> CellStep:
+        """Take a step whose memory access is the function `use_memory`.
+
+        Args:
+            use_memory: From controls and the state of the memory to an `AccessStep`.
+            inputs: `(batch, features)`.
+            state: The previous `CellState`.
+        """
+        features = self._with_words(inputs, state.read_words)
         controlled, controller_state = self.controller(features, state.controller)
         controlled = self._clip(controlled)
         controls = self.access.controls(controlled)
-        known = recorded and (recorded.state, recorded.notes)
-        read_words, access_state, notes = self.access.step(
-            controls, state.access, known, **flags
-        )
+        read_words, access_state, found = use_memory(controls, state.access)
         seen = self.bypass(controlled)
-        output = self.output_linear(self._beside_words(seen, read_words))
-        state = CellState(
+        output = self.output_linear(self._with_words(seen, read_words))
+        new = CellState(
             output=self._clip(output),
             read_words=read_words,
             access=access_state,
             controller=tree.map_structure(self._clip, controller_state),
         )
-        return StepRecord(state, controls, notes)
+        return CellStep(new, controls, found)
 
-    def _beside_words(self, features, read_words):
+    def _with_words(self, features: Tensor, read_words: Tensor) -> Tensor:
         """Concatenate features and all read words, `(batch, size)`."""
         words = ops.reshape(read_words, (-1, self.controller_input_size(0)))
         return ops.concatenate([features, words], axis=-1)
 
-    def _clip(self, tensor):
-        """Bring what half precision computed to float32, within the bound."""
+    def _clip(self, tensor: Tensor) -> Tensor:
+        """Cast half-precision results to float32, and clip them."""
         tensor = ops.cast(tensor, self.compute_dtype)
         if self.clip_value is None:
             return tensor
         return ops.clip(tensor, -self.clip_value, self.clip_value)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; those of `access` in a paper's cell."""
+        serialize = keras.saving.serialize_keras_object
+        is_general = type(self) is AccessCell
         return {
             **super().get_config(),
             "output_size": self.output_size,
-            "controller": keras.saving.serialize_keras_object(self.controller),
+            "controller": serialize(self.controller),
             "clip_value": self.clip_value,
             "bypass_dropout": self.bypass_dropout,
-            **self.access.get_options(),
+            **({"access": serialize(self.access)} if is_general else {}),
+            **({} if is_general else self.access.get_options()),
         }
 
     @classmethod
-    def from_config(cls, config):
-        """Create a cell, its controller first."""
-        controller = keras.saving.deserialize_keras_object(config["controller"])
-        return cls(**{**config, "controller": controller})
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a cell, the layers inside it first."""
+        layers = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("controller", "access")
+            if name in config
+        }
+        return cls(**{**config, **layers})

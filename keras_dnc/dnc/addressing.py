@@ -17,8 +17,10 @@ from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.free_list import product_before
 from keras_dnc.ops.links import read_along_links
 from keras_dnc.ops.links import step_along_links
-from keras_dnc.ops.links import updated_links
+from keras_dnc.ops.links import update_links
 from keras_dnc.ops.similarity import oneplus
+from keras_dnc.typing import DType
+from keras_dnc.typing import Tensor
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
 
@@ -70,13 +72,19 @@ class Freeness(keras.layers.Layer):
     """
 
     def __init__(
-        self, usage_gradient: bool = False, dtype: Any = None, **kwargs: Any
+        self, usage_gradient: bool = False, dtype: DType = None, **kwargs: Any
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("usage_gradient", usage_gradient, (False, True))
         self.usage_gradient = usage_gradient
 
-    def call(self, write_weights, free_gate, read_weights, usage):
+    def call(
+        self,
+        write_weights: Tensor,
+        free_gate: Tensor,
+        read_weights: Tensor,
+        usage: Tensor,
+    ) -> Tensor:
         """Add what was written, take away what was read and freed."""
         check_shape("usage", usage.shape, ("batch", "memory_size"))
         slots = usage.shape[1]
@@ -90,8 +98,8 @@ class Freeness(keras.layers.Layer):
         return (usage + written - usage * written) * retention
 
     @staticmethod
-    def retention(free_gate, read_weights):
-        """Give how far no head frees a slot, `(batch, memory_size)`, in [0, 1].
+    def retention(free_gate: Tensor, read_weights: Tensor) -> Tensor:
+        """Return the share of each slot that is kept, `(batch, memory_size)`.
 
         Args:
             free_gate: `(batch, num_reads)`, in [0, 1].
@@ -99,8 +107,8 @@ class Freeness(keras.layers.Layer):
         """
         return _product_over_heads(1.0 - ops.expand_dims(free_gate, -1) * read_weights)
 
-    def allocation_weights(self, usage, write_gates):
-        """Find room for each write head in turn.
+    def allocation_weights(self, usage: Tensor, write_gates: Tensor) -> Tensor:
+        """Find free slots for each write head in turn.
 
         Each head sees the usage as the heads before it will have left it.
 
@@ -113,36 +121,18 @@ class Freeness(keras.layers.Layer):
             `(batch, num_writes, memory_size)`, rows sum to at most 1.
         """
         usage, write_gates = map(ops.convert_to_tensor, (usage, write_gates))
-        return self.allocate(usage, write_gates)[0]
+        weights = []
+        for gate in ops.unstack(write_gates, axis=1):
+            weights.append(allocation(usage))
+            usage = usage + (1.0 - usage) * ops.expand_dims(gate, -1) * weights[-1]
+        return ops.stack(weights, axis=1)
 
-    def allocate(self, usage, write_gates, recorded=None):
-        """Find room, as `allocation_weights`, and keep what is costly to compute.
-
-        Args:
-            usage: `(batch, memory_size)`, in [0, 1].
-            write_gates: `(batch, num_writes)`, in [0, 1].
-            recorded: The products that this method gave before, or `None`.
-
-        Returns:
-            `(weights, products)`, each `(batch, num_writes, memory_size)`; the products
-            are those over the slots before each slot.
-        """
-        weights, products = [], []
-        for head, write_gate in enumerate(ops.unstack(write_gates, axis=1)):
-            known = None if recorded is None else recorded[:, head]
-            allocated, product = _allocation(usage, known)
-            weights.append(allocated)
-            products.append(product)
-            gate = ops.expand_dims(write_gate, -1)
-            usage = usage + (1.0 - usage) * gate * weights[-1]
-        return ops.stack(weights, axis=1), ops.stack(products, axis=1)
-
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "usage_gradient": self.usage_gradient}
 
 
-def allocation(usage):
+def allocation(usage: Tensor) -> Tensor:
     """Weight each slot by its freeness, the least used slot first.
 
     Values and gradients are those of the sorted free list, ties in the order of slots.
@@ -153,18 +143,12 @@ def allocation(usage):
     Returns:
         `(batch, memory_size)`, sums to at most 1.
     """
-    return _allocation(usage, None)[0]
-
-
-def _allocation(usage, recorded):
-    """Give `allocation`, and the product that it takes; `recorded`, if there is one."""
     # How free a slot is: computed as deepmind/dnc does, whose ties matter.
     freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
-    product = product_before(freeness, recorded)
-    return freeness * product, product
+    return freeness * product_before(freeness)  # a_t
 
 
-def _product_over_heads(weights):
+def _product_over_heads(weights: Tensor) -> Tensor:
     """Multiply over axis 1; plain factors, whose gradient is exact at zero."""
     return functools.reduce(operator.mul, ops.unstack(weights, axis=1))
 
@@ -180,8 +164,8 @@ class TemporalLinkageState(NamedTuple):
             how far each slot was the last one written.
     """
 
-    link: Any
-    precedence_weights: Any
+    link: Tensor
+    precedence_weights: Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -222,10 +206,12 @@ class TemporalLinkage(keras.layers.Layer):
         - Graves et al. 2016, Methods, "Temporal memory linkage".
     """
 
-    def __init__(self, dtype: Any = None, **kwargs: Any) -> None:
+    def __init__(self, dtype: DType = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
-    def call(self, write_weights, state):
+    def call(
+        self, write_weights: Tensor, state: TemporalLinkageState
+    ) -> TemporalLinkageState:
         """Decay the links of what is written over, add the newest one."""
         state = TemporalLinkageState(*state)
         link, precedence_weights = state
@@ -235,14 +221,19 @@ class TemporalLinkage(keras.layers.Layer):
         check_shape("precedence_weights", precedence_weights.shape, shape)
         check_shape("link", link.shape, shape + shape[-1:])
         slots = write_weights.shape[-1]
-        link = updated_links(
+        new = update_links(
             ops.reshape(link, (-1, slots, slots)),
             ops.reshape(write_weights, (-1, slots)),
             ops.reshape(precedence_weights, (-1, slots)),
         )
-        return _after(write_weights, state, link)
+        return TemporalLinkageState(
+            link=ops.reshape(new, (-1, *shape[1:], slots)),
+            precedence_weights=newest(write_weights, precedence_weights),
+        )
 
-    def directional_read_weights(self, link, read_weights):
+    def directional_read_weights(
+        self, link: Tensor, read_weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Step from what was read to what was written next, and to what before.
 
         Args:
@@ -253,100 +244,58 @@ class TemporalLinkage(keras.layers.Layer):
             `(forward, backward)`, each `(batch, num_reads, num_writes, memory_size)`,
             rows sum to at most 1.
         """
-        heads = ops.expand_dims(read_weights, 1)
-        forward = ops.matmul(heads, ops.transpose(link, (0, 1, 3, 2)))
-        backward = ops.matmul(heads, link)
+        weights = step_along_links(*_per_write_head(link, read_weights))
+        forward, backward = (
+            ops.reshape(part, (-1, link.shape[1], *read_weights.shape[1:]))
+            for part in weights
+        )
         swap = (0, 2, 1, 3)
         return ops.transpose(forward, swap), ops.transpose(backward, swap)
 
-    def read_along(self, write_weights, state, read_weights, read_mode):
-        """Update the links and read along them, with a gradient written by hand.
+    def follow(self, link: Tensor, read_weights: Tensor, read_mode: Tensor) -> Tensor:
+        """Return `directional_read_weights`, weighted by `read_mode` and summed.
 
-        The numbers are those of a call, of `directional_read_weights` and of the sum
-        weighted by `read_mode`, in a fraction of the time.
+        The gradient, written by hand, takes a fraction of the time of the two apart.
 
         Args:
-            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-            state: The previous `TemporalLinkageState`.
+            link: `(batch, num_writes, memory_size, memory_size)`.
             read_weights: `(batch, num_reads, memory_size)` of the previous step.
             read_mode: `(batch, num_reads, 2 * num_writes)`, columns backward (one per
                 write head), then forward.
 
         Returns:
-            `(state, weights)`: the new `TemporalLinkageState`, and
             `(batch, num_reads, memory_size)`.
         """
-        writes, reads = write_weights.shape[1], read_weights.shape[1]
-        backward_mode, forward_mode = ops.split(
-            ops.reshape(ops.transpose(read_mode, (0, 2, 1)), (-1, 2 * writes, reads)),
-            2,
-            axis=1,
+        writes, reads = link.shape[1], read_weights.shape[1]
+        modes = ops.reshape(
+            ops.transpose(read_mode, (0, 2, 1)), (-1, 2 * writes, reads)
         )
-        link, weights = read_along_links(
-            *_heads_apart(write_weights, state, read_weights),
+        backward_mode, forward_mode = ops.split(modes, 2, axis=1)
+        weights = read_along_links(
+            *_per_write_head(link, read_weights),
             ops.reshape(forward_mode, (-1, reads)),
             ops.reshape(backward_mode, (-1, reads)),
         )
-        state = _after(write_weights, state, link)
         weights = ops.reshape(weights, (-1, writes, *read_weights.shape[1:]))
-        return state, ops.sum(weights, axis=1)
+        return ops.sum(weights, axis=1)
 
-    def read_directions(self, write_weights, state, read_weights):
-        """Update the links and step along them, each direction by itself.
-
-        The numbers are those of a call and of `directional_read_weights`, with the
-        gradient of `read_along`.
-
-        Args:
-            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-            state: The previous `TemporalLinkageState`.
-            read_weights: `(batch, num_reads, memory_size)` of the previous step.
-
-        Returns:
-            `(state, weights)`: the new `TemporalLinkageState`, and
-            `(batch, num_reads, 2 * num_writes, memory_size)`, in the order of
-            `read_mode`.
-        """
-        writes = write_weights.shape[1]
-        link, *directions = step_along_links(
-            *_heads_apart(write_weights, state, read_weights)
-        )
-        forward, backward = (
-            ops.reshape(weights, (-1, writes, *read_weights.shape[1:]))
-            for weights in directions
-        )
-        weights = ops.concatenate([backward, forward], axis=1)
-        state = _after(write_weights, state, link)
-        return state, ops.transpose(weights, (0, 2, 1, 3))
-
-    def link_shape(self, num_writes, memory_size):
-        """Shape of one sample's links."""
+    def link_shape(self, num_writes: int, memory_size: int) -> tuple[int, ...]:
+        """Return the shape of one batch element's links."""
         return (num_writes, memory_size, memory_size)
 
 
-def _heads_apart(write_weights, state, read_weights):
-    """Give what `links` takes: several write heads side by side in the batch."""
-    writes, slots = write_weights.shape[1:]
+def _per_write_head(link: Tensor, read_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return links and read weights with the write heads side by side in the batch."""
+    writes, slots = link.shape[1:3]
     reads = ops.stack([read_weights] * writes, 1)
     return (
-        ops.reshape(state.link, (-1, slots, slots)),
-        ops.reshape(write_weights, (-1, slots)),
-        ops.reshape(state.precedence_weights, (-1, slots)),
+        ops.reshape(link, (-1, slots, slots)),
         ops.reshape(reads, (-1, *read_weights.shape[1:])),
     )
 
 
-def _after(write_weights, state, link):
-    """Give the state after a step, from the links that `links` gave."""
-    writes, slots = write_weights.shape[1:]
-    return TemporalLinkageState(
-        link=ops.reshape(link, (-1, writes, slots, slots)),
-        precedence_weights=newest(write_weights, state.precedence_weights),
-    )
-
-
-def sharpened(weights, sharpness):
-    r"""Sharpen what stepping along links has blurred.
+def sharpen_directions(weights: Tensor, sharpness: Tensor) -> Tensor:
+    r"""Sharpen directional read weights, which each step along links blurs.
 
     $$S(d, s)_i = \left(\frac{d_i + \epsilon}{\max_j (d_j + \epsilon)}\right)^s
     \Big/ \sum_j \dots, \quad s = \mathrm{oneplus}(\hat s)$$
@@ -369,7 +318,7 @@ def sharpened(weights, sharpness):
     return ops.softmax(powers * logs, axis=-1)  # divides by the largest, and the sum
 
 
-def newest(write_weights, precedence_weights):
-    """Give the precedence weights after a step, `(batch, num_writes, memory_size)`."""
+def newest(write_weights: Tensor, precedence_weights: Tensor) -> Tensor:
+    """Return the precedence weights after a step, of the shape of both arguments."""
     remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
     return remaining * precedence_weights + write_weights

@@ -1,17 +1,20 @@
 """The Differentiable Neural Computer as a Keras RNN cell (Graves et al. 2016)."""
 
-from collections.abc import Mapping
 from typing import Any
+from typing import Self
 
 import keras
 
 from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import renamed
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import CellState
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
+from keras_dnc.typing import DType
 
 DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessState`
 
@@ -117,51 +120,66 @@ class DNCCell(AccessCell):
         word_size: int = 20,
         num_reads: int = 1,
         num_writes: int = 1,
+        *,
         clip_value: float | None = 20.0,
-        strength: str = "softplus",
-        usage_gradient: bool = False,
-        link_sparsity: int | None = None,
         temporal_links: bool = True,
-        masked_content: bool = False,
-        mask_floor: float = 0.0,
-        deallocate: bool = False,
-        link_sharpness: bool = False,
-        normalize: bool = False,
         bypass_dropout: float = 0.0,
-        control_biases: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **options: Any,
     ) -> None:
-        lstm = NormalizedLSTMCell if normalize else FusedLSTMCell
-        super().__init__(
-            output_size, controller, clip_value, bypass_dropout, lstm, **kwargs
-        )
         check_choice("temporal_links", temporal_links, (False, True))
-        self.temporal_links = temporal_links
-        self._take(
-            (MemoryAccess if temporal_links else ContentAccess)(
-                memory_size=memory_size,
-                word_size=word_size,
-                num_reads=num_reads,
-                num_writes=num_writes,
-                strength=strength,
-                usage_gradient=usage_gradient,
-                link_sparsity=link_sparsity,
-                masked_content=masked_content,
-                mask_floor=mask_floor,
-                deallocate=deallocate,
-                link_sharpness=link_sharpness,
-                normalize=normalize,
-                control_biases=control_biases,
-                dtype=self.dtype_policy,
+        options = renamed(options, "link_sparsity", "link_top_k")
+        kind = MemoryAccess if temporal_links else ContentAccess
+        if not temporal_links:
+            options = _without_links(options)
+        super().__init__(
+            output_size,
+            controller,
+            kind(
+                memory_size,
+                word_size,
+                num_reads,
+                num_writes,
+                dtype=full_precision(dtype),
                 name="memory_access",
-            )
+                **options,
+            ),
+            clip_value,
+            bypass_dropout,
+            NormalizedLSTMCell if options.get("normalize") else FusedLSTMCell,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
         )
+        self.temporal_links = temporal_links
 
     @property
-    def numbers_slots(self):
-        """With `link_sparsity`, links are lists of slots."""
-        return self.link_sparsity is not None
+    def numbers_slots(self) -> bool:
+        """Whether links are lists of slots, as they are with `link_top_k`."""
+        return self.temporal_links and self.access.link_top_k is not None
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "temporal_links": self.temporal_links}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a cell, also from configs that say `link_sparsity`."""
+        if "link_sparsity" in config:
+            config = {**config, "link_top_k": config["link_sparsity"]}
+            del config["link_sparsity"]
+        return super().from_config(config)
+
+
+def _without_links(options: dict[str, Any]) -> dict[str, Any]:
+    """Return `options`, or raise a `ValueError` if one of them needs links."""
+    options = dict(options)
+    for name in ("link_top_k", "link_sharpness"):
+        value = options.pop(name, None)
+        if value not in (None, False):
+            raise ValueError(
+                f"Argument `{name}` needs temporal links. Received: {name}={value!r}"
+            )
+    return options

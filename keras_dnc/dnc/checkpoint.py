@@ -60,13 +60,7 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
     _assign(cell, values, input_size)
 
 
-_PLAIN = {
-    "masked_content": False,
-    "deallocate": False,
-    "link_sharpness": False,
-    "normalize": False,
-    "temporal_links": True,
-}
+_IMPROVEMENTS = ("masked_content", "deallocate", "link_sharpness", "normalize")
 
 
 def _check_cell(cell):
@@ -75,11 +69,10 @@ def _check_cell(cell):
         raise ValueError(
             f"Argument `cell` must be a `DNCCell`. Received: cell={cell!r}"
         )
-    improved = {
-        name: getattr(cell, name)
-        for name, theirs in _PLAIN.items()
-        if getattr(cell, name) != theirs
-    }
+    options = cell.get_config()
+    improved = {name: True for name in _IMPROVEMENTS if options.get(name)}
+    if not cell.temporal_links:
+        improved["temporal_links"] = False
     if improved:
         raise ValueError(
             "Argument `cell` must have the equations of deepmind/dnc. "

@@ -1,48 +1,77 @@
-"""A DNC's memory without temporal links: what is read is found by content alone.
+"""The DNC's memory without links: usage, allocation, writing, reading by content.
 
-Franke et al. 2018 call it the content-based memory unit. It allocates and frees slots
-as `access.MemoryAccess` does, and saves what costs the DNC most: N x N links.
+Graves et al. 2016, Methods, "Interface parameters" to "Read vectors", without "Temporal
+memory linkage". Franke et al. 2018 call it the content-based memory unit; it saves what
+costs the DNC most, N x N links. `access.MemoryAccess` adds them.
 """
 
+from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
 
 import keras
+from keras import ops
 
-from keras_dnc.dnc.access import MemoryAccess
-
-
-class ContentAccessState(NamedTuple):
-    """The memory and all that addressing remembers of it.
-
-    Attributes:
-        memory: `(batch, memory_size, word_size)`.
-        usage: `(batch, memory_size)`, in [0, 1].
-        read_weights: `(batch, num_reads, memory_size)`, rows sum to 1.
-        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-    """
-
-    memory: Any
-    usage: Any
-    read_weights: Any
-    write_weights: Any
+from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.access import Found
+from keras_dnc.cells.content import CosineWeights
+from keras_dnc.dnc.addressing import Freeness
+from keras_dnc.dnc.state import AccessControls
+from keras_dnc.dnc.state import ContentAccessState
+from keras_dnc.ops.writing import erase_and_write
+from keras_dnc.typing import DType
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import State
+from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class ContentAccess(MemoryAccess):
-    r"""Write heads and read heads over one memory, without links and read modes.
+class ContentAccess(Access):
+    r"""Write heads that allocate and free slots, read heads that read by content.
 
-    $$w^{r,i} = C(M_t, k^{r,i}, \beta^{r,i})$$
+    $$u_t = \mathrm{Freeness}(w^w_{t-1}, f_t, w^r_{t-1}, u_{t-1}), \quad
+    a_t = \mathrm{allocation}(u_t)$$
+    $$w^w_t = g^w (g^a a_t + (1 - g^a) C(M_{t-1}, k^w, \beta^w))$$
+    $$M_t = M_{t-1} \circ (1 - w^w_t e^\top) + w^w_t v^\top$$
+    $$w^{r,i}_t = C(M_t, k^{r,i}, \beta^{r,i}), \quad r^i_t = M_t^\top w^{r,i}_t$$
 
-    and all else as in `MemoryAccess`.
+    and, where the options say so,
+
+    $$C(M \circ m, k \circ m, \beta), \quad m = m_0 + (1 - m_0) \sigma(\hat m)
+    \quad \text{(masked content)}$$
+    $$M_t = M_{t-1} \circ \psi_t 1^\top \circ (1 - w^w_t e^\top) + w^w_t v^\top
+    \quad \text{(deallocate)}$$
+    $$\xi_t = \mathrm{LN}(W_\xi \nu_t + b_\xi) \quad \text{(normalize)}$$
+
+    Departures, all as in deepmind/dnc: several write heads; strengths squashed by
+    softplus and no gradient from usage into write weights, each with an argument for
+    the paper's form.
 
     Args:
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        num_writes: Write heads.
-        **kwargs: As in `MemoryAccess`, but for `link_sparsity` and `link_sharpness`:
-            there are no links.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 20.
+        num_reads: Read heads. Defaults to 1.
+        num_writes: Write heads. Defaults to 1.
+        strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper), how key
+            strengths are squashed. Defaults to `"softplus"`.
+        usage_gradient: Whether the gradient of usage flows into the write weights
+            (the paper) or not (deepmind/dnc). Defaults to `False`.
+        masked_content: Whether keys come with masks, so that a head can look for a
+            part of a word (Csordas and Schmidhuber 2019). Defaults to `False`.
+        mask_floor: The least that a mask lets through, at least 0 and below 1; needs
+            `masked_content`. Defaults to 0.
+        deallocate: Whether a slot that is freed is erased too (Csordas and Schmidhuber
+            2019). Defaults to `False`.
+        normalize: Whether the interface is layer-normalised (Franke et al. 2018).
+            Defaults to `False`.
+        control_biases: Biases of `AccessControls` before training: dict from names of
+            controls to numbers; see `Interface`. Defaults to none.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
@@ -53,7 +82,9 @@ class ContentAccess(MemoryAccess):
         `ContentAccessState`.
 
     Raises:
-        ValueError: As in `MemoryAccess`, and where an option of links is given.
+        ValueError: A size that is no positive integer, an unknown `strength`, a switch
+            that is no bool, a `mask_floor` without masks or outside of its range,
+            `control_biases` that fit no control, or a call argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -64,11 +95,16 @@ class ContentAccess(MemoryAccess):
         ('memory', 'usage', 'read_weights', 'write_weights')
 
     References:
+        - Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
         - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
-          computer for question answering, section 3.1.
+          computer for question answering, sections 3.1 and 3.2.
+        - Csordas and Schmidhuber 2019, Improving differentiable neural computers
+          through memory masking, de-allocation, and link distribution sharpness
+          control, sections 3.1 and 3.2.
     """
 
-    replayed_states = ("memory",)
+    parts = ("free", "address", "write", "read")
+    controls_type = AccessControls
 
     def __init__(
         self,
@@ -76,27 +112,61 @@ class ContentAccess(MemoryAccess):
         word_size: int = 20,
         num_reads: int = 1,
         num_writes: int = 1,
+        strength: str = "softplus",
+        usage_gradient: bool = False,
+        masked_content: bool = False,
+        mask_floor: float = 0.0,
+        deallocate: bool = False,
+        normalize: bool = False,
+        control_biases: Mapping[str, Any] | None = None,
+        dtype: DType = None,
         **kwargs: Any,
     ) -> None:
-        for name in ("link_sparsity", "link_sharpness"):
-            if kwargs.get(name) not in (None, False):
-                raise ValueError(
-                    f"Argument `{name}` needs temporal links. "
-                    f"Received: {name}={kwargs[name]!r}"
-                )
-        super().__init__(memory_size, word_size, num_reads, num_writes, **kwargs)
+        super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
+        self.num_writes = positive_integer("num_writes", num_writes)
+        self.strength = strength
+        self.usage_gradient = usage_gradient
+        self.masked_content = check_switch("masked_content", masked_content)
+        self.mask_floor = probability("mask_floor", mask_floor)
+        if mask_floor and not masked_content:
+            raise ValueError(
+                "Argument `mask_floor` needs `masked_content=True`. "
+                f"Received: mask_floor={mask_floor!r}"
+            )
+        self.deallocate = check_switch("deallocate", deallocate)
+        self.normalize = check_switch("normalize", normalize)
+        self._create_parts()
+        self.create_interface(control_biases, normalize)
 
-    def _create_linkage(self):
-        """Create none."""
+    def _create_parts(self) -> None:
+        policy = self.dtype_policy
+        self.freeness = Freeness(self.usage_gradient, dtype=policy)
+        self.write_content = CosineWeights(self.strength, dtype=policy)
+        self.read_content = CosineWeights(self.strength, dtype=policy)
 
-    def _control_shapes(self):
-        shapes = super()._control_shapes()
-        del shapes["read_mode"]
+    @property
+    def control_shapes(self) -> dict[str, tuple[Shape, str]]:
+        """Dict from the names in `AccessControls` to `(shape, activation)`."""
+        reads, writes, word = self.num_reads, self.num_writes, self.word_size
+        shapes: dict[str, tuple[Shape, str]] = {
+            "write_vectors": ((writes, word), "linear"),  # v_t
+            "erase_vectors": ((writes, word), "sigmoid"),  # e_t
+            "free_gate": ((reads,), "sigmoid"),  # f_t^i
+            "allocation_gate": ((writes,), "sigmoid"),  # g_t^a
+            "write_gate": ((writes,), "sigmoid"),  # g_t^w
+            "write_keys": ((writes, word), "linear"),  # k_t^w
+            "write_strengths": ((writes,), "linear"),  # beta_t^w
+            "read_keys": ((reads, word), "linear"),  # k_t^{r,i}
+            "read_strengths": ((reads,), "linear"),  # beta_t^{r,i}
+        }
+        if self.masked_content:
+            shapes["write_masks"] = ((writes, word), "sigmoid")
+            shapes["read_masks"] = ((reads, word), "sigmoid")
         return shapes
 
     @property
-    def state_shapes(self):
-        """`ContentAccessState` with the shape of one sample at each leaf."""
+    def state_shapes(self) -> State:
+        """`ContentAccessState` with the shape of one batch element at each leaf."""
         slots = self.memory_size
         return ContentAccessState(
             memory=(slots, self.word_size),
@@ -105,15 +175,71 @@ class ContentAccess(MemoryAccess):
             write_weights=(self.num_writes, slots),
         )
 
-    def _read_weights(self, controls, state, memory, write_weights):
-        return self._read_content(controls, memory), {}
+    def controls(self, inputs: Tensor) -> AccessControls:
+        """Return the `AccessControls`, masks at or above `mask_floor`."""
+        controls = super().controls(inputs)
+        if not self.mask_floor:
+            return controls
+        return controls._replace(
+            write_masks=self._above_floor(controls.write_masks),
+            read_masks=self._above_floor(controls.read_masks),
+        )
 
-    def replay(self, state, write_weights, notes):
-        """Give the new memory of a step that was taken before.
+    def _above_floor(self, masks: Tensor) -> Tensor:
+        return self.mask_floor + (1.0 - self.mask_floor) * masks
 
-        Args:
-            state: The `ContentAccessState` before the step.
-            write_weights: `(batch, num_writes, memory_size)` of the step.
-            notes: Its `AccessNotes`.
-        """
-        return [self._memory(state, write_weights, notes)]
+    def free(self, controls: AccessControls, state: State, found: Found) -> Fields:
+        """Add what was written to usage, take away what was read and freed."""
+        usage = self.freeness(
+            state.write_weights, controls.free_gate, state.read_weights, state.usage
+        )
+        return {"usage": usage}  # u_t
+
+    def address(self, controls: AccessControls, state: State, found: Found) -> Fields:
+        """Mix free slots and slots of similar content into write weights."""
+        allocation = self.freeness.allocation_weights(
+            found.usage, controls.allocation_gate * controls.write_gate
+        )
+        content = self.write_content(
+            state.memory,
+            controls.write_keys,
+            controls.write_strengths,
+            controls.write_masks,
+        )
+        allocation_gate = ops.expand_dims(controls.allocation_gate, -1)
+        write_gate = ops.expand_dims(controls.write_gate, -1)
+        mixed = allocation_gate * allocation + (1.0 - allocation_gate) * content
+        return {"write_weights": write_gate * mixed}  # w_t^w
+
+    def write(self, controls: AccessControls, state: State, found: Found) -> Fields:
+        """Erase and add; with `deallocate`, erase what the read heads free first."""
+        memory = state.memory
+        if self.deallocate:
+            kept = self.freeness.retention(controls.free_gate, state.read_weights)
+            memory = memory * ops.expand_dims(kept, -1)  # psi_t
+        memory = erase_and_write(
+            memory, found.write_weights, controls.erase_vectors, controls.write_vectors
+        )
+        return {"memory": memory}  # M_t
+
+    def read(self, controls: AccessControls, state: State, found: Found) -> Fields:
+        """Read what is similar to the keys."""
+        return self._read_words(self._content_weights(controls, found), found)
+
+    def _content_weights(self, controls: AccessControls, found: Found) -> Tensor:
+        return self.read_content(  # c_t^{r,i}
+            found.memory,
+            controls.read_keys,
+            controls.read_strengths,
+            controls.read_masks,
+        )
+
+    def _read_words(self, read_weights: Tensor, found: Found) -> Fields:
+        words = ops.matmul(read_weights, found.memory)  # r_t^i
+        return {"read_weights": read_weights, "read_words": words}
+
+
+def check_switch(name: str, value: bool) -> bool:
+    """Return `value`, or raise a `ValueError` unless it is a bool."""
+    check_choice(name, value, (False, True))
+    return value

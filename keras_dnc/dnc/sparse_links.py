@@ -1,4 +1,4 @@
-"""Links of which each row keeps its largest few: `link_sparsity` of the DNC."""
+"""Links of which each row keeps its largest few: `link_top_k` of the DNC."""
 
 from typing import Any
 from typing import NamedTuple
@@ -11,10 +11,11 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
-from keras_dnc.ops.rows import chosen
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import linked_rows
 from keras_dnc.ops.rows import set_rows
+from keras_dnc.ops.rows import values_at
+from keras_dnc.typing import Tensor
 
 
 class SparseLink(NamedTuple):
@@ -26,8 +27,8 @@ class SparseLink(NamedTuple):
         link_weights: `(batch, num_writes, memory_size, K)`, `link[i, j]`.
     """
 
-    link_slots: Any
-    link_weights: Any
+    link_slots: Tensor
+    link_weights: Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -44,7 +45,7 @@ class SparseTemporalLinkage(keras.layers.Layer):
     weights are scaled to the sum of all, not to 1: what is not written is not linked.
 
     Args:
-        link_sparsity: K.
+        link_top_k: K.
         dtype: As in `keras.layers.Layer`; float32 in place of half precision.
         **kwargs: `name`, as in `keras.layers.Layer`.
 
@@ -56,18 +57,16 @@ class SparseTemporalLinkage(keras.layers.Layer):
         The new `TemporalLinkageState`.
 
     Raises:
-        ValueError: `link_sparsity` is no positive integer, or a call argument has the
+        ValueError: `link_top_k` is no positive integer, or a call argument has the
             wrong shape.
 
     References:
         - Graves et al. 2016, Methods, "Sparse link matrix".
     """
 
-    def __init__(
-        self, link_sparsity: int = 8, dtype: Any = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, link_top_k: int = 8, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
-        self.link_sparsity = positive_integer("link_sparsity", link_sparsity)
+        self.link_top_k = positive_integer("link_top_k", link_top_k)
 
     def link_shape(self, num_writes, memory_size):
         """`SparseLink` with the shape of one sample at each leaf."""
@@ -75,7 +74,7 @@ class SparseTemporalLinkage(keras.layers.Layer):
         return SparseLink(shape, shape)
 
     def _count(self, memory_size):
-        return min(self.link_sparsity, memory_size)
+        return min(self.link_top_k, memory_size)
 
     def call(self, write_weights, state):
         """Decay the links of what is written over, add the newest ones."""
@@ -100,7 +99,7 @@ class SparseTemporalLinkage(keras.layers.Layer):
     def _largest(self, weights):
         """Give slots and weights, `(batch, K)`, of the largest of `(batch, N)`."""
         slots = ops.top_k(ops.stop_gradient(weights), self._count(weights.shape[1]))[1]
-        kept = chosen(weights, slots)
+        kept = values_at(weights, slots)
         whole = ops.sum(weights, axis=1, keepdims=True)
         part = ops.sum(kept, axis=1, keepdims=True)
         scale = ops.where(part > 0.0, whole / ops.maximum(part, _TINY), 0.0)
@@ -120,42 +119,26 @@ class SparseTemporalLinkage(keras.layers.Layer):
             last[0],
         )
         weights = set_rows(weights, rows, new_weights)
-        weights = ops.where(weights < 1.0 / self.link_sparsity, 0.0, weights)
+        weights = ops.where(weights < 1.0 / self.link_top_k, 0.0, weights)
         return set_rows(slots, rows, new_slots), weights
 
-    def read_along(self, write_weights, state, read_weights, read_mode):
-        """Update the links and read along them.
+    def follow(
+        self, link: SparseLink, read_weights: Tensor, read_mode: Tensor
+    ) -> Tensor:
+        """Return `directional_read_weights`, weighted by `read_mode` and summed.
 
         Args:
-            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-            state: The previous `TemporalLinkageState`.
+            link: `SparseLink`.
             read_weights: `(batch, num_reads, memory_size)` of the previous step.
             read_mode: `(batch, num_reads, 2 * num_writes)`, columns backward (one per
                 write head), then forward.
 
         Returns:
-            `(state, weights)`: the new `TemporalLinkageState`, and
             `(batch, num_reads, memory_size)`.
         """
-        state, weights = self.read_directions(write_weights, state, read_weights)
-        return state, ops.sum(read_mode[..., None] * weights, axis=2)
-
-    def read_directions(self, write_weights, state, read_weights):
-        """Update the links and step along them, each direction by itself.
-
-        Args:
-            write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-            state: The previous `TemporalLinkageState`.
-            read_weights: `(batch, num_reads, memory_size)` of the previous step.
-
-        Returns:
-            `(state, weights)`: the new `TemporalLinkageState`, and
-            `(batch, num_reads, 2 * num_writes, memory_size)`, in the order of
-            `read_mode`.
-        """
-        state = self(write_weights, state)
-        forward, backward = self.directional_read_weights(state.link, read_weights)
-        return state, ops.concatenate([backward, forward], axis=2)
+        forward, backward = self.directional_read_weights(link, read_weights)
+        weights = ops.concatenate([backward, forward], axis=2)
+        return ops.sum(read_mode[..., None] * weights, axis=2)
 
     def directional_read_weights(self, link, read_weights):
         """Step from what was read to what was written next, and to what before.
@@ -186,7 +169,7 @@ class SparseTemporalLinkage(keras.layers.Layer):
 
     def get_config(self):
         """Give the constructor's arguments."""
-        return {**super().get_config(), "link_sparsity": self.link_sparsity}
+        return {**super().get_config(), "link_top_k": self.link_top_k}
 
 
 _TINY = 1e-30  # keeps a quotient finite that is not taken

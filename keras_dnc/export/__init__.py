@@ -1,9 +1,9 @@
-"""Models outside of Keras: served whole or step by step, and in other runtimes.
+"""Export of models to TensorFlow Serving, ONNX and LiteRT, and a client to query them.
 
-Reading order: `serving` (what is written), `endpoints` (the functions behind each
-signature), `chain` and `stepper` (which models run step by step, and how), `guide` and
-`warmup` (what stands beside the SavedModel), `client` and `transports` (who asks),
-`portable` (ONNX and LiteRT).
+Reading order: `serving` (the export), `endpoints` (the functions of the signatures),
+`chain` and `stepper` (models that can run step by step), `guide` and `warmup` (files
+written with the SavedModel), `arrays`, `transports` and `client` (requests), `portable`
+(ONNX and LiteRT).
 """
 
 from keras_dnc.export.client import StreamingClient

@@ -1,22 +1,34 @@
-"""Arrays of a request, as the served model takes them or refused by name."""
+"""Conversion and validation of the arrays of a request."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_dnc.arguments import check_shape
 
 
-def fitting(name, array, dtype, shape):
-    """Give an array of a signature's dtype.
+def fitting(
+    name: str, array: Any, dtype: str, shape: Sequence[int | None]
+) -> np.ndarray:
+    """Convert an array to the dtype of a served model's input.
 
     Args:
-        name: The input's name.
-        array: Anything that NumPy takes.
-        dtype: Name of the dtype; `"string"` for words.
-        shape: Sizes, free ones `None`.
+        name: Name of the input, for error messages.
+        array: NumPy array, or nested lists of numbers or strings.
+        dtype: Name of the dtype, such as `"float32"`; `"string"` for words.
+        shape: Size of each axis; `None` for axes of any size.
+
+    Returns:
+        `numpy.ndarray` of that dtype; an object array for `"string"`.
 
     Raises:
-        ValueError: Another shape, another kind of numbers, numbers that `dtype` does
-            not hold, NaN or infinity.
+        ValueError: If the array has another shape or another kind of dtype, holds
+            integers outside the range of `dtype`, or holds NaN or infinity.
+
+    Example:
+        >>> fitting("inputs", [[1, 2]], "float32", (None, 2))
+        array([[1., 2.]], dtype=float32)
     """
     array = np.asarray(array)
     legend = [f"axis {n}" if size is None else size for n, size in enumerate(shape)]
@@ -34,7 +46,8 @@ def fitting(name, array, dtype, shape):
     return fitted
 
 
-def _is_of_kind(found, dtype):
+def _is_of_kind(found: np.dtype, dtype: str) -> bool:
+    """Return whether values of dtype `found` may be converted to `dtype`."""
     if dtype == "string":
         return found.kind in "OSU"
     if found == np.dtype(dtype):
@@ -42,8 +55,8 @@ def _is_of_kind(found, dtype):
     return found.kind in "biuf" and np.can_cast(found, dtype, casting="same_kind")
 
 
-def _check_values(name, array, fitted):
-    """Refuse whole numbers that wrap round, and others that are not finite."""
+def _check_values(name: str, array: np.ndarray, fitted: np.ndarray) -> None:
+    """Refuse integers that overflow and floating-point numbers that are not finite."""
     if fitted.dtype.kind in "biu":
         if not np.array_equal(fitted, array):
             raise ValueError(

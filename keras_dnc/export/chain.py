@@ -1,7 +1,9 @@
-"""Which models can be run step by step: chains of layers that go forward in time."""
+"""Models that can run step by step: chains of layers that go forward in time."""
 
 import keras
 from keras import tree
+
+from keras_dnc.typing import Tensor
 
 PER_STEP_LAYERS = (
     keras.layers.Activation,
@@ -24,15 +26,27 @@ PER_STEP_LAYERS = (
 
 
 class NotServableError(Exception):
-    """A signature cannot be made for a model; the message names the layer."""
+    """Raised if a model cannot have a signature; the message names the layer."""
 
 
-def chain_of(model):
-    """List the model's layers, each of which takes what the one before it gives.
+def chain_of(model: keras.Model) -> list[keras.Layer]:
+    """Return the layers of a model that is a chain, in the order in which they run.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        List of layers without input layers; the input of each layer is the output of
+        the layer before it.
 
     Raises:
-        NotServableError: The model is no chain, has no recurrent layer, or has a layer
-            whose output at a step is not given by that step and a state.
+        NotServableError: If the model is not a chain, has no recurrent layer, or has a
+            layer whose output at a step depends on other steps than through a state.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((None, 2)), keras.layers.GRU(3)])
+        >>> [type(layer).__name__ for layer in chain_of(model)]
+        ['GRU']
     """
     if not getattr(model, "inputs", None):  # a subclassed model
         raise NotServableError(f"model {model.name!r} is no chain of layers")
@@ -50,8 +64,8 @@ def chain_of(model):
     return layers
 
 
-def _takes(layer, tensor):
-    """Whether `layer` is called once, on `tensor` and at most its mask."""
+def _takes(layer: keras.Layer, tensor: Tensor) -> bool:
+    """Return whether `layer` is called once, on `tensor` and at most its mask."""
     try:
         first, *others = tree.flatten(layer.input)
     except (AttributeError, ValueError):  # called several times, or never
@@ -59,8 +73,8 @@ def _takes(layer, tensor):
     return first is tensor and all(str(other.dtype) == "bool" for other in others)
 
 
-def _check_per_step(layer):
-    """Refuse a layer whose output at a step is not given by that step and a state."""
+def _check_per_step(layer: keras.Layer) -> None:
+    """Refuse a layer whose output at a step depends on more than it and a state."""
     if isinstance(layer, keras.layers.RNN):
         if layer.go_backwards:
             raise NotServableError(f"layer {layer.name!r} goes backwards")

@@ -1,4 +1,4 @@
-"""Asking a served model step by step, as one asks a Keras layer that is stateful."""
+"""A client that runs a served model step by step, like a stateful Keras layer."""
 
 import os
 from typing import Any
@@ -9,28 +9,29 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
+from keras_dnc.export.guide import Spec
 from keras_dnc.export.transports import connect
 
 
 class StreamingClient:
-    """Holds the state between the steps of a served model.
+    """Run a served model step by step and keep its states between the steps.
 
-    Step after step, its outputs are those of the whole sequence. What does not fit the
-    model is refused here, by name, before it is sent; after any error the state is
-    what it was before the step.
+    The outputs of consecutive steps equal those of the whole sequence. The client
+    validates inputs and states before it sends them and names those that do not fit the
+    model. After an error the state is the one before the step.
 
     Args:
-        target: Who is asked: the folder of a SavedModel (`serving/name/1`),
+        target: Where the model is: the folder of a SavedModel (`serving/name/1`),
             TensorFlow Serving's REST interface (`"http://host:8501/v1/models/name"`) or
             its gRPC interface (`"grpc://host:8500/name"`).
-        batch_size: Sequences that go on side by side.
+        batch_size: Number of sequences that run in parallel. Defaults to 1.
 
     Attributes:
-        batch_size: As given, or as given to `reset` last.
+        batch_size: Number of sequences that run in parallel at present.
 
     Raises:
-        ValueError: A target of no known kind, a served model without `step`, or a
-            batch size that is no positive integer.
+        ValueError: If `target` is of no known kind, the served model has no `step`
+            signature, or `batch_size` is not a positive integer.
 
     Example:
         ```python
@@ -41,7 +42,9 @@ class StreamingClient:
         ```
     """
 
-    def __init__(self, target: str | os.PathLike, batch_size: int = 1) -> None:
+    batch_size: int
+
+    def __init__(self, target: str | os.PathLike[str], batch_size: int = 1) -> None:
         self._transport = connect(target)
         if "step" not in self._transport.signatures:
             raise ValueError(
@@ -51,16 +54,20 @@ class StreamingClient:
         specs = self._transport.signatures["step"]["inputs"]
         self._inputs = specs[INPUTS]
         self._states = {name: spec for name, spec in specs.items() if name != INPUTS}
-        gives = self._transport.signatures["step"]["outputs"]
-        (self._outputs,) = set(gives) - set(self._states)
+        names = self._transport.signatures["step"]["outputs"]
+        (self._outputs,) = set(names) - set(self._states)
         self.batch_size = positive_integer("batch_size", batch_size)
         self.reset()
 
     def reset(self, batch_size: int | None = None) -> None:
-        """Begin new sequences.
+        """Start new sequences from the initial state.
 
         Args:
-            batch_size: How many, or `None` for as many as before.
+            batch_size: Number of sequences, or `None` to keep the present number.
+                Defaults to `None`.
+
+        Raises:
+            ValueError: If `batch_size` is not a positive integer.
         """
         if batch_size is None:
             batch_size = self.batch_size
@@ -71,10 +78,14 @@ class StreamingClient:
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """Dict from the name of each state to its array, `(batch_size, ...)`.
+        """States by name, each an array `(batch_size, ...)`.
 
-        To go on elsewhere, or later, set another client's. The batch size is then that
-        of the states given.
+        Assign the states of another client, or saved ones, to continue its sequences.
+        The batch size becomes that of the assigned states.
+
+        Raises:
+            ValueError: If assigned states have other names or shapes than those of the
+                model, different batch sizes, or values that do not fit its dtypes.
         """
         return dict(self._state)
 
@@ -100,17 +111,19 @@ class StreamingClient:
         self.batch_size = batch_size
 
     def step(self, inputs: Any) -> np.ndarray:
-        """Take one step.
+        """Run one step and keep the new states.
 
         Args:
-            inputs: `(batch_size, ...)`, of the served model's kind of numbers.
+            inputs: `(batch_size, ...)`, numbers or strings as the served model takes
+                them, without a time axis.
 
         Returns:
-            Array `(batch_size, ...)`, what the model gives for the step.
+            `numpy.ndarray` `(batch_size, ...)`, the output of the model at the step.
 
         Raises:
-            ValueError: Inputs of another shape or kind, that their dtype does not
-                hold, or that are not finite.
+            ValueError: If the inputs have another shape or another kind of dtype, hold
+                integers outside the range of the model's dtype, or hold NaN or
+                infinity.
         """
         inputs = _fitting(INPUTS, inputs, self._inputs, self.batch_size)
         answer = self._transport.predict("step", {INPUTS: inputs, **self._state})
@@ -119,6 +132,7 @@ class StreamingClient:
         return outputs
 
 
-def _fitting(name, array, spec, batch_size):
+def _fitting(name: str, array: Any, spec: Spec, batch_size: int) -> np.ndarray:
+    """Convert an array to the dtype of its spec and check its shape and values."""
     shape = [batch_size, *spec["shape"][1:]]
     return fitting(name, array, spec["dtype"], shape)

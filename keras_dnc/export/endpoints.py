@@ -1,9 +1,13 @@
-"""The functions behind the signatures: whole sequences, one step, how to begin.
+"""Functions of the signatures: whole sequences, one step, and the initial state.
 
-Each takes and gives named tensors, and holds no assertion: other runtimes refuse those.
+Each function maps named tensors to named tensors. None contains an assertion operation,
+because other runtimes do not support them.
 """
 
 import warnings
+from collections.abc import Callable
+from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
@@ -13,7 +17,13 @@ from keras_dnc.backend.keras_internals import export_signature
 from keras_dnc.export.chain import PER_STEP_LAYERS
 from keras_dnc.export.chain import NotServableError
 from keras_dnc.export.chain import chain_of
+from keras_dnc.export.stepper import Stepper
 from keras_dnc.export.stepper import steppers_of
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
+
+Named: TypeAlias = dict[str, Tensor]
+Endpoint: TypeAlias = tuple[Callable[[Any], Named], list[Any]]  # function, signature
 
 _TRUE_TO_MASKS = (
     keras.layers.Add,
@@ -26,16 +36,22 @@ _TRUE_TO_MASKS = (
     keras.layers.Multiply,
     keras.layers.RNN,
     keras.layers.Subtract,
-)  # beside those that treat each step alike
+)  # in addition to the layers that treat each step alike
 INPUTS, LENGTHS, OUTPUTS = "inputs", "lengths", "outputs"
 BATCH_SIZE = "batch_size"
 
 
-def input_spec(model):
-    """Shape with a free batch, and dtype, of the model's one input.
+def input_spec(model: keras.Model) -> tuple[Shape, str]:
+    """Return the shape and dtype of the only input of a model.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(shape, dtype)`; the batch axis of the shape is `None`.
 
     Raises:
-        ValueError: The model takes several inputs.
+        ValueError: If the model takes several inputs.
     """
     specs = tree.flatten(export_signature(model))
     if len(specs) != 1:
@@ -46,24 +62,43 @@ def input_spec(model):
     return (None, *specs[0].shape[1:]), specs[0].dtype
 
 
-def sequence_endpoint(model):
-    """Function and signature of `serving_default`."""
+def sequence_endpoint(model: keras.Model) -> Endpoint:
+    """Build `serving_default`, which maps whole sequences to outputs.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(function, signature)`: a function of TensorFlow tensors, and a list with the
+        `tf.TensorSpec`s of its only argument.
+
+    Raises:
+        ValueError: If the model takes several inputs.
+    """
     import tensorflow as tf
 
     shape, dtype = input_spec(model)
 
-    def serve(inputs):
+    def serve(inputs: Tensor) -> Named:
         inputs = _checked_sequences(inputs, shape)
         return _named_outputs(model(inputs, training=False))
 
     return serve, [tf.TensorSpec(shape, dtype, INPUTS)]
 
 
-def padded_endpoint(model):
-    """Function and signature of `serving_padded`.
+def padded_endpoint(model: keras.Model) -> Endpoint:
+    """Build `serving_padded`, which maps padded sequences and lengths to outputs.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(function, signature)`: a function of TensorFlow tensors, and a list with the
+        `tf.TensorSpec`s of its only argument.
 
     Raises:
-        NotServableError: A layer of the model would not see which steps are padding.
+        NotServableError: If a layer of the model would process padding as data.
+        ValueError: If the model takes several inputs.
     """
     import tensorflow as tf
 
@@ -74,7 +109,7 @@ def padded_endpoint(model):
         LENGTHS: tf.TensorSpec((None,), "int32", LENGTHS),
     }
 
-    def serve_padded(request):
+    def serve_padded(request: Named) -> Named:
         inputs = _checked_sequences(request[INPUTS], shape)
         lengths = _of_shape(LENGTHS, request[LENGTHS], tf.shape(inputs)[:1], ())
         mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
@@ -86,7 +121,8 @@ def padded_endpoint(model):
     return serve_padded, [signature]
 
 
-def _named_outputs(outputs):
+def _named_outputs(outputs: Any) -> Named:
+    """Name the outputs of a model: its own keys, or `outputs`, `outputs_1`, ..."""
     if isinstance(outputs, dict):
         return outputs
     flat = tree.flatten(outputs)
@@ -94,8 +130,8 @@ def _named_outputs(outputs):
     return dict(zip(names, flat, strict=True))
 
 
-def _masked_run(model):
-    """Give a function of inputs and a mask that is the model."""
+def _masked_run(model: keras.Model) -> Callable[[Tensor, Tensor], Any]:
+    """Return a function of inputs and mask that runs the model."""
     try:
         chain = chain_of(model)
     except NotServableError:
@@ -105,21 +141,22 @@ def _masked_run(model):
     return lambda inputs, mask: {output: _run_chain(chain, inputs, mask)}
 
 
-def _output_name(model):
-    """Give the name of a chain's one output: its key, where the model gives a dict."""
-    given = model.compute_output_spec(model.inputs[0])
-    return next(iter(given)) if isinstance(given, dict) else OUTPUTS
+def _output_name(model: keras.Model) -> str:
+    """Return the name of a chain's only output: its key if the model returns a dict."""
+    spec = model.compute_output_spec(model.inputs[0])
+    return next(iter(spec)) if isinstance(spec, dict) else OUTPUTS
 
 
-def _run_graph(model, inputs, mask):
+def _run_graph(model: keras.Model, inputs: Tensor, mask: Tensor) -> Any:
+    """Run a functional or sequential model with a mask of its input."""
     with warnings.catch_warnings():
-        # Keras says of a Sequential model that it loses the mask, and hands it on.
+        # Keras warns that a Sequential model loses the mask, but passes it on.
         warnings.filterwarnings("ignore", ".*does not support masking")
         return model(inputs, mask=mask, training=False)
 
 
-def _run_chain(chain, hidden, mask):
-    """Run a chain, with what its own layers mask besides."""
+def _run_chain(chain: list[keras.Layer], hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a chain with a mask, joined with the masks that its own layers compute."""
     for layer in chain:
         if isinstance(layer, keras.layers.RNN):
             hidden = layer(hidden, mask=mask)
@@ -131,8 +168,8 @@ def _run_chain(chain, hidden, mask):
     return hidden
 
 
-def _check_masks_survive(model):
-    """Refuse a model in which a mask would be lost, or padding would be mixed in."""
+def _check_masks_survive(model: keras.Model) -> None:
+    """Refuse a model with a layer that drops masks or lets padding affect outputs."""
     if not getattr(model, "inputs", None):
         raise NotServableError(f"model {model.name!r} is no graph of layers")
     (inputs,) = model.inputs
@@ -143,8 +180,8 @@ def _check_masks_survive(model):
             raise NotServableError(f"layer {layer.name!r} may mix padding in")
 
 
-def _is_true_to_masks(layer):
-    """Whether a layer hands its mask on, and what is masked changes nothing else."""
+def _is_true_to_masks(layer: keras.Layer) -> bool:
+    """Return whether a layer passes masks on and ignores masked steps elsewhere."""
     if isinstance(layer, keras.layers.InputLayer):
         return True
     axes = tree.flatten(getattr(layer, "axis", -1))
@@ -152,29 +189,37 @@ def _is_true_to_masks(layer):
         isinstance(layer, (*PER_STEP_LAYERS, *_TRUE_TO_MASKS))
         and layer.supports_masking
         and all(axis in (-1, 2) for axis in axes)
-        and getattr(layer, "mask_value", 0) == 0  # what an export pads with
+        and getattr(layer, "mask_value", 0) == 0  # the value of padding
     )
 
 
-def step_endpoint(model):
-    """Function and signature of `step`.
+def step_endpoint(model: keras.Model) -> Endpoint:
+    """Build `step`, which maps inputs and states of one step to outputs and new states.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(function, signature)`: a function of TensorFlow tensors, and a list with the
+        `tf.TensorSpec`s of its only argument.
 
     Raises:
-        NotServableError: The model cannot be run step by step.
+        NotServableError: If the model cannot run step by step.
+        ValueError: If the model takes several inputs.
     """
     import tensorflow as tf
 
     chain = chain_of(model)
     steppers, output = steppers_of(chain), _output_name(model)
     (_, _, *features), dtype = input_spec(model)
-    shapes = {INPUTS: tuple(features)}
+    shapes: dict[str, Shape] = {INPUTS: tuple(features)}
     signature = {INPUTS: tf.TensorSpec((None, *features), dtype, INPUTS)}
     for stepper in steppers.values():
         shapes |= stepper.shapes
         for name, shape in stepper.shapes.items():
             signature[name] = tf.TensorSpec((None, *shape), stepper.dtype, name)
 
-    def step(request):
+    def step(request: Named) -> Named:
         batch_size = tf.shape(request[INPUTS])[:1]
         request = {
             name: _of_shape(name, tensor, batch_size, shapes[name])
@@ -186,9 +231,12 @@ def step_endpoint(model):
     return step, [signature]
 
 
-def _run_step(chain, steppers, request):
-    """Run a chain for one step; give its outputs, and its new states by name."""
-    hidden, mask, new_states = ops.expand_dims(request[INPUTS], 1), None, {}
+def _run_step(
+    chain: list[keras.Layer], steppers: dict[str, Stepper], request: Named
+) -> tuple[Tensor, Named]:
+    """Run a chain for one step; return its outputs and its new states by name."""
+    hidden, mask = ops.expand_dims(request[INPUTS], 1), None
+    new_states: Named = {}
     for layer in chain:
         if layer.name in steppers:
             hidden, states = steppers[layer.name](hidden, mask, request)
@@ -200,56 +248,62 @@ def _run_step(chain, steppers, request):
     return hidden[:, 0] if keeps_time else hidden, new_states
 
 
-def _of_shape(name, tensor, leading, shape):
-    """Give a tensor `(*leading, *shape)`, or fail at operations of its name.
+def _of_shape(name: str, tensor: Tensor, leading: Tensor, shape: Shape) -> Tensor:
+    """Return a tensor of shape `(*leading, *shape)`, or fail at a named operation.
 
-    A state of one row would else be stretched to any batch, and one with its axes in
-    another order be read as it lies, and nobody told. Putting something of the right
-    shape beside it fails in every runtime; a reshape would be optimised away.
+    Without this check, a state of one row would be broadcast to any batch, and a state
+    with transposed axes would be misread, both without an error. Concatenation with a
+    tensor of the right shape fails in every runtime; a reshape may be optimised away.
 
     Args:
-        name: Of the input; operations are `for_<name>/...`.
-        tensor: What was sent.
-        leading: The first sizes, a vector: the batch, or batch and time.
-        shape: The others, a tuple.
+        name: Name of the input; operations are named `for_<name>/...`.
+        tensor: Value of the input.
+        leading: `(axes,)`, integers: sizes of the first axes, batch or batch and time.
+        shape: Sizes of the other axes.
     """
     import tensorflow as tf
 
     axis = leading.shape[0]
     with tf.name_scope(f"for_{name}"):
         if not shape:
-            tensor, size, others = tf.expand_dims(tensor, axis), 1, ()
-        else:
-            size, *others = shape
+            tensor = tf.expand_dims(tensor, axis)
+        size, *others = shape or (1,)
         thin = tf.concat([leading, [1], tf.constant(others, "int32")], 0)
         beside = tf.concat([tf.zeros(thin, tensor.dtype), tensor], axis)
         tensor = tf.split(beside, [1, size], axis)[1]
         return tensor if shape else tf.squeeze(tensor, axis)
 
 
-def _checked_sequences(inputs, shape):
-    """Give `inputs` of a model's input shape, or fail at operations of its name."""
+def _checked_sequences(inputs: Tensor, shape: Shape) -> Tensor:
+    """Return inputs of a model's input shape, or fail at a named operation."""
     import tensorflow as tf
 
     free = [size is None for size in shape]
     count = free.index(False) if False in free else len(shape)
-    if any(free[count:]):  # free sizes after fixed ones are left to the model
+    if any(free[count:]):  # the model checks free sizes after fixed ones
         return inputs
     return _of_shape(INPUTS, inputs, tf.shape(inputs)[:count], shape[count:])
 
 
-def initial_state_endpoint(model):
-    """Function and signature of `initial_state`.
+def initial_state_endpoint(model: keras.Model) -> Endpoint:
+    """Build `initial_state`, which maps a batch size to the initial states.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        `(function, signature)`: a function of TensorFlow tensors, and a list with the
+        `tf.TensorSpec`s of its only argument.
 
     Raises:
-        NotServableError: The model cannot be run step by step.
+        NotServableError: If the model cannot run step by step.
     """
     import tensorflow as tf
 
     steppers = steppers_of(chain_of(model))
 
-    def initial_state(batch_size):
-        response = {}
+    def initial_state(batch_size: Tensor) -> Named:
+        response: Named = {}
         for stepper in steppers.values():
             response |= stepper.initial_state(batch_size)
         return response

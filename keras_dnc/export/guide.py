@@ -1,13 +1,22 @@
-"""What stands beside a SavedModel: its signatures, and requests to copy."""
+"""Files written with a SavedModel: its signatures, and a README with requests."""
 
 import json
+import pathlib
 import textwrap
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeAlias
 
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
 from keras_dnc.export.endpoints import LENGTHS
 
-_FREE_SIZE = 2  # that a request of the README has on its free axes
+Spec: TypeAlias = dict[str, Any]  # {"dtype": name, "shape": sizes, `None` if free}
+Specs: TypeAlias = dict[str, Spec]  # by the names of tensors
+Signatures: TypeAlias = dict[str, dict[str, Specs]]  # by name, then "inputs", "outputs"
+
+_FREE_SIZE = 2  # size of free axes in the requests of the README
 _SAID_OF = {
     "serving_default": "whole sequences",
     "serving_padded": "the same, each of its own length: what comes after changes "
@@ -17,16 +26,17 @@ _SAID_OF = {
 }
 
 
-def write(folder, model, version):
+def write(folder: pathlib.Path, model: str, version: int) -> Signatures:
     """Write `signature.json` and `README.md` into an export.
 
     Args:
-        folder: `pathlib.Path` of the SavedModel.
-        model: The served model's name.
-        version: Its version, an integer.
+        folder: Path of the SavedModel.
+        model: Name of the served model.
+        version: Version of the served model.
 
     Returns:
-        Dict, what `signature.json` says of each signature.
+        Dict from the name of each signature to `{"inputs": ..., "outputs": ...}`, each
+        a dict from tensor names to `{"dtype": ..., "shape": ...}`.
     """
     found = signatures(folder)
     said = {"model": model, "version": version}
@@ -36,15 +46,16 @@ def write(folder, model, version):
     return found
 
 
-def signatures(folder):
-    """Read the signatures of a SavedModel, without loading it.
+def signatures(folder: pathlib.Path) -> Signatures:
+    """Read the signatures of a SavedModel without loading it.
 
     Args:
-        folder: `pathlib.Path` of the SavedModel.
+        folder: Path of the SavedModel.
 
     Returns:
-        Dict from each signature to `{"inputs": ..., "outputs": ...}`, each a dict from
-        names to `{"dtype": ..., "shape": ...}`, free axes `None`.
+        Dict from the name of each signature to `{"inputs": ..., "outputs": ...}`, each
+        a dict from tensor names to `{"dtype": ..., "shape": ...}`. The size of a free
+        axis is `None`.
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -54,8 +65,17 @@ def signatures(folder):
     return read_signatures(graph.signature_def)
 
 
-def read_signatures(signature_defs):
-    """Turn TensorFlow's `SignatureDef`s, by name, into what `signatures` gives."""
+def read_signatures(signature_defs: Mapping[str, Any]) -> Signatures:
+    """Convert `SignatureDef` messages of TensorFlow to plain dicts.
+
+    Args:
+        signature_defs: Mapping from the names of signatures to `SignatureDef` messages.
+
+    Returns:
+        Dict from the name of each signature that an export may have to
+        `{"inputs": ..., "outputs": ...}`, each a dict from tensor names to
+        `{"dtype": ..., "shape": ...}`. The size of a free axis is `None`.
+    """
     return {
         name: {
             "inputs": _specs(signature_defs[name].inputs),
@@ -66,17 +86,19 @@ def read_signatures(signature_defs):
     }
 
 
-def _specs(tensors):
+def _specs(tensors: Mapping[str, Any]) -> Specs:
+    """Convert `TensorInfo` messages, by name, to specs in the order of their names."""
     import tensorflow as tf
 
-    specs = {}
+    specs: Specs = {}
     for name, info in sorted(tensors.items()):
         sizes = [None if d.size < 0 else d.size for d in info.tensor_shape.dim]
         specs[name] = {"dtype": tf.as_dtype(info.dtype).name, "shape": sizes}
     return specs
 
 
-def _readme(model, found):
+def _readme(model: str, found: Signatures) -> str:
+    """Build the text of the README."""
     parts = [_HEAD.format(model=model), _table(found)]
     name = "serving_padded" if "serving_padded" in found else "serving_default"
     request = _literal(found[name]["inputs"])
@@ -90,7 +112,8 @@ def _readme(model, found):
     return "\n".join(parts)
 
 
-def _table(found):
+def _table(found: Signatures) -> str:
+    """Build the table of the signatures."""
     lines = ["| signature | takes | gives | what it is |", "|---|---|---|---|"]
     for name, signature in found.items():
         takes, gives = (_tensors(signature[side]) for side in ("inputs", "outputs"))
@@ -98,14 +121,16 @@ def _table(found):
     return "\n".join([*lines, ""])
 
 
-def _tensors(specs):
+def _tensors(specs: Specs) -> str:
+    """List names, dtypes and shapes of tensors for a cell of the table."""
     return ", ".join(
         f"`{name}` {spec['dtype']} {_shape(spec['shape'])}"
         for name, spec in specs.items()
     )
 
 
-def _shape(sizes):
+def _shape(sizes: Sequence[int | None]) -> str:
+    """Write a shape with names for its free axes."""
     if not sizes:
         return "scalar"
     free = ["batch", *["time"] * (len(sizes) - 1)]
@@ -113,13 +138,14 @@ def _shape(sizes):
     return f"({', '.join(axes)})"
 
 
-def _literal(specs):
-    """Python that makes a request's arrays, as a dict."""
+def _literal(specs: Specs) -> str:
+    """Write Python code for a dict of the arrays of a request."""
     lines = [f'    "{name}": {_array(name, spec)},' for name, spec in specs.items()]
     return "\n".join(["{", *lines, "}"])
 
 
-def _array(name, spec):
+def _array(name: str, spec: Spec) -> str:
+    """Write Python code for an array of a request."""
     if name == BATCH_SIZE:
         return f"np.int32({_FREE_SIZE})"
     sizes = tuple(_FREE_SIZE if size is None else size for size in spec["shape"])
@@ -130,7 +156,8 @@ def _array(name, spec):
     return f'np.zeros({sizes}, "{spec["dtype"]}")'
 
 
-def _lines(text):
+def _lines(text: str) -> str:
+    """Remove the indentation and the first empty lines of a template."""
     return textwrap.dedent(text).lstrip("\n")
 
 

@@ -1,4 +1,4 @@
-"""ONNX and LiteRT files, made of what `export_for_serving` has written."""
+"""Conversion of exported models to ONNX and LiteRT files."""
 
 import importlib.util
 import os
@@ -6,6 +6,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,33 +17,36 @@ from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.export import guide
 
-_TRIAL_STEPS = 8  # of a LiteRT file: time for a few slots to be written and read
-_TOLERANCE = 1e-4  # of numbers of about 1
-_OPSET = 17  # with which every cell's numbers were compared
+_Functions: TypeAlias = dict[str, Any]  # from names to concrete functions of TensorFlow
+
+_TRIAL_STEPS = 8  # steps to test a LiteRT file: a few slots are written and read
+_TOLERANCE = 1e-4  # absolute difference allowed for values of about 1
+_OPSET = 17  # version for which the outputs of every cell are tested
 
 
 def export_onnx(
-    folder: str | os.PathLike,
-    path: str | os.PathLike,
+    folder: str | os.PathLike[str],
+    path: str | os.PathLike[str],
     signature: str = "serving_default",
 ) -> pathlib.Path:
     """Write one signature of an export as an ONNX file.
 
-    Names stay, but an ONNX file cannot give what it takes: the new states of `step` are
-    `new_memory` and so on. Needs `pip install keras_dnc[onnx]`.
+    Inputs and outputs keep their names, except that the new states of `step` are named
+    `new_memory` and so on, because an ONNX file cannot have an output with the name of
+    an input. This function needs `pip install keras_dnc[onnx]`.
 
     Args:
-        folder: Path that `export_for_serving` gave.
-        path: The file to write, such as `model.onnx`.
-        signature: Which of the export's signatures.
+        folder: Folder of the SavedModel, the path that `export_for_serving` returns.
+        path: Name of the file to write, such as `model.onnx`.
+        signature: Name of the signature to convert. Defaults to `"serving_default"`.
 
     Returns:
         `pathlib.Path` of the file.
 
     Raises:
-        ValueError: A signature that the export has not.
-        ImportError: `tf2onnx` is not installed.
-        RuntimeError: `tf2onnx` failed; the message is its own.
+        ValueError: If the export has no signature of this name.
+        ImportError: If `tf2onnx` is not installed.
+        RuntimeError: If `tf2onnx` fails; the message is its error output.
 
     Example:
         ```python
@@ -58,7 +65,7 @@ def export_onnx(
         loaded = tf.saved_model.load(str(folder))
         _save(loaded, {signature: _renamed(loaded.signatures[signature])}, renamed)
         done = subprocess.run(
-            # In a process of its own: it switches off TensorFlow's eager execution.
+            # In a process of its own, because it disables eager execution.
             [sys.executable, "-m", "tf2onnx.convert", "--saved-model", renamed]
             + ["--signature_def", signature, "--tag", "serve"]
             + ["--opset", str(_OPSET), "--output", str(path)],
@@ -70,21 +77,21 @@ def export_onnx(
     return path
 
 
-def _renamed(signature):
-    """Give a signature none of whose outputs has the name of an input."""
+def _renamed(signature: Any) -> Any:
+    """Return a signature with new names for outputs that have the name of an input."""
     import tensorflow as tf
 
     _, specs = signature.structured_input_signature
 
-    def run(**request):
+    def run(**request: Any) -> dict[str, Any]:
         answer = signature(**request)
         return {f"new_{n}" if n in request else n: t for n, t in answer.items()}
 
     return tf.function(run).get_concrete_function(**specs)
 
 
-def _save(loaded, functions, folder):
-    """Save functions of a SavedModel as another one."""
+def _save(loaded: Any, functions: _Functions, folder: str) -> None:
+    """Save functions of a SavedModel as another SavedModel."""
     import tensorflow as tf
 
     module = tf.Module()
@@ -94,27 +101,28 @@ def _save(loaded, functions, folder):
 
 
 def export_litert(
-    folder: str | os.PathLike, path: str | os.PathLike, batch_size: int = 1
+    folder: str | os.PathLike[str], path: str | os.PathLike[str], batch_size: int = 1
 ) -> pathlib.Path:
-    """Write `step` and `initial_state` of an export as a LiteRT file.
+    """Write `step` and `initial_state` of an export as a LiteRT file for small devices.
 
-    For small devices. Sizes are fixed, for else a device needs TensorFlow's own
-    operations ("Flex"); step by step, sequences of any length can be run all the same.
-    `initial_state` takes nothing here. For models whose inputs are numbers.
+    The batch size is fixed, because dynamic sizes would need the TensorFlow operations
+    ("Flex") on the device. Sequences may have any length, since the model runs step by
+    step. The signature `initial_state` of the file has no inputs. The inputs of the
+    model must be numbers. The file is tested for a few steps before it is written.
 
     Args:
-        folder: Path that `export_for_serving` gave.
-        path: The file to write, such as `model.tflite`.
-        batch_size: Sequences side by side.
+        folder: Folder of the SavedModel, the path that `export_for_serving` returns.
+        path: Name of the file to write, such as `model.tflite`.
+        batch_size: Number of sequences that run in parallel. Defaults to 1.
 
     Returns:
         `pathlib.Path` of the file.
 
     Raises:
-        ValueError: An export without `step`, or a batch size that is no positive
-            integer.
-        RuntimeError: LiteRT cannot run the file, or gives other numbers, as it does of
-            sparse memories: each file is tried for a few steps.
+        ValueError: If the export has no `step` signature, its model takes strings, or
+            `batch_size` is not a positive integer.
+        RuntimeError: If LiteRT cannot convert or run the model, or its outputs differ
+            from those of TensorFlow, as for sparse memories.
 
     Example:
         ```python
@@ -138,22 +146,29 @@ def export_litert(
         )
     loaded = tf.saved_model.load(str(folder))
     functions = _of_fixed_batch(loaded.signatures, batch_size)
+    content = _converted(loaded, functions)
+    _check_numbers(content, functions)
+    path.write_bytes(content)
+    return path
+
+
+def _converted(loaded: Any, functions: _Functions) -> bytes:
+    """Convert functions of a SavedModel to the content of a LiteRT file."""
+    import tensorflow as tf
+
     with tempfile.TemporaryDirectory() as fixed:
         _save(loaded, functions, fixed)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             fixed, signature_keys=list(functions)
         )
         try:
-            content = converter.convert()
+            return converter.convert()
         except Exception as error:  # the converter's own class is not public
             raise RuntimeError(f"LiteRT cannot run this model: {error}") from error
-    _check_numbers(content, functions)
-    path.write_bytes(content)
-    return path
 
 
-def _check_numbers(content, functions):
-    """Raise a `RuntimeError` unless LiteRT gives what TensorFlow gives."""
+def _check_numbers(content: bytes, functions: _Functions) -> None:
+    """Refuse a file whose outputs in LiteRT differ from those of TensorFlow."""
     import tensorflow as tf
 
     interpreter = tf.lite.Interpreter(model_content=content)
@@ -175,13 +190,14 @@ def _check_numbers(content, functions):
         )
 
 
-def _difference(expected, found):
-    # NumPy's maximum, unlike Python's, is NaN where anything is.
+def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> np.floating:
+    """Return the largest absolute difference of tensors by name, NaN if any is NaN."""
+    # Python's own `max` would ignore NaN.
     return np.max([np.max(np.abs(expected[n] - found[n])) for n in expected])
 
 
-def _trial(step):
-    """Yield a few inputs, as NumPy arrays, for a step of fixed sizes."""
+def _trial(step: Any) -> Iterator[np.ndarray]:
+    """Yield random inputs for a few steps of a function of fixed sizes."""
     rng = np.random.default_rng(0)
     spec = step.structured_input_signature[1]["inputs"]
     for _ in range(_TRIAL_STEPS):
@@ -189,8 +205,8 @@ def _trial(step):
         yield numbers.astype(spec.dtype.as_numpy_dtype)
 
 
-def _of_fixed_batch(signatures, batch_size):
-    """Give `step` and `initial_state` as functions whose sizes are all known."""
+def _of_fixed_batch(signatures: Mapping[str, Any], batch_size: int) -> _Functions:
+    """Return `step` and `initial_state` as functions of static shapes."""
     import tensorflow as tf
 
     step, initial_state = signatures["step"], signatures["initial_state"]

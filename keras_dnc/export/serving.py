@@ -1,9 +1,10 @@
-"""A model as TensorFlow Serving loads it, with all that its user has to know inside."""
+"""Export of a model to TensorFlow Serving, with documentation in the same folder."""
 
 import os
 import pathlib
 import tempfile
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from keras_dnc.export import guide
 from keras_dnc.export import warmup as warmup_requests
 from keras_dnc.export.chain import NotServableError
 
-_IF_IT_CAN = {  # signatures that not every model has
+_OPTIONAL = {  # signatures that not every model has
     "serving_padded": endpoints.padded_endpoint,
     "step": endpoints.step_endpoint,
     "initial_state": endpoints.initial_state_endpoint,
@@ -23,55 +24,60 @@ _IF_IT_CAN = {  # signatures that not every model has
 
 def export_for_serving(
     model: keras.Model,
-    base_path: str | os.PathLike,
+    base_path: str | os.PathLike[str],
     version: int | None = None,
     warmup: Any = None,
     name: str | None = None,
 ) -> pathlib.Path:
     """Write `<base_path>/<version>/`, a SavedModel that TensorFlow Serving loads.
 
-    It needs neither Keras nor this package to run, and holds four signatures:
+    The SavedModel runs without Keras and without this package. It has four signatures:
 
-    - `serving_default`: `inputs`, whole sequences `(batch, time, ...)`, to `outputs`.
-      Batch and time are free as far as the model leaves them free.
-    - `serving_padded`: the same with `lengths`, `(batch,)`, int32: what stands after a
-      sequence's own length changes nothing, and outputs there mean nothing.
-      A length above the time counts as the time.
-    - `initial_state`: `batch_size`, an int32 scalar, to every state by its name.
-    - `step`: `inputs` of one step, `(batch, ...)`, and every state by its name, to
+    - `serving_default`: maps `inputs`, whole sequences `(batch, time, ...)`, to
+      `outputs`. Batch and time are dynamic as far as they are in the model.
+    - `serving_padded`: maps `inputs` and `lengths`, `(batch,)`, int32, to `outputs`.
+      Steps beyond the length of a sequence do not affect the other outputs, and their
+      own outputs are meaningless. A length above the number of steps counts as the
+      number of steps.
+    - `initial_state`: maps `batch_size`, an int32 scalar, to every state by name.
+    - `step`: maps `inputs` of one step, `(batch, ...)`, and every state by name to
       `outputs` and the new states by the same names.
 
-    A cell of this package names its states as its NamedTuples do, in real shapes:
-    `memory` is `(batch, memory_size, word_size)`; the controller's are `controller_0`,
-    `controller_1`, ... Those of another cell are `state_0`, `state_1`, ... Where a
-    model has several recurrent layers, `<layer name>_` comes before each name.
+    The states of a cell of this package have the names and real shapes of the fields of
+    its state: `memory` is `(batch, memory_size, word_size)`. Those of the controller
+    are `controller_0`, `controller_1`, ..., and those of any other cell are `state_0`,
+    `state_1`, ... If a model has several recurrent layers, each name starts with
+    `<layer name>_`.
 
-    Only a chain of recurrent layers that go forward, and of layers that treat each step
-    alike can be run step by step; and only where every layer passes a mask on can
-    sequences be padded. Of another model, those signatures are left out, with a warning
-    that names the layer.
+    A model can run step by step if it is a chain of layers that treat each step alike
+    and of recurrent layers that go forward. Sequences can be padded if every layer
+    passes masks on. For other models the export omits the signatures in question, with
+    a warning that names the layer.
 
-    Beside the SavedModel stand `signature.json` (names, dtypes and shapes) and a
-    `README.md` with the REST and the gRPC request for this very model.
+    The folder also contains `signature.json` (names, dtypes and shapes) and a
+    `README.md` with a REST and a gRPC request for this model.
 
     Args:
-        model: A built Keras model, none of whose layers is stateful.
-        base_path: Folder of the model's versions.
-        version: Positive integer; `None` for one above the highest there is.
-        warmup: Inputs `(batch, time, ...)` of requests, one for each signature, that
-            the server runs at loading, so that the first user does not wait; `None` for
-            none. Needs `pip install keras_dnc[serving]`.
-        name: What the server will call the model; `None` for the name of `base_path`.
+        model: A built Keras model without stateful layers.
+        base_path: Folder of the versions of the model.
+        version: Positive integer, or `None` for one above the highest version in the
+            folder. Defaults to `None`.
+        warmup: Inputs `(batch, time, ...)` of warm-up requests, one for each signature,
+            which the server runs while it loads the model, so that the first request is
+            not delayed; or `None` for no warm-up. Needs
+            `pip install keras_dnc[serving]`. Defaults to `None`.
+        name: Name of the model on the server, or `None` for the name of the folder
+            `base_path`. Defaults to `None`.
 
     Returns:
-        `pathlib.Path` of the version's folder.
+        `pathlib.Path` of the folder of the version.
 
     Raises:
-        ValueError: A model that was never built, that takes several inputs, or that
-            has a stateful layer; a version that is no positive integer or that exists;
-            a warm-up that does not fit the model's input; a backend other than
-            TensorFlow.
-        ImportError: `warmup` without TensorFlow Serving's protocol.
+        ValueError: If the model is not built, takes several inputs or has a stateful
+            layer, `version` is not a positive integer or exists already, `warmup` does
+            not fit the input of the model, or the backend is not TensorFlow.
+        ImportError: If `warmup` is given and TensorFlow Serving's protocol is not
+            installed.
 
     Example:
         ```python
@@ -90,9 +96,9 @@ def export_for_serving(
         lacking = f"Exported without the `{signature}` signature: {reason}"
         warnings.warn(lacking, stacklevel=2)
     base_path.mkdir(parents=True, exist_ok=True)
-    # Beside the versions first: a server that looks for them finds a whole one.
-    with tempfile.TemporaryDirectory(dir=base_path, prefix=".export-") as beside:
-        folder = pathlib.Path(beside, "model")
+    # Under another name first: a server that polls the folder sees no partial version.
+    with tempfile.TemporaryDirectory(dir=base_path, prefix=".export-") as temporary:
+        folder = pathlib.Path(temporary, "model")
         archive.write_out(str(folder), verbose=False)
         signatures = guide.write(folder, name, version)
         if warmup is not None:
@@ -100,12 +106,15 @@ def export_for_serving(
         return folder.rename(base_path / str(version))
 
 
-def _archive(model):
-    """Give an archive of all signatures that a model has, and why not the others."""
-    archive, reasons = keras.export.ExportArchive(), {}
+def _archive(
+    model: keras.Model,
+) -> tuple[keras.export.ExportArchive, dict[str, NotServableError]]:
+    """Build an archive of a model's signatures; return it and why others are absent."""
+    archive = keras.export.ExportArchive()
+    reasons: dict[str, NotServableError] = {}
     archive.track(model)
     archive.add_endpoint("serving_default", *endpoints.sequence_endpoint(model))
-    for name, endpoint in _IF_IT_CAN.items():
+    for name, endpoint in _OPTIONAL.items():
         try:
             archive.add_endpoint(name, *endpoint(model))
         except NotServableError as reason:
@@ -113,7 +122,8 @@ def _archive(model):
     return archive, reasons
 
 
-def _check_model(model):
+def _check_model(model: Any) -> None:
+    """Refuse a model that is not built or stateful, and backends but TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "`export_for_serving` needs the TensorFlow backend; a `.keras` file "
@@ -133,15 +143,16 @@ def _check_model(model):
         )
 
 
-def _all_layers(model):
-    """Yield the layers of a model, and those of the models inside it."""
+def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a model and of the models inside it."""
     for layer in model.layers:
         yield layer
         if isinstance(layer, keras.Model):
             yield from _all_layers(layer)
 
 
-def _checked_version(base_path, version):
+def _checked_version(base_path: pathlib.Path, version: int | None) -> int:
+    """Return a version that does not exist yet, by default the next one."""
     existing = [int(p.name) for p in base_path.glob("*") if p.name.isdigit()]
     if version is None:
         version = max(existing, default=0) + 1

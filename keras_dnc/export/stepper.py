@@ -1,14 +1,31 @@
-"""A recurrent layer that takes one step, its states by name and in real shapes."""
+"""Single steps of a recurrent layer, with named states in their real shapes."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 from keras import tree
 
 from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import Tensors
 
 
-def steppers_of(chain):
-    """Dict from the name of each recurrent layer of a chain to its `Stepper`."""
+def steppers_of(chain: Iterable[keras.Layer]) -> "dict[str, Stepper]":
+    """Build a `Stepper` for each recurrent layer of a chain of layers.
+
+    Args:
+        chain: Layers in the order in which they run.
+
+    Returns:
+        Dict from layer names to steppers. With several recurrent layers, the names of
+        the states start with the name of their layer.
+    """
     recurrent = [layer for layer in chain if isinstance(layer, keras.layers.RNN)]
     several = len(recurrent) > 1
     return {
@@ -18,26 +35,30 @@ def steppers_of(chain):
 
 
 class Stepper:
-    """A recurrent layer for one step.
+    """A recurrent layer that runs one step per call.
 
     Args:
         layer: `keras.layers.RNN` of any cell.
-        prefix: What comes before the name of each state.
+        prefix: Start of the name of each state; may be empty.
 
     Attributes:
-        shapes: Dict from the name of each state to the shape of one sample.
-        dtype: Of every state.
-        keeps_time: Whether the layer gives an output for each step.
+        shapes: Dict from state names to shapes without the batch axis.
+        dtype: Data type of every state.
+        keeps_time: Whether the layer returns an output for each step.
     """
 
-    def __init__(self, layer, prefix):
+    shapes: dict[str, Shape]
+    dtype: str
+    keeps_time: bool
+
+    def __init__(self, layer: keras.layers.RNN, prefix: str) -> None:
         names, shapes = _named_shapes(layer.cell)
         self.shapes = {prefix + n: s for n, s in zip(names, shapes, strict=True)}
         self.dtype = layer.cell.compute_dtype
         self.keeps_time = layer.return_sequences
         self._layer = layer
-        # A layer casts the states it gives to its own precision. Between steps they
-        # have to keep the cell's, as they do inside the layer.
+        # A layer casts the states that it returns to its own precision. Between steps
+        # they must keep the cell's precision, as they do inside the layer.
         self._rnn = keras.layers.RNN(
             layer.cell,
             return_sequences=layer.return_sequences,
@@ -46,20 +67,31 @@ class Stepper:
             dtype=layer.cell.dtype_policy,
         )
 
-    def initial_state(self, batch_size):
-        """Give what a sequence starts from, by name, `(batch_size, *shape)`."""
+    def initial_state(self, batch_size: int | Tensor) -> dict[str, Tensor]:
+        """Return the states at the start of a sequence.
+
+        Args:
+            batch_size: Number of sequences.
+
+        Returns:
+            Dict from state names to tensors `(batch_size, *shape)`.
+        """
         return self._named(self._layer.get_initial_state(batch_size))
 
-    def __call__(self, inputs, mask, request):
-        """Take a step.
+    def __call__(
+        self, inputs: Tensor, mask: Tensor | None, request: Fields
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run one step.
 
         Args:
             inputs: `(batch, 1, features)`.
-            mask: `(batch, 1)`, or `None`.
-            request: Dict that has the states by name.
+            mask: `(batch, 1)`, booleans, false where the step is skipped; or `None`.
+            request: Dict that holds the states by name, `(batch, *shape)`, possibly
+                among other tensors.
 
         Returns:
-            `(outputs, states)`, the new states by name.
+            `(outputs, states)`: outputs `(batch, 1, output_size)` if `keeps_time`,
+            otherwise `(batch, output_size)`; and a dict from names to new states.
         """
         initial_state = self._flat(request)
         inputs = ops.cast(inputs, self._layer.compute_dtype)
@@ -68,21 +100,23 @@ class Stepper:
             outputs = self._held(outputs, initial_state, mask)
         return ops.cast(outputs, self._layer.compute_dtype), self._named(states)
 
-    def _named(self, states):
+    def _named(self, states: Any) -> dict[str, Tensor]:
+        """Return the states of the layer by name, in their real shapes."""
         leaves = _real(self._layer.cell, tree.flatten(states))
         return {
             name: ops.reshape(leaf, (-1, *shape))
             for (name, shape), leaf in zip(self.shapes.items(), leaves, strict=True)
         }
 
-    def _flat(self, request):
+    def _flat(self, request: Fields) -> Any:
+        """Return the states of a request in the structure that the layer takes."""
         leaves = [request[name] for name in self.shapes]
         return tree.pack_sequence_as(
             self._layer.state_size, _bordering(self._layer.cell, leaves)
         )
 
-    def _held(self, outputs, initial_state, mask):
-        """Give the output before at masked steps, where Keras on TensorFlow gives 0."""
+    def _held(self, outputs: Tensor, initial_state: Any, mask: Tensor) -> Tensor:
+        """Repeat the output before at masked steps, where Keras on TensorFlow has 0."""
         stacked = isinstance(self._rnn.cell, keras.layers.StackedRNNCells)
         before = tree.flatten(initial_state[-1] if stacked else initial_state)[0]
         if before.shape[-1] != outputs.shape[-1]:  # no state of this cell holds it
@@ -95,12 +129,13 @@ class Stepper:
         return ops.where(mask, outputs, before)
 
 
-def _named_shapes(cell):
-    """Names and shapes of one sample's states, for any Keras RNN cell."""
+def _named_shapes(cell: keras.Layer) -> tuple[Sequence[str], Sequence[Shape]]:
+    """Return names and shapes, without batch axis, of the states of any RNN cell."""
     if isinstance(cell, MemoryCell):
         return cell.state_names, cell.flat_state_shapes
     if isinstance(cell, keras.layers.StackedRNNCells):
-        names, shapes = [], []
+        names: list[str] = []
+        shapes: list[Shape] = []
         for number, child in enumerate(cell.cells):
             child_names, child_shapes = _named_shapes(child)
             names += [f"cell_{number}_{name}" for name in child_names]
@@ -110,28 +145,31 @@ def _named_shapes(cell):
     return [f"state_{n}" for n in range(len(sizes))], [(size,) for size in sizes]
 
 
-def _real(cell, flat):
-    """Turn the rank-2 states that Keras carries into those that a user sees."""
+def _real(cell: keras.Layer, flat: Tensors) -> Tensors:
+    """Convert the rank-2 states that Keras carries to those that a user sees."""
     if isinstance(cell, MemoryCell):
         return tree.flatten(cell.unflatten(flat))
     return _of_children(_real, cell, flat)
 
 
-def _bordering(cell, leaves):
-    """Turn the states that a user sees into the rank-2 states that Keras carries."""
+def _bordering(cell: keras.Layer, leaves: Tensors) -> Tensors:
+    """Convert the states that a user sees to the rank-2 states that Keras carries."""
     if isinstance(cell, MemoryCell):
-        leaves = iter(leaves)
-        state = tree.map_shape_structure(lambda _: next(leaves), cell.state_shapes)
+        rest = iter(leaves)
+        state = tree.map_shape_structure(lambda _: next(rest), cell.state_shapes)
         return cell.flatten(state)
     return _of_children(_bordering, cell, leaves)
 
 
-def _of_children(turn, cell, states):
-    """Turn the states of each of several cells; those of one are what they are."""
+def _of_children(
+    turn: Callable[[keras.Layer, Tensors], Tensors], cell: keras.Layer, states: Tensors
+) -> Tensors:
+    """Apply `turn` to the states of each stacked cell; leave those of other cells."""
     if not isinstance(cell, keras.layers.StackedRNNCells):
         return states
-    turned, states = [], iter(states)
+    turned: Tensors = []
+    rest = iter(states)
     for child in cell.cells:
-        own = [next(states) for _ in tree.flatten(child.state_size)]
+        own = [next(rest) for _ in tree.flatten(child.state_size)]
         turned += turn(child, own)
     return turned

@@ -1,24 +1,55 @@
-"""Ways to ask a served model: in this process, by REST, by gRPC.
+"""Transports that run a served model: in this process, by REST, by gRPC.
 
-Each has `signatures`, as `guide.signatures` gives them, and `predict`, which takes the
-name of a signature and a dict of arrays, and gives a dict of arrays.
+Each transport has an attribute `signatures`, a dict as `guide.signatures` returns it,
+and a method `predict`, which maps the name of a signature and a dict of arrays to a
+dict of arrays.
 """
 
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 
 from keras_dnc.export import guide
 
-_ANY_SIZE = ("grpc.max_receive_message_length", -1)  # else 4 MB; a state can be more
-_PATIENCE = 60.0  # seconds for an answer: a first request may have to compile
+Arrays: TypeAlias = dict[str, np.ndarray]
+
+_ANY_SIZE = ("grpc.max_receive_message_length", -1)  # default 4 MB; states may be more
+_PATIENCE = 60.0  # seconds to wait for an answer: the first request may compile
 
 
-def connect(target):
-    """Give the transport for a target; see `StreamingClient`.
+class Transport(Protocol):
+    """Interface of all transports.
+
+    Attributes:
+        signatures: Dict from the name of each signature to
+            `{"inputs": ..., "outputs": ...}`, each a dict from tensor names to
+            `{"dtype": ..., "shape": ...}`. The size of a free axis is `None`.
+    """
+
+    signatures: guide.Signatures
+
+    def predict(self, signature: str, arrays: Mapping[str, Any]) -> Arrays:
+        """Run a signature on arrays by name and return its outputs by name."""
+
+
+def connect(target: str | os.PathLike[str]) -> Transport:
+    """Return a transport for a served model.
+
+    Args:
+        target: The folder of a SavedModel (`serving/name/1`), the URL of TensorFlow
+            Serving's REST interface (`"http://host:8501/v1/models/name"`) or of its
+            gRPC interface (`"grpc://host:8500/name"`).
+
+    Returns:
+        `SavedModelTransport`, `RestTransport` or `GrpcTransport`.
 
     Raises:
-        ValueError: A target that is none of the known kinds, or a folder without a
+        ValueError: If `target` is of none of these kinds, or a folder without a
             SavedModel.
     """
     if str(target).startswith(("http://", "https://")):
@@ -35,20 +66,31 @@ def connect(target):
 
 
 class SavedModelTransport:
-    """Runs a SavedModel in this process.
+    """Run a SavedModel in this process.
 
     Args:
-        folder: `pathlib.Path` of the SavedModel.
+        folder: Path of the SavedModel.
+
+    Attributes:
+        signatures: Names, dtypes and shapes of the tensors of each signature.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: pathlib.Path) -> None:
         import tensorflow as tf
 
         self.signatures = guide.signatures(folder)
         self._loaded = tf.saved_model.load(str(folder))
 
-    def predict(self, signature, arrays):
-        """Run a signature."""
+    def predict(self, signature: str, arrays: Mapping[str, Any]) -> Arrays:
+        """Run a signature.
+
+        Args:
+            signature: Name of the signature.
+            arrays: Arrays of its inputs by name.
+
+        Returns:
+            Dict from the names of its outputs to arrays.
+        """
         import tensorflow as tf
 
         tensors = {name: tf.constant(array) for name, array in arrays.items()}
@@ -57,17 +99,24 @@ class SavedModelTransport:
 
 
 class RestTransport:
-    """Asks TensorFlow Serving's REST interface.
+    """Send requests to TensorFlow Serving's REST interface.
 
     Args:
-        url: Such as `"http://localhost:8501/v1/models/name"`.
+        url: URL of the model, such as `"http://localhost:8501/v1/models/name"`.
+
+    Attributes:
+        signatures: Names, dtypes and shapes of the tensors of each signature.
+
+    Raises:
+        RuntimeError: If the server answers with an error.
     """
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self.signatures = self._read_signatures()
 
-    def _read_signatures(self):
+    def _read_signatures(self) -> guide.Signatures:
+        """Ask the server for the signatures of the model."""
         from google.protobuf import json_format
         from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -79,19 +128,31 @@ class RestTransport:
             }
         )
 
-    def predict(self, signature, arrays):
-        """Post a request."""
+    def predict(self, signature: str, arrays: Mapping[str, Any]) -> Arrays:
+        """Run a signature by a POST request.
+
+        Args:
+            signature: Name of the signature.
+            arrays: Arrays of its inputs by name.
+
+        Returns:
+            Dict from the names of its outputs to arrays.
+
+        Raises:
+            RuntimeError: If the server answers with an error.
+        """
         inputs = {name: _plain(array) for name, array in arrays.items()}
         body = {"signature_name": signature, "inputs": inputs}
         outputs = self._ask("POST", ":predict", body)["outputs"]
         specs = self.signatures[signature]["outputs"]
-        if len(specs) == 1:  # then a server leaves the name out
+        if len(specs) == 1:  # the server then omits the name
             outputs = dict.fromkeys(specs, outputs)
         return {
             name: np.array(outputs[name], spec["dtype"]) for name, spec in specs.items()
         }
 
-    def _ask(self, method, path, body=None):
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Send an HTTP request and return the decoded answer."""
         import requests  # comes with TensorFlow
 
         answer = requests.request(
@@ -102,8 +163,8 @@ class RestTransport:
         return answer.json()
 
 
-def _plain(array):
-    """Give nested lists that JSON takes; words may be bytes."""
+def _plain(array: Any) -> Any:
+    """Convert an array to nested lists for JSON, and bytes to strings."""
     array = np.asarray(array)
     if array.dtype.kind != "O":
         return array.tolist()
@@ -112,15 +173,21 @@ def _plain(array):
 
 
 class GrpcTransport:
-    """Asks TensorFlow Serving's gRPC interface.
+    """Send requests to TensorFlow Serving's gRPC interface.
 
-    Needs `pip install keras_dnc[serving]`.
+    This class needs `pip install keras_dnc[serving]`.
 
     Args:
-        target: Such as `"grpc://localhost:8500/name"`.
+        target: Address of the model, such as `"grpc://localhost:8500/name"`.
+
+    Attributes:
+        signatures: Names, dtypes and shapes of the tensors of each signature.
+
+    Raises:
+        ValueError: If `target` does not name a model.
     """
 
-    def __init__(self, target):
+    def __init__(self, target: str) -> None:
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -134,7 +201,8 @@ class GrpcTransport:
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.signatures = self._read_signatures()
 
-    def _read_signatures(self):
+    def _read_signatures(self) -> guide.Signatures:
+        """Ask the server for the signatures of the model."""
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest()
@@ -145,8 +213,16 @@ class GrpcTransport:
         answer.metadata["signature_def"].Unpack(found)
         return guide.read_signatures(found.signature_def)
 
-    def predict(self, signature, arrays):
-        """Send a request."""
+    def predict(self, signature: str, arrays: Mapping[str, Any]) -> Arrays:
+        """Run a signature by a gRPC request.
+
+        Args:
+            signature: Name of the signature.
+            arrays: Arrays of its inputs by name.
+
+        Returns:
+            Dict from the names of its outputs to arrays.
+        """
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 

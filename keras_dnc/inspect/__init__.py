@@ -1,1 +1,1 @@
-"""Look inside a memory: `trace` keeps every named state, `plots` draws it."""
+"""Recording and visualisation of a memory: `trace` records it, `plots` draws it."""

@@ -1,37 +1,61 @@
-"""How pictures are drawn: figures, heat maps, gates, links, and the axis of time.
+"""Building blocks of the plots: figures, heat maps, gates, links and the time axis.
 
-The `matplotlib` package is needed, and `networkx` for links.
+These functions need the `matplotlib` package, and `networkx` for links.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_dnc.inspect import views
+from keras_dnc.inspect.trace import Trace
 
-_MOST_LABELS = 60  # tokens that can stand beside each other under a picture
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+_MOST_LABELS = 60  # tokens that fit side by side under a plot
 
 
 class Heatmap(NamedTuple):
-    """One heat map.
+    """Content and labels of one heat map.
 
     Attributes:
-        title: What it shows.
-        rows: What a row is.
-        color: What a colour stands for.
+        title: Title above the heat map.
+        rows: Label of the vertical axis: the kind of the rows.
+        color: Label of the colour bar: the quantity that colours encode.
         values: `(time, rows)`.
-        names: Names of the rows, or `None` for their numbers.
+        names: Names of the rows, or `None` for their indices. Defaults to `None`.
     """
 
     title: str
     rows: str
     color: str
     values: np.ndarray
-    names: list | None = None
+    names: Sequence[Any] | np.ndarray | None = None
 
 
-def new_figure(rows, title, columns=1, height=1.8):
-    """Give a figure that needs no screen, and its axes in a row."""
+def new_figure(
+    rows: int, title: str, columns: int = 1, height: float = 1.8
+) -> tuple[Figure, np.ndarray]:
+    """Create a figure that needs no screen.
+
+    Args:
+        rows: Number of panels from top to bottom.
+        title: Title of the figure.
+        columns: Number of panels from left to right. Defaults to 1.
+        height: Height of a panel in inches; a figure has at least 3. Defaults to 1.8.
+
+    Returns:
+        `(figure, axes)`; axes is an array `(rows * columns,)` of matplotlib axes.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -43,8 +67,14 @@ def new_figure(rows, title, columns=1, height=1.8):
     return figure, axes.ravel()
 
 
-def draw_heatmap(figure, axis, panel):
-    """Draw time to the right; the colour bar gives the scale."""
+def draw_heatmap(figure: Figure, axis: Axes, panel: Heatmap) -> None:
+    """Draw a heat map with time to the right and a colour bar.
+
+    Args:
+        figure: Figure of the axes.
+        axis: Axes to draw on.
+        panel: Content of the heat map. Colours cover at least the range [0, 1].
+    """
     values = panel.values
     low, high = min(0.0, np.min(values)), max(1.0, np.max(values))
     image = axis.imshow(
@@ -57,14 +87,30 @@ def draw_heatmap(figure, axis, panel):
     figure.colorbar(image, ax=axis, label=panel.color, pad=0.01)
 
 
-def ticks(names, most=8):
-    """Name some rows: where, and what."""
+def ticks(
+    names: Sequence[Any] | np.ndarray, most: int = 8
+) -> tuple[np.ndarray, list[str]]:
+    """Choose evenly spaced rows to label.
+
+    Args:
+        names: Names of all rows.
+        most: Approximate number of labels. Defaults to 8.
+
+    Returns:
+        `(places, labels)`: indices of the rows and the text for each.
+    """
     places = np.arange(0, len(names), max(1, len(names) // most))
-    return places, [str(names[place]) for place in places]
+    return places, [str(names[place]) for place in places.tolist()]
 
 
-def draw_gates(axis, trace, sequence):
-    """Draw every gate as a line over time."""
+def draw_gates(axis: Axes, trace: Trace, sequence: int) -> None:
+    """Draw every gate of every head as a line over time.
+
+    Args:
+        axis: Axes to draw on.
+        trace: `keras_dnc.inspect.trace.Trace`.
+        sequence: Index of the sequence in the batch.
+    """
     for name in views.gates(trace):
         gates = getattr(trace, name)[sequence]
         for head in range(gates.shape[1]):
@@ -76,8 +122,19 @@ def draw_gates(axis, trace, sequence):
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def draw_links(axis, entries, threshold):
-    """Draw the `views.link_entries` of one head around a circle."""
+def draw_links(
+    axis: Axes,
+    entries: tuple[np.ndarray, np.ndarray, np.ndarray],
+    threshold: float,
+) -> None:
+    """Draw the links of one write head as arrows between slots on a circle.
+
+    Args:
+        axis: Axes to draw on.
+        entries: `(after, before, weights)`, three arrays `(links,)`: `weights` is the
+            degree to which slot `after` was written right after slot `before`.
+        threshold: Links of at most this weight are omitted.
+    """
     import networkx as nx
 
     graph = nx.DiGraph()
@@ -97,25 +154,33 @@ def draw_links(axis, entries, threshold):
     )
 
 
-def scale_of_links(threshold):
-    """Give the colours of links by their weight."""
+def scale_of_links(threshold: float) -> ScalarMappable:
+    """Return the colour scale of links, from `threshold` to a weight of 1."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     return ScalarMappable(Normalize(threshold, 1.0), cmap="viridis_r")
 
 
-def name_steps(axes, labels, mask):
-    """Write the time axis under each panel, its tokens under the steps.
+def name_steps(
+    axes: Sequence[Axes] | np.ndarray, labels: Iterable[Any] | None, mask: np.ndarray
+) -> None:
+    """Label the time axis of each panel, shade padding, and write tokens at the bottom.
 
-    Steps where `mask`, `(time,)`, is false are padding: nothing of them was applied.
-    They lie behind a veil.
+    Args:
+        axes: Axes of all panels, from top to bottom.
+        labels: Tokens, one for each step, or `None`. More than 60 are not shown.
+        mask: `(time,)`, false at padding: the cell skipped these steps, and they are
+            drawn pale.
+
+    Raises:
+        ValueError: If the number of labels is not the number of steps.
     """
     steps = len(mask)
-    labels = views.check_labels(labels, steps)
+    names = views.check_labels(labels, steps)
     for axis in axes:
         axis.set_xlabel("time (steps)", fontsize=8)
         for step in np.flatnonzero(~np.asarray(mask, bool)):
             axis.axvspan(step - 0.5, step + 0.5, color="white", alpha=0.8, zorder=3)
-    if labels is not None and steps <= _MOST_LABELS:
-        axes[-1].set_xticks(range(steps), labels, rotation=90, fontsize=7)
+    if names is not None and steps <= _MOST_LABELS:
+        axes[-1].set_xticks(range(steps), names, rotation=90, fontsize=7)

@@ -1,12 +1,19 @@
-"""Pictures of a memory at work. Each function gives a matplotlib Figure.
+"""Plots of a recorded memory. Each function returns a matplotlib Figure.
 
-Time runs to the right; under each step stands its token, where `labels` names them. The
-`matplotlib` package is needed, and `networkx` for links: `pip install keras_dnc[plot]`.
+Time runs to the right, and `labels` names the steps below the time axis. These
+functions need the `matplotlib` package, and `networkx` for links:
+`pip install keras_dnc[plot]`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,27 +28,41 @@ from keras_dnc.inspect.drawing import scale_of_links
 from keras_dnc.inspect.drawing import ticks
 from keras_dnc.inspect.trace import Trace
 
-Labels = Iterable | None  # of tokens, one a step
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Labels: TypeAlias = Iterable[Any] | None  # of tokens, one for each step
 
 
 def all_plots(
     trace: Trace, labels: Labels = None, sequence: int = 0
-) -> Iterator[tuple[str, Any]]:
-    """Draw all that there is to see of one sequence.
+) -> Iterator[tuple[str, Figure]]:
+    """Draw every plot of one sequence that the cell has states or controls for.
 
     Args:
-        trace: `keras_dnc.inspect.trace.Trace`.
-        labels: The sequence's tokens, one a step, to stand under it; or `None`.
-        sequence: Number of the sequence in the batch.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
 
     Yields:
-        `(name, figure)`: of each function here that this cell has something for.
+        `(name, figure)`: the name of the function of this module that draws the plot,
+        and its `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step; when the first
-            of them is asked for.
+        ValueError: If the batch has no sequence of this index, or the number of labels
+            is not the number of steps. Raised on the first iteration.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.NTMCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> [name for name, _ in all_plots(recorded)][:2]
+        ['plot_write_weights', 'plot_read_weights']
     """
-    over_time = {
+    over_time: dict[str, Callable[[Trace, Labels, int], Figure]] = {
         "write_weights": plot_write_weights,
         "read_weights": plot_read_weights,
         "usage": plot_usage,
@@ -63,24 +84,29 @@ def plot_memory_use(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Memory over time",
-) -> Any:
-    """Draw what one sequence does to a memory, from top to bottom.
+) -> Figure:
+    """Draw inputs, outputs, weights, usage and gates of one sequence over time.
 
-    Inputs, targets, outputs; where each head writes and reads; usage; the gates.
+    The panels are, from top to bottom: inputs, targets and outputs; the write and the
+    read weights of each head; usage; the gates.
 
     Args:
-        trace: `keras_dnc.inspect.trace.Trace`.
-        targets: `(batch, time, target_size)`, in [0, 1]; `None` leaves them out, and
-            shows outputs as they are instead of squashed into [0, 1].
-        labels: The sequence's tokens, one a step, to stand under it; or `None`.
-        sequence: Number of the sequence in the batch.
-        title: Title of the figure.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        targets: `(batch, time, target_size)`, in [0, 1]. If given, outputs are shown as
+            probabilities, the sigmoids of the logits. `None` omits the targets and
+            shows the outputs unchanged. Defaults to `None`.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Memory over time"`.
 
     Returns:
-        `matplotlib.figure.Figure`.
+        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
+        the 64 that are written and read most are shown.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step.
+        ValueError: If the batch has no sequence of this index, or the number of labels
+            is not the number of steps.
 
     Example:
         >>> import keras_dnc
@@ -108,20 +134,32 @@ def plot_write_weights(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Where heads write",
-) -> Any:
-    """Draw where each head writes, a panel for each.
+) -> Figure:
+    """Draw the write weights of one sequence, one panel for each head.
 
     Args:
-        trace: `keras_dnc.inspect.trace.Trace`.
-        labels: The sequence's tokens, one a step, to stand under it; or `None`.
-        sequence: Number of the sequence in the batch.
-        title: Title of the figure.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Where heads write"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
+        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
+        the 64 that are written and read most are shown.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step.
+        ValueError: If the batch has no sequence of this index, or the number of labels
+            is not the number of steps.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_write_weights(recorded).get_suptitle()
+        'Where heads write'
     """
     panels = _weight_panels(trace, "write", sequence)
     return _heatmaps(trace, panels, labels, sequence, title)
@@ -132,20 +170,32 @@ def plot_read_weights(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Where heads read",
-) -> Any:
-    """Draw where each head reads, a panel for each.
+) -> Figure:
+    """Draw the read weights of one sequence, one panel for each head.
 
     Args:
-        trace: As in `plot_write_weights`.
-        labels: The same.
-        sequence: The same.
-        title: The same.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Where heads read"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
+        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
+        the 64 that are written and read most are shown.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step.
+        ValueError: If the batch has no sequence of this index, or the number of labels
+            is not the number of steps.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_read_weights(recorded).get_suptitle()
+        'Where heads read'
     """
     panels = _weight_panels(trace, "read", sequence)
     return _heatmaps(trace, panels, labels, sequence, title)
@@ -156,21 +206,33 @@ def plot_usage(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Usage of each slot",
-) -> Any:
-    """Draw how far each slot is taken, 0 to 1.
+) -> Figure:
+    """Draw the usage of each slot over time, from 0 (free) to 1 (in use).
 
     Args:
-        trace: As in `plot_write_weights`; of a cell that keeps usage.
-        labels: The same.
-        sequence: The same.
-        title: The same.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`;
+            the cell must have usage.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Usage of each slot"`.
 
     Returns:
-        `matplotlib.figure.Figure`.
+        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
+        the 64 that are written and read most are shown.
 
     Raises:
-        ValueError: The cell keeps no usage, there is no such sequence, or not one label
-            a step.
+        ValueError: If the cell has no usage, the batch has no sequence of this index,
+            or the number of labels is not the number of steps.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_usage(recorded).get_suptitle()
+        'Usage of each slot'
     """
     trace.check(sequence, ["usage"])
     panels = _usage_panels(trace, sequence)
@@ -182,20 +244,31 @@ def plot_gates(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Gates",
-) -> Any:
-    """Draw how far each gate is open, a line for each head.
+) -> Figure:
+    """Draw every gate over time, from 0 (closed) to 1 (open), one line for each head.
 
     Args:
-        trace: As in `plot_write_weights`.
-        labels: The same.
-        sequence: The same.
-        title: The same.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Gates"`.
 
     Returns:
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: There is no such sequence, or not one label a step.
+        ValueError: If the batch has no sequence of this index, or the number of labels
+            is not the number of steps.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_gates(recorded).axes[0].get_title(loc="left")
+        'gates'
     """
     trace.check(sequence)
     figure, axes = new_figure(1, title)
@@ -209,21 +282,34 @@ def plot_read_modes(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "How heads find what to read",
-) -> Any:
-    """Draw each read head's choice between links and content, as shares of 1.
+) -> Figure:
+    """Draw how much each read head follows links or searches by content.
+
+    The shares of the modes sum to 1: backward and forward along the links, and content.
 
     Args:
-        trace: As in `plot_write_weights`; of a cell with links.
-        labels: The same.
-        sequence: The same.
-        title: The same.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`;
+            the cell must have links.
+        labels: Tokens of the sequence, one for each step, to show below the time axis;
+            or `None`. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"How heads find what to read"`.
 
     Returns:
-        `matplotlib.figure.Figure`.
+        `matplotlib.figure.Figure`, one panel for each read head.
 
     Raises:
-        ValueError: The cell has no read modes, there is no such sequence, or not one
-            label a step.
+        ValueError: If the cell has no read modes, the batch has no sequence of this
+            index, or the number of labels is not the number of steps.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_read_modes(recorded).axes[0].get_title(loc="left")
+        'read head 1 of 1'
     """
     trace.check(sequence, ["read_mode"])
     modes = trace.read_mode[sequence]
@@ -244,31 +330,42 @@ def plot_read_modes(
 
 def plot_memory(
     trace: Trace,
-    times: Any = None,
+    times: Sequence[int] | None = None,
     sequence: int = 0,
     title: str = "What is in the memory",
-) -> Any:
+) -> Figure:
     """Draw the memory after some steps, side by side.
 
     Args:
-        trace: `keras_dnc.inspect.trace.Trace`.
-        times: Steps, from 0; `None` for up to five, evenly apart.
-        sequence: Number of the sequence in the batch.
-        title: Title of the figure.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
+        times: Indices of steps; negative indices count from the end. `None` for up to
+            five steps at even distances. Defaults to `None`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"What is in the memory"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of more than 64 slots, those in use.
+        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
+        the 64 that are written and read most are shown.
 
     Raises:
-        ValueError: There is no such sequence or step.
+        ValueError: If there is no sequence or step of one of the indices.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> [axis.get_title() for axis in plot_memory(recorded, [0, -1]).axes[:2]]
+        ['after step 0', 'after step 6']
     """
     trace.check(sequence)
     memory = trace.memory[sequence]
-    times = _steps_to_show(times, len(memory))
+    steps = _steps_to_show(times, len(memory))
     slots = views.slots_in_use(trace, sequence)
-    figure, axes = new_figure(1, title, len(times))
-    bound = max(np.max(np.abs(memory[times][:, slots])), 1e-6)
-    for axis, time in zip(axes, times, strict=True):
+    figure, axes = new_figure(1, title, len(steps))
+    bound = max(np.max(np.abs(memory[steps][:, slots])), 1e-6)
+    for axis, time in zip(axes, steps, strict=True):
         image = axis.imshow(
             memory[time, slots], aspect="auto", cmap="RdBu", vmin=-bound, vmax=bound
         )
@@ -286,21 +383,33 @@ def plot_links(
     sequence: int = 0,
     threshold: float = 0.1,
     title: str = "In what order slots were written",
-) -> Any:
-    """Draw links as arrows, each from a slot to what was written right after it.
+) -> Figure:
+    """Draw links as arrows from each slot to the slot that was written next.
 
     Args:
-        trace: As in `plot_write_weights`; of a cell with links.
-        time: After which step, from 0; -1 is the last.
-        sequence: Number of the sequence in the batch.
-        threshold: Links of less weight are left out.
-        title: Title of the figure.
+        trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`;
+            the cell must have links.
+        time: Index of the step after which the links are drawn; negative indices count
+            from the end. Defaults to -1.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        threshold: Links of at most this weight are omitted. Defaults to 0.1.
+        title: Title of the figure. Defaults to `"In what order slots were written"`.
 
     Returns:
-        `matplotlib.figure.Figure`, a panel for each write head.
+        `matplotlib.figure.Figure`, one panel for each write head.
 
     Raises:
-        ValueError: The cell has no links, or there is no such sequence or step.
+        ValueError: If the cell has no links, or there is no sequence or step of this
+            index.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> plot_links(recorded).axes[0].get_title()
+        'write head 1 of 1, after step 6'
     """
     time = _steps_to_show([time], len(trace.inputs[0]))[0]
     heads = views.link_entries(trace, sequence, time)
@@ -314,7 +423,10 @@ def plot_links(
     return figure
 
 
-def _heatmaps(trace, panels, labels, sequence, title):
+def _heatmaps(
+    trace: Trace, panels: list[Heatmap], labels: Labels, sequence: int, title: str
+) -> Figure:
+    """Draw heat maps from top to bottom."""
     figure, axes = new_figure(len(panels), title)
     for axis, panel in zip(axes, panels, strict=True):
         draw_heatmap(figure, axis, panel)
@@ -322,8 +434,8 @@ def _heatmaps(trace, panels, labels, sequence, title):
     return figure
 
 
-def _signal_panels(trace, targets, sequence):
-    """What goes in and comes out."""
+def _signal_panels(trace: Trace, targets: Any, sequence: int) -> Iterator[Heatmap]:
+    """Yield the heat maps of inputs, targets and outputs."""
     trace.check(sequence)
     yield Heatmap("input", "channel", "value", trace.inputs[sequence])
     if targets is None:
@@ -334,8 +446,8 @@ def _signal_panels(trace, targets, sequence):
     yield Heatmap("output", "channel", "probability", probability)
 
 
-def _weight_panels(trace, verb, sequence):
-    """One panel for each head that reads or writes."""
+def _weight_panels(trace: Trace, verb: str, sequence: int) -> list[Heatmap]:
+    """Build the heat map of the weights of each head that reads or writes."""
     slots = views.slots_in_use(trace, sequence)
     weights = views.head_weights(trace, verb, sequence, slots)
     heads = weights.shape[1]
@@ -351,8 +463,8 @@ def _weight_panels(trace, verb, sequence):
     ]
 
 
-def _usage_panels(trace, sequence):
-    """Usage, where the cell keeps it."""
+def _usage_panels(trace: Trace, sequence: int) -> list[Heatmap]:
+    """Build the heat map of usage, if the cell has usage."""
     if not hasattr(trace, "usage"):
         return []
     usage = trace.usage[sequence]
@@ -360,8 +472,8 @@ def _usage_panels(trace, sequence):
     return [Heatmap("usage of each slot", "slot", "usage", usage[:, slots], slots)]
 
 
-def _steps_to_show(times, steps):
-    """Check steps, counted from the end where negative; or choose up to five."""
+def _steps_to_show(times: Sequence[int] | None, steps: int) -> np.ndarray:
+    """Return checked indices of steps from 0, or up to five evenly spaced ones."""
     if times is None:
         return np.unique(np.linspace(0, steps - 1, 5).round().astype(int))
     if any(time not in range(-steps, steps) for time in times):
@@ -372,7 +484,7 @@ def _steps_to_show(times, steps):
     return np.array(times) % steps
 
 
-def _mode_names(modes):
+def _mode_names(modes: int) -> list[str]:
     """Name the columns of `read_mode`: backward and forward by head, then content."""
     heads = modes // 2
     number = [f" {head + 1}" for head in range(heads)] if heads > 1 else [""]

@@ -1,7 +1,8 @@
-"""A callback that shows a memory in TensorBoard while it learns."""
+"""A callback that shows a memory in TensorBoard during training."""
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -11,6 +12,9 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.inspect import views
 from keras_dnc.inspect.plots import all_plots
 from keras_dnc.inspect.trace import trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HISTOGRAMS = (
     "read_weights",
@@ -22,37 +26,44 @@ _HISTOGRAMS = (
 
 
 class MemoryTrace(keras.callbacks.Callback):
-    """Pictures and histograms of one fixed batch, every few epochs.
+    """Write plots and histograms of the memory on one fixed batch, every few epochs.
 
-    The batch runs step by step after the epoch; a training step costs what it did. The
-    `tensorflow`, `tensorboard` and `matplotlib` packages are needed:
-    `pip install keras_dnc[plot]`.
+    The model runs step by step on the batch at the end of an epoch, so training steps
+    are not slowed down. The callback needs the `tensorflow`, `tensorboard` and
+    `matplotlib` packages: `pip install keras_dnc[plot]`.
 
     Args:
-        inputs: The model's inputs, one batch.
-        log_dir: Folder for TensorBoard's files.
-        every: Epochs between two looks; the first is after epoch `every`.
-        layer: As in `trace`.
-        labels: As in `plot_memory_use`, of the sequence that is drawn.
-        sequence: Number of the sequence that is drawn; histograms are of all.
+        inputs: One batch of inputs of the model.
+        log_dir: Folder for the event files of TensorBoard.
+        every: Number of epochs from one recording to the next; the first follows epoch
+            `every`, counted from 1. Defaults to 1.
+        layer: Name of the recurrent layer to record, needed if the model has several.
+            `"rnn/1"` is the second of the stacked cells of the layer `"rnn"`. `None`
+            for the only one. Defaults to `None`.
+        labels: Tokens of the plotted sequence, one for each step, to show below the
+            time axis; or `None`. Defaults to `None`.
+        sequence: Index of the plotted sequence in the batch; histograms cover the
+            whole batch. Defaults to 0.
 
     Raises:
-        ValueError: `every` is no positive integer; and as `trace` does, after an epoch.
+        ValueError: If `every` is not a positive integer. At the end of an epoch, if
+            the model has no memory layer named `layer`, or `labels` or `sequence` do
+            not fit the inputs.
 
     Example:
         ```python
-        look = MemoryTrace(inputs[:8], "runs/copy/tensorboard", every=5)
-        model.fit(inputs, targets, epochs=50, callbacks=[look])
+        recorder = MemoryTrace(inputs[:8], "runs/copy/tensorboard", every=5)
+        model.fit(inputs, targets, epochs=50, callbacks=[recorder])
         ```
     """
 
     def __init__(
         self,
         inputs: Any,
-        log_dir: str | os.PathLike,
+        log_dir: str | os.PathLike[str],
         every: int = 1,
         layer: str | None = None,
-        labels: Iterable | None = None,
+        labels: Iterable[Any] | None = None,
         sequence: int = 0,
     ) -> None:
         super().__init__()
@@ -63,8 +74,13 @@ class MemoryTrace(keras.callbacks.Callback):
         self.labels = labels
         self.sequence = sequence
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Look, and write what there is to see."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Record the batch and write plots and histograms, if this epoch is due.
+
+        Args:
+            epoch: Index of the epoch, from 0.
+            logs: Metrics of the epoch; not used. Defaults to `None`.
+        """
         if (epoch + 1) % self.every:
             return
         import tensorflow as tf
@@ -80,6 +96,8 @@ class MemoryTrace(keras.callbacks.Callback):
         writer.close()
 
 
-def _pixels(figure):
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())
+def _pixels(figure: "Figure") -> np.ndarray:
+    """Return a figure as an RGBA image, `(height, width, 4)`."""
+    canvas: Any = figure.canvas  # a `FigureCanvasAgg`, which alone has a buffer
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

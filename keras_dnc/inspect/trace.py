@@ -1,11 +1,19 @@
-"""Run a model step by step, and keep all that happens in the memory of one cell."""
+"""Run a model step by step and record the states and controls of one memory cell."""
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import inspect
+import os
 import types
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import IO
+from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -14,48 +22,69 @@ from keras import tree
 
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import Tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Arrays: TypeAlias = dict[str, np.ndarray]
+_Calls: TypeAlias = list[tuple[dict[str, Any], Any]]  # (arguments by name, result)
 
 
 class Trace(types.SimpleNamespace):
-    """Every named state and control of a cell, step by step.
+    """Every named state and control of a memory cell, step by step.
+
+    Every attribute is a `numpy.ndarray` of shape `(batch, time, ...)`. Apart from
+    `inputs` and `mask`, attributes have the names of the fields of the cell's state and
+    controls: a `DNCCell` has `output`, `memory`, `usage`, `read_weights`,
+    `write_weights`, `free_gate` and others. A sparse cell also has `write_slots` and
+    `write_weights`. At a masked step the states keep their previous values, and the
+    controls are recorded but have no effect.
 
     Attributes:
-        inputs: `(batch, time, features)`, what the cell was given.
-        mask: `(batch, time)`, false at steps that the cell skips.
+        inputs: `(batch, time, features)`, inputs of the cell.
+        mask: `(batch, time)`, booleans, false at steps that the cell skips.
 
-    Every other attribute is an array `(batch, time, ...)` named as in the cell's
-    NamedTuples: for a `DNCCell` `output`, `memory`, `usage`, `read_weights`,
-    `write_weights`, `free_gate`, ... Of a sparse cell, `write_slots` and
-    `write_weights` too. At a masked step states stay as they were, and controls are
-    what the controller asked for in vain.
+    Example:
+        >>> import keras_dnc
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> recorded = trace(cell, np.zeros((2, 7, 5), "float32"))
+        >>> recorded.usage.shape, recorded.mask.shape
+        ((2, 7, 16), (2, 7))
     """
 
-    def to_npz(self, path: Any) -> None:
+    def to_npz(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write every array to a file that `numpy.load` reads.
 
         Args:
-            path: File name, by custom one that ends in `.npz`, or an open file.
+            path: File name, which NumPy completes with `.npz`, or a binary file open
+                for writing.
         """
         np.savez_compressed(path, **vars(self))
 
     def to_dataframe(
         self, sequence: int = 0, names: Iterable[str] | None = None
-    ) -> Any:
-        """Give one sequence as a table: a row a step, a column a number.
+    ) -> pd.DataFrame:
+        """Return one sequence as a table with a row per step and a column per number.
 
-        The `pandas` package is needed: `pip install keras_dnc[plot]`.
+        This method needs the `pandas` package: `pip install keras_dnc[plot]`.
 
         Args:
-            sequence: Number of the sequence in the batch.
-            names: Names of arrays, such as `["usage", "free_gate"]`; `None` for all. A
-                link matrix has memory_size^2 columns.
+            sequence: Index of the sequence in the batch. Defaults to 0.
+            names: Names of the arrays to include, such as `["usage", "free_gate"]`, or
+                `None` for all arrays. A link matrix has memory_size^2 columns. Defaults
+                to `None`.
 
         Returns:
             `pandas.DataFrame` with an index named `time`, and columns such as
             `output[2]` or `read_weights[0, 5]`.
 
         Raises:
-            ValueError: There is no such sequence, or no such array.
+            ValueError: If the batch has no sequence of this index, or the trace has no
+                array of one of the names.
         """
         import pandas as pd
 
@@ -70,7 +99,16 @@ class Trace(types.SimpleNamespace):
         return pd.DataFrame(columns).rename_axis("time")
 
     def check(self, sequence: int, names: Iterable[str] = ()) -> None:
-        """Raise a `ValueError` where there is no such sequence, or no such array."""
+        """Raise an error if the trace lacks a sequence or an array.
+
+        Args:
+            sequence: Index of the sequence in the batch.
+            names: Names of arrays. Defaults to no names.
+
+        Raises:
+            ValueError: If the batch has no sequence of this index, or the trace has no
+                array of one of the names.
+        """
         count = len(self.inputs)
         if sequence not in range(count):
             raise ValueError(
@@ -85,28 +123,29 @@ class Trace(types.SimpleNamespace):
 
 
 def trace(model_or_cell: keras.Layer, inputs: Any, layer: str | None = None) -> Trace:
-    """Run a memory cell on sequences and keep every named state and control.
+    """Run a memory cell on sequences and record every named state and control.
 
-    A model runs once as it is, and is left as it was: stateful layers' states, too. The
-    trace holds every step of every sequence: of a large memory, give it few of both.
+    A model runs once, and the states of its stateful layers are restored afterwards.
+    The trace holds every step of every sequence, so trace few sequences and few steps
+    of a cell with a large memory.
 
     Args:
-        model_or_cell: A built cell of this package, or any Keras model with a recurrent
-            layer around one, also within other layers.
-        inputs: Sequences `(batch, time, features)` for a cell; the model's own inputs
-            for a model.
-        layer: Which recurrent layer, by its name, where a model has several; of a
-            layer with stacked cells, such as `"rnn/1"` for the second. `None` for the
-            only one.
+        model_or_cell: A built memory cell of this package, or a Keras model with a
+            recurrent layer around one, at any depth of nested layers.
+        inputs: Sequences `(batch, time, features)` with at least one step for a cell;
+            the inputs of the model for a model.
+        layer: Name of the recurrent layer to trace, needed if the model has several.
+            `"rnn/1"` is the second of the stacked cells of the layer `"rnn"`. `None`
+            for the only one. Defaults to `None`.
 
     Returns:
-        `Trace`. Of a layer that goes backwards, time is that of the sequence: the
-        layer's first step comes last.
+        `Trace`. Arrays follow the time of the sequence also if the layer goes
+        backwards: the first step of such a layer comes last.
 
     Raises:
-        ValueError: No such cell, one that has not been built, several that `layer`
-            does not choose between, one that runs several times in the model, or
-            sequences of the wrong rank or of length 0.
+        ValueError: If there is no memory cell, the cell is not built, `layer` does not
+            name one of several, the layer runs several times in the model, or the
+            sequences have the wrong rank or length 0.
 
     Example:
         >>> import keras_dnc
@@ -118,13 +157,14 @@ def trace(model_or_cell: keras.Layer, inputs: Any, layer: str | None = None) -> 
     if isinstance(model_or_cell, MemoryCell):
         return _trace_cell(model_or_cell, inputs)
     recurrent, cell = _choose(model_or_cell, layer)
-    sequences, states, mask = _what_the_layer_is_given(model_or_cell, recurrent, inputs)
+    sequences, states, mask = _arguments_of_the_layer(model_or_cell, recurrent, inputs)
     flip = functools.partial(np.flip, axis=1) if recurrent.go_backwards else np.asarray
     found = _run(recurrent.cell, cell, flip(sequences), states, flip(mask))
     return Trace(**{name: flip(steps) for name, steps in found.items()})
 
 
-def _trace_cell(cell, inputs):
+def _trace_cell(cell: MemoryCell, inputs: Tensor) -> Trace:
+    """Trace a cell that is in no layer, from its initial state and without a mask."""
     if not cell.built:
         raise ValueError(
             "Argument `model_or_cell` must be built: a new cell has no weights. "
@@ -141,15 +181,21 @@ def _trace_cell(cell, inputs):
     return Trace(**_run(cell, cell, sequences, states, mask))
 
 
-def _run(driven, cell, sequences, states, mask):
-    """Step through sequences, and note what happens in one cell.
+def _run(
+    driven: keras.Layer,
+    cell: MemoryCell,
+    sequences: np.ndarray,
+    states: Tensors,
+    mask: np.ndarray,
+) -> _Arrays:
+    """Step through sequences and record the states and controls of one cell.
 
     Args:
-        driven: The cell that a layer drives: `cell`, or a stack that holds it.
-        cell: The `MemoryCell` to look into.
+        driven: The cell that the layer runs: `cell`, or a stack of cells with it.
+        cell: The `MemoryCell` to record.
         sequences: `(batch, time, features)`.
-        states: Flat list of `driven`'s first states.
-        mask: `(batch, time)`.
+        states: Flat list of the first states of `driven`.
+        mask: `(batch, time)`, booleans.
 
     Returns:
         Dict from names to arrays `(batch, time, ...)`.
@@ -168,8 +214,8 @@ def _run(driven, cell, sequences, states, mask):
     }
 
 
-def _moment(cell, arguments, record, real):
-    """Name all that one step had and gave; masked samples keep their states."""
+def _moment(cell: MemoryCell, arguments: Fields, record: Any, real: Tensor) -> _Arrays:
+    """Return inputs, states and controls of a step; masked ones keep their states."""
     states = dict(zip(cell.state_names, tree.flatten(record.state), strict=True))
     earlier = dict(zip(cell.state_names, tree.flatten(arguments["state"]), strict=True))
     kept = _kept(states.values(), earlier.values(), real)
@@ -184,24 +230,26 @@ def _moment(cell, arguments, record, real):
     return {name: ops.convert_to_numpy(value) for name, value in named.items()}
 
 
-def _where_real(named, real):
-    """Give named tensors that are zero at masked samples."""
+def _where_real(named: Fields, real: Tensor) -> Fields:
+    """Return named tensors with zeros at masked batch elements."""
     zeros = [ops.zeros_like(tensor) for tensor in named.values()]
     return dict(zip(named, _kept(named.values(), zeros, real), strict=True))
 
 
-def _kept(after, before, real):
-    """Give new tensors where `real`, `(batch,)`, is true, the old ones elsewhere."""
+def _kept(after: Iterable[Tensor], before: Iterable[Tensor], real: Tensor) -> Tensors:
+    """Return new tensors where `real`, `(batch,)`, is true, and old ones elsewhere."""
     return [
         ops.where(ops.reshape(real, (-1, *[1] * (len(new.shape) - 1))), new, old)
         for new, old in zip(after, before, strict=True)
     ]
 
 
-def _what_the_layer_is_given(model, recurrent, inputs):
-    """Run the model once; give the layer's sequences, states and mask."""
+def _arguments_of_the_layer(
+    model: keras.Layer, recurrent: keras.layers.RNN, inputs: Any
+) -> tuple[np.ndarray, Tensors, np.ndarray]:
+    """Run the model once; return the layer's sequences, initial states and mask."""
     states = [np.array(s) for s in map(ops.convert_to_numpy, _states(recurrent))]
-    with _left_as_it_was(model), _watched(recurrent, "call") as calls:
+    with _restored_states(model), _watched(recurrent, "call") as calls:
         model(tree.map_structure(ops.convert_to_tensor, inputs))
     if len(calls) != 1:
         raise ValueError(
@@ -219,15 +267,15 @@ def _what_the_layer_is_given(model, recurrent, inputs):
     return sequences, states, ops.convert_to_numpy(mask).astype(bool)
 
 
-def _states(layer):
-    """Give the variables in which a stateful layer keeps its states, so far."""
+def _states(layer: keras.Layer) -> list[keras.Variable]:
+    """Return the variables in which a stateful layer keeps its states, if any yet."""
     stateful = getattr(layer, "stateful", False)
     return tree.flatten(getattr(layer, "states", None) or []) if stateful else []
 
 
 @contextlib.contextmanager
-def _left_as_it_was(model):
-    """Give stateful layers their states back; a new one gets those of a start."""
+def _restored_states(model: keras.Layer) -> Iterator[None]:
+    """Restore the states of stateful layers; reset those created in the meantime."""
     stateful = [
         layer for layer in layers_of(model) if getattr(layer, "stateful", False)
     ]
@@ -246,18 +294,19 @@ def _left_as_it_was(model):
 
 
 @contextlib.contextmanager
-def _watched(layer, method):
-    """Note `(arguments, result)` of every call of one method of one layer."""
-    plain, calls = getattr(layer, method), []
+def _watched(layer: keras.Layer, method: str) -> Iterator[_Calls]:
+    """Record `(arguments, result)` of every call of one method of one layer."""
+    plain: Callable[..., Any] = getattr(layer, method)
+    calls: _Calls = []
     signature = inspect.signature(plain)
 
     @functools.wraps(plain)
-    def watching(*args, **kwargs):
+    def watching(*args: Any, **kwargs: Any) -> Any:
         result = plain(*args, **kwargs)
         calls.append((signature.bind(*args, **kwargs).arguments, result))
         return result
 
-    # Past Keras's own `__setattr__`, which would track the function as a part.
+    # Keras's own `__setattr__` would track the function as a part of the layer.
     vars(layer)[method] = watching
     try:
         yield calls
@@ -265,8 +314,10 @@ def _watched(layer, method):
         del vars(layer)[method]
 
 
-def _choose(model, name):
-    """Find a model's recurrent layer, and the memory cell in it."""
+def _choose(
+    model: keras.Layer, name: str | None
+) -> tuple[keras.layers.RNN, MemoryCell]:
+    """Return the recurrent layer of that name and the memory cell in it."""
     found = dict(_memory_cells(model))
     if not found:
         raise ValueError(
@@ -283,9 +334,11 @@ def _choose(model, name):
     return found[name]
 
 
-def _memory_cells(model):
+def _memory_cells(
+    model: keras.Layer,
+) -> Iterator[tuple[str, tuple[keras.layers.RNN, MemoryCell]]]:
     """Yield `(name, (recurrent layer, memory cell in it))`, each name once."""
-    seen = set()
+    seen: set[str] = set()
     is_layer = isinstance(model, keras.layers.Layer)
     for layer in layers_of(model) if is_layer else []:
         cell = getattr(layer, "cell", None)

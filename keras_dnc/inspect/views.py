@@ -1,30 +1,47 @@
-"""What a trace shows, as arrays over all slots, whichever cell it is of.
+"""Weights and links of a trace as arrays over all slots, for dense and sparse cells.
 
-Sparse cells carry the few slots that a head reads, and links as lists; pictures
-want a weight for every slot.
+Sparse cells record the few slots that a head reads, and links as lists; plots need a
+weight for every slot.
 """
+
+from collections.abc import Iterable
+from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from keras_dnc.inspect.trace import Trace
 
-_MOST_SLOTS = 64  # rows that can still be told apart in a picture
+_Links: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+_MOST_SLOTS = 64  # rows that remain distinguishable in a plot
 
 
-def head_weights(trace, verb, sequence, slots=None):
-    """Give where each head reads or writes at every step of a sequence.
+def head_weights(
+    trace: Trace, verb: str, sequence: int, slots: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the read or write weights of every head at every step of a sequence.
 
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
         verb: `"read"` or `"write"`.
-        sequence: Number of the sequence in the batch.
-        slots: Numbers of the slots to give, in rising order; `None` for all.
+        sequence: Index of the sequence in the batch.
+        slots: `(count,)`, indices of the slots to include in rising order, or `None`
+            for all slots. Defaults to `None`.
 
     Returns:
-        `(time, heads, slots)`, rows sum to at most 1.
+        `(time, heads, count)`, in [0, 1]; rows sum to at most 1.
 
     Raises:
-        ValueError: There is no such sequence.
+        ValueError: If the batch has no sequence of this index.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.SAMCell(3, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 5))
+        >>> head_weights(trace(cell, np.zeros((2, 7, 5), "float32")), "write", 0).shape
+        (7, 1, 16)
     """
     trace.check(sequence, [f"{verb}_weights"])
     weights = getattr(trace, f"{verb}_weights")[sequence]
@@ -35,26 +52,28 @@ def head_weights(trace, verb, sequence, slots=None):
 
 
 def has_links(trace: Trace) -> bool:
-    """Whether the cell links slots in the order of writing."""
+    """Return whether the traced cell links slots in the order of writing."""
     return any(
         hasattr(trace, name) for name in ("link", "link_slots", "backward_slots")
     )
 
 
-def link_entries(trace, sequence, time):
-    """List the links after one step; in a sparse memory, those there are.
+def link_entries(trace: Trace, sequence: int, time: int) -> list[_Links]:
+    """List the links that are not zero after one step.
 
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
-        sequence: Number of the sequence in the batch.
-        time: Step, from 0; -1 is the last.
+        sequence: Index of the sequence in the batch.
+        time: Index of the step; negative indices count from the end.
 
     Returns:
-        List of one `(after, before, weights)` a write head, arrays of as many numbers
-        as there are links: how far slot `after` was written right after `before`.
+        List with one `(after, before, weights)` for each write head, three arrays
+        `(links,)`: `weights`, in [0, 1], is the degree to which slot `after` was
+        written right after slot `before`.
 
     Raises:
-        ValueError: The trace is of a cell without links, or has no such sequence.
+        ValueError: If the cell has no links, or the batch has no sequence of this
+            index.
     """
     trace.check(sequence)
     for lists in ("link", "backward"):
@@ -72,27 +91,28 @@ def link_entries(trace, sequence, time):
     return found
 
 
-def _listed(before, weights):
-    """Give the entries of links that are kept as lists, `(memory_size, count)`."""
+def _listed(before: np.ndarray, weights: np.ndarray) -> _Links:
+    """Return the entries of links that are stored as lists, `(memory_size, count)`."""
     after, place = np.nonzero(weights)
     return after, before[after, place].astype(int), weights[after, place]
 
 
-def links(trace, sequence, time, slots):
-    """Give the links between some slots after one step.
+def links(trace: Trace, sequence: int, time: int, slots: np.ndarray) -> np.ndarray:
+    """Return the link matrix of some slots after one step.
 
     Args:
-        trace: As in `link_entries`.
-        sequence: The same.
-        time: The same.
-        slots: Numbers of the slots, in rising order.
+        trace: `keras_dnc.inspect.trace.Trace`.
+        sequence: Index of the sequence in the batch.
+        time: Index of the step; negative indices count from the end.
+        slots: `(count,)`, indices of the slots in rising order.
 
     Returns:
-        `(num_writes, len(slots), len(slots))`; `[head, i, j]` is how far slot
-        `slots[i]` was written right after slot `slots[j]`.
+        `(num_writes, count, count)`, in [0, 1]; `[head, i, j]` is the degree to which
+        slot `slots[i]` was written right after slot `slots[j]`.
 
     Raises:
-        ValueError: As `link_entries`.
+        ValueError: If the cell has no links, or the batch has no sequence of this
+            index.
     """
     found = []
     for after, before, weights in link_entries(trace, sequence, time):
@@ -104,7 +124,7 @@ def links(trace, sequence, time, slots):
     return np.stack(found)
 
 
-def _spread(places, weights, slots):
+def _spread(places: np.ndarray, weights: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Add up weights `(..., count)` at `places`, of the same shape, by slot."""
     rows = weights.reshape(-1, weights.shape[-1])
     row, place = np.nonzero(np.isin(places.reshape(rows.shape), slots))
@@ -114,24 +134,24 @@ def _spread(places, weights, slots):
     return found.reshape(*weights.shape[:-1], len(slots))
 
 
-def gates(trace):
-    """List the names of a trace's gates, each `(batch, time, heads)`, in [0, 1]."""
+def gates(trace: Trace) -> list[str]:
+    """Return the sorted names of the gates, each `(batch, time, heads)` in [0, 1]."""
     return sorted(name for name in vars(trace) if name.endswith("_gate"))
 
 
-def slots_in_use(trace, sequence):
-    """Choose the slots that pictures of a sequence show.
+def slots_in_use(trace: Trace, sequence: int) -> np.ndarray:
+    """Choose the slots that the plots of a sequence show.
 
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
-        sequence: Number of the sequence in the batch.
+        sequence: Index of the sequence in the batch.
 
     Returns:
-        Numbers of slots in rising order: all, or of a larger memory the 64 that are
-        written to and read most.
+        `(count,)`, indices of slots in rising order: all slots of a memory of at most
+        64 slots, otherwise the 64 slots that are written and read most.
 
     Raises:
-        ValueError: There is no such sequence.
+        ValueError: If the batch has no sequence of this index.
     """
     trace.check(sequence)
     total = np.zeros(trace.memory.shape[2])
@@ -145,14 +165,25 @@ def slots_in_use(trace, sequence):
     return np.sort(np.argsort(-total, kind="stable")[:_MOST_SLOTS])
 
 
-def check_labels(labels, steps):
-    """Give labels as a list of texts, or `None`; raise unless there is one a step."""
+def check_labels(labels: Iterable[Any] | None, steps: int) -> list[str] | None:
+    """Return labels as a list of strings.
+
+    Args:
+        labels: Labels, one for each step, or `None`.
+        steps: Number of steps.
+
+    Returns:
+        List of strings, or `None` if `labels` is `None`.
+
+    Raises:
+        ValueError: If the number of labels is not `steps`.
+    """
     if labels is None:
         return None
-    labels = [str(label) for label in labels]
-    if len(labels) != steps:
+    texts = [str(label) for label in labels]
+    if len(texts) != steps:
         raise ValueError(
             "Argument `labels` must have one label for each step of the sequence, "
-            f"{steps}. Received: {len(labels)} labels"
+            f"{steps}. Received: {len(texts)} labels"
         )
-    return labels
+    return texts

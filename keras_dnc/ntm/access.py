@@ -14,10 +14,14 @@ from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import natural_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.access import Access
-from keras_dnc.cells.memory_cell import recall
+from keras_dnc.cells.access import Found
 from keras_dnc.ntm.addressing import HeadControls
 from keras_dnc.ntm.addressing import NTMAddressing
 from keras_dnc.ops.writing import erase_and_write
+from keras_dnc.typing import DType
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
 
 _FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
 INITIAL_MEMORIES = ("constant", "random", "learned")
@@ -32,9 +36,9 @@ class NTMAccessState(NamedTuple):
         write_weights: `(batch, num_writes, memory_size)`, rows sum to 1.
     """
 
-    memory: Any
-    read_weights: Any
-    write_weights: Any
+    memory: Tensor
+    read_weights: Tensor
+    write_weights: Tensor
 
 
 class NTMControls(NamedTuple):
@@ -56,38 +60,23 @@ class NTMControls(NamedTuple):
         read_sharpness: `(batch, num_reads)`.
     """
 
-    write_vectors: Any
-    erase_vectors: Any
-    write_keys: Any
-    write_strengths: Any
-    write_interpolation_gate: Any
-    write_shift_weights: Any
-    write_sharpness: Any
-    read_keys: Any
-    read_strengths: Any
-    read_interpolation_gate: Any
-    read_shift_weights: Any
-    read_sharpness: Any
+    write_vectors: Tensor
+    erase_vectors: Tensor
+    write_keys: Tensor
+    write_strengths: Tensor
+    write_interpolation_gate: Tensor
+    write_shift_weights: Tensor
+    write_sharpness: Tensor
+    read_keys: Tensor
+    read_strengths: Tensor
+    read_interpolation_gate: Tensor
+    read_shift_weights: Tensor
+    read_sharpness: Tensor
 
-    def of(self, verb):
-        """Give the `HeadControls` of the heads that `"write"` or `"read"`."""
+    def of(self, verb: str) -> HeadControls:
+        """Return the `HeadControls` of the heads that `"write"` or `"read"`."""
         named = self._asdict()
         return HeadControls(*(named[f"{verb}_{n}"] for n in HeadControls._fields))
-
-
-class NTMNotes(NamedTuple):
-    """What back-propagation takes over from a step instead of computing it again.
-
-    Attributes:
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
-        write_vectors: `(batch, num_writes, word_size)`.
-    """
-
-    erase_vectors: Any
-    write_vectors: Any
-
-
-_NOTHING_RECORDED = NTMAccessState(None, None, None)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -145,15 +134,7 @@ class NTMAccess(Access):
         - Collier and Beel 2018, Implementing Neural Turing Machines, ICANN.
     """
 
-    options = (
-        "memory_size",
-        "word_size",
-        "num_reads",
-        "num_writes",
-        "shift_range",
-        "initial_memory",
-        "strength",
-    )
+    controls_type = NTMControls
 
     def __init__(
         self,
@@ -165,7 +146,7 @@ class NTMAccess(Access):
         initial_memory: str = "constant",
         strength: str = "softplus",
         control_biases: Mapping[str, Any] | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
@@ -175,30 +156,28 @@ class NTMAccess(Access):
         self.initial_memory = initial_memory
         self.strength = strength
         self.addressing = NTMAddressing(strength, dtype=self.dtype_policy)
-        self._create_interface(control_biases)
-
-    def _control_shapes(self):
-        word, shifts = self.word_size, 2 * self.shift_range + 1
-
-        def heads(count):
-            return HeadControls(
-                keys=((count, word), "tanh"),
-                strengths=((count,), "linear"),
-                interpolation_gate=((count,), "sigmoid"),
-                shift_weights=((count, shifts), "softmax") if shifts > 1 else None,
-                sharpness=((count,), "linear"),
-            )
-
-        shapes = NTMControls(
-            ((self.num_writes, word), "tanh"),
-            ((self.num_writes, word), "sigmoid"),
-            *heads(self.num_writes),
-            *heads(self.num_reads),
-        )
-        return shapes._asdict()
+        self.create_interface(control_biases)
 
     @property
-    def state_shapes(self):
+    def control_shapes(self) -> dict[str, tuple[Shape, str]]:
+        """Dict from the names in `NTMControls` to `(shape, activation)`."""
+        word, shifts = self.word_size, 2 * self.shift_range + 1
+
+        shapes: dict[str, tuple[Shape, str]] = {
+            "write_vectors": ((self.num_writes, word), "tanh"),  # a_t
+            "erase_vectors": ((self.num_writes, word), "sigmoid"),  # e_t
+        }
+        for verb, heads in (("write", self.num_writes), ("read", self.num_reads)):
+            shapes[f"{verb}_keys"] = ((heads, word), "tanh")  # k_t
+            shapes[f"{verb}_strengths"] = ((heads,), "linear")  # beta_t
+            shapes[f"{verb}_interpolation_gate"] = ((heads,), "sigmoid")  # g_t
+            if shifts > 1:
+                shapes[f"{verb}_shift_weights"] = ((heads, shifts), "softmax")  # s_t
+            shapes[f"{verb}_sharpness"] = ((heads,), "linear")  # gamma_t
+        return shapes
+
+    @property
+    def state_shapes(self) -> NTMAccessState:
         """`NTMAccessState` with the shape of one sample at each leaf."""
         return NTMAccessState(
             memory=(self.memory_size, self.word_size),
@@ -206,13 +185,8 @@ class NTMAccess(Access):
             write_weights=(self.num_writes, self.memory_size),
         )
 
-    @property
-    def note_shapes(self):
-        """`NTMNotes` with the shape of one sample at each leaf."""
-        return NTMNotes(*[(self.num_writes, self.word_size)] * 2)
-
-    def build(self, inputs_shape, state_shape=None):
-        """Create the interface, and a fresh memory that is not constant."""
+    def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
+        """Create the interface, and an initial memory that is not constant."""
         super().build(inputs_shape, state_shape)
         self.fresh_memory = None
         if self.initial_memory != "constant":
@@ -224,9 +198,8 @@ class NTMAccess(Access):
                 autocast=False,
             )
 
-    @property
-    def fresh_state(self):
-        """`NTMAccessState` of one sample: all heads on slot 0, a fresh memory."""
+    def initial_values(self) -> NTMAccessState:
+        """Return the start of one sequence: all heads on slot 0, the initial memory."""
         check_built(self)
         first = ops.one_hot(0, self.memory_size, dtype=self.compute_dtype)
         if self.fresh_memory is None:
@@ -241,59 +214,56 @@ class NTMAccess(Access):
             ),
         )
 
-    def get_initial_state(self, batch_size):
-        """Give the `NTMAccessState` of a fresh memory."""
+    def get_initial_state(self, batch_size: int | Tensor) -> NTMAccessState:
+        """Return the `NTMAccessState` at the start of sequences."""
+        values = zip(self.initial_values(), self.state_shapes, strict=True)
         return NTMAccessState(
-            *(
-                ops.broadcast_to(fresh, (batch_size, *shape))
-                for fresh, shape in zip(
-                    self.fresh_state, self.state_shapes, strict=True
-                )
-            )
+            *(ops.broadcast_to(value, (batch_size, *shape)) for value, shape in values)
         )
 
-    def controls(self, inputs):
-        """Give the `NTMControls` that the controller's output stands for."""
-        named = self.interface(inputs)
-        if self.shift_range == 0:  # nothing to choose from, and no weights to do so
-            for verb in ("read", "write"):
-                stay = ops.ones_like(named[f"{verb}_interpolation_gate"])
-                named[f"{verb}_shift_weights"] = ops.expand_dims(stay, -1)
-        return NTMControls(**named)
-
-    def step(self, controls, state, recorded=None):
-        """Write, then read.
-
-        Args:
-            controls: `NTMControls`.
-            state: The previous `NTMAccessState`.
-            recorded: `(state, notes)` of the same step when it was taken before, for
-                back-propagation to take over, or `None`.
-
-        Returns:
-            `(read_words, state, notes)`: as `call`, and `NTMNotes`.
-        """
-        before = _NOTHING_RECORDED if recorded is None else recorded[0].access
-        write_weights = recall(
-            before.write_weights,
-            self.addressing(state.memory, controls.of("write"), state.write_weights),
+    def controls(self, inputs: Tensor) -> NTMControls:
+        """Return the `NTMControls`; without shifts, all heads stay."""
+        controls = super().controls(inputs)
+        if self.shift_range:
+            return controls
+        gates = controls.write_interpolation_gate, controls.read_interpolation_gate
+        stay = [ops.expand_dims(ops.ones_like(gate), -1) for gate in gates]
+        return controls._replace(
+            write_shift_weights=stay[0], read_shift_weights=stay[1]
         )
-        notes = NTMNotes(controls.erase_vectors, controls.write_vectors)
-        memory = erase_and_write(state.memory, write_weights, *notes)
-        read_weights = recall(
-            before.read_weights,
-            self.addressing(memory, controls.of("read"), state.read_weights),
+
+    def address(
+        self, controls: NTMControls, state: NTMAccessState, found: Found
+    ) -> Fields:
+        """Move the write heads."""
+        weights = self.addressing(
+            state.memory, controls.of("write"), state.write_weights
         )
-        state = NTMAccessState(memory, read_weights, write_weights)
-        return ops.matmul(read_weights, memory), state, notes
+        return {"write_weights": weights}  # w_t, eq. 5-9
 
-    def replay(self, state, write_weights, notes):
-        """Give the new memory of a step that was taken before."""
-        return [erase_and_write(state.memory, write_weights, *notes)]
+    def write(
+        self, controls: NTMControls, state: NTMAccessState, found: Found
+    ) -> Fields:
+        """Erase and add."""
+        memory = erase_and_write(
+            state.memory,
+            found.write_weights,
+            controls.erase_vectors,
+            controls.write_vectors,
+        )
+        return {"memory": memory}  # M_t, eq. 3-4
+
+    def read(
+        self, controls: NTMControls, state: NTMAccessState, found: Found
+    ) -> Fields:
+        """Move the read heads, and read."""
+        weights = self.addressing(found.memory, controls.of("read"), state.read_weights)
+        words = ops.matmul(weights, found.memory)  # r_t, eq. 2
+        return {"read_weights": weights, "read_words": words}
 
 
-def check_built(layer):
-    """Raise a `ValueError` where the weights of a fresh state are not there yet."""
+def check_built(layer: keras.Layer) -> None:
+    """Raise a `ValueError` unless the weights of the initial state exist."""
     if not layer.built:
         raise ValueError(
             "A layer must be built before it has a fresh state, which it may learn. "

@@ -10,6 +10,8 @@ from keras_dnc.arguments import check_shape
 from keras_dnc.cells.content import CosineWeights
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.similarity import oneplus
+from keras_dnc.typing import DType
+from keras_dnc.typing import Tensor
 
 _EPSILON = 1e-12  # keeps the logarithm of a weight, and its gradient, finite at 0
 
@@ -27,11 +29,11 @@ class HeadControls(NamedTuple):
         sharpness: `(batch, heads)`, before squashing.
     """
 
-    keys: Any
-    strengths: Any
-    interpolation_gate: Any
-    shift_weights: Any
-    sharpness: Any
+    keys: Tensor
+    strengths: Tensor
+    interpolation_gate: Tensor
+    shift_weights: Tensor
+    sharpness: Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -85,7 +87,7 @@ class NTMAddressing(keras.layers.Layer):
     """
 
     def __init__(
-        self, strength: str = "softplus", dtype: Any = None, **kwargs: Any
+        self, strength: str = "softplus", dtype: DType = None, **kwargs: Any
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.strength = strength
@@ -95,18 +97,22 @@ class NTMAddressing(keras.layers.Layer):
         """Create nothing: there are no weights."""
         self.content.built = True
 
-    def call(self, memory, controls, previous_weights):
+    def call(
+        self, memory: Tensor, controls: HeadControls, previous_weights: Tensor
+    ) -> Tensor:
         """Address by content, interpolate, shift, sharpen."""
         controls = HeadControls(*controls)
         self._check(memory, controls, previous_weights)
         content = self.content(memory, controls.keys, controls.strengths)  # eq. 5
         gate = ops.expand_dims(controls.interpolation_gate, -1)
         weights = gate * content + (1.0 - gate) * previous_weights  # eq. 7
-        weights = shifted(weights, controls.shift_weights)  # eq. 8
-        return sharpened(weights, oneplus(controls.sharpness))  # eq. 9
+        weights = shift(weights, controls.shift_weights)  # eq. 8
+        return sharpen(weights, oneplus(controls.sharpness))  # eq. 9
 
     @staticmethod
-    def _check(memory, controls, previous_weights):
+    def _check(
+        memory: Tensor, controls: HeadControls, previous_weights: Tensor
+    ) -> None:
         """Raise a `ValueError` unless shapes fit; `content` sees to `strengths`."""
         check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
         keys = ("batch", "heads", memory.shape[2])
@@ -124,12 +130,12 @@ class NTMAddressing(keras.layers.Layer):
                 f"each head. Received: shift_weights of shape {shape}"
             )
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "strength": self.strength}
 
 
-def shifted(weights, shift_weights):
+def shift(weights: Tensor, shift_weights: Tensor) -> Tensor:
     """Mix weights moved on by each number of slots, the last slot before the first.
 
     Args:
@@ -147,7 +153,7 @@ def shifted(weights, shift_weights):
     )
 
 
-def sharpened(weights, sharpness):
+def sharpen(weights: Tensor, sharpness: Tensor) -> Tensor:
     """Raise weights to a power, and bring each row back to a sum of 1.
 
     Args:

@@ -1,14 +1,19 @@
 """The Neural Turing Machine as a Keras RNN cell (Graves et al. 2014)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dnc.cells.access_cell import AccessCell
+from keras_dnc.cells.access_cell import CellState
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
+from keras_dnc.ops.rows import where_active
+from keras_dnc.typing import DType
+from keras_dnc.typing import Shape
+from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -19,12 +24,10 @@ class NTMCell(AccessCell):
     $$r_t = \mathrm{NTMAccess}(\nu_t)$$
     $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
 
-    A sequence starts with every head on slot 0, with the fresh memory that
-    `initial_memory` names, and with learned read words. The flat state is what that
-    start lacks, so that the all-zero state is the start; `unflatten` gives memory,
-    weights and words as they are. Another cell starts elsewhere: between two cells,
-    hand over what one has unflattened for the other to flatten. At the border, weights
-    at slot 0 are exact to 6e-8.
+    A sequence starts with every head on slot 0, with the memory that `initial_memory`
+    names, and with learned read words. States are the real values; a batch element
+    whose weights are all zero, as in the all-zero state, has not started yet, and
+    `unflatten` fills in that start.
 
     Departures: see `NTMAddressing` and `NTMAccess`. The output is linear, and squashed
     by the loss; controller output, controller state and output are clipped
@@ -89,30 +92,35 @@ class NTMCell(AccessCell):
         word_size: int = 20,
         num_reads: int = 1,
         num_writes: int = 1,
-        shift_range: int = 1,
-        initial_memory: str = "constant",
+        *,
         clip_value: float | None = 20.0,
-        strength: str = "softplus",
-        control_biases: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        bypass_dropout: float = 0.0,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(output_size, controller, clip_value, **kwargs)
-        self._take(
-            NTMAccess(
-                memory_size=memory_size,
-                word_size=word_size,
-                num_reads=num_reads,
-                num_writes=num_writes,
-                shift_range=shift_range,
-                initial_memory=initial_memory,
-                strength=strength,
-                control_biases=control_biases,
-                dtype=self.dtype_policy,
-                name="access",
-            )
+        access = NTMAccess(
+            memory_size,
+            word_size,
+            num_reads,
+            num_writes,
+            dtype=full_precision(dtype),
+            name="access",
+            **options,
+        )
+        super().__init__(
+            output_size,
+            controller,
+            access,
+            clip_value,
+            bypass_dropout,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the weights of controller, access and output, and the first words."""
         super().build(input_shape)
         self.fresh_read_words = self.add_weight(
@@ -122,9 +130,23 @@ class NTMCell(AccessCell):
             autocast=False,
         )
 
-    @property
-    def fresh_state(self):
-        """The learned read words, and the fresh state of `access`."""
+    def decode(self, state: CellState) -> CellState:
+        """Fill in the start of batch elements whose heads have not moved yet.
+
+        The weights of every head sum to 1 after any step: where all are zero, the
+        batch element starts with the initial memory, heads on slot 0, and the learned
+        read words.
+        """
         check_built(self)
-        words = ops.convert_to_tensor(self.fresh_read_words)
-        return {"read_words": words[None], **self.access.fresh_state._asdict()}
+        heads = [state.access.read_weights, state.access.write_weights]
+        is_fresh = ops.all(ops.equal(ops.concatenate(heads, axis=1), 0.0), axis=(1, 2))
+
+        def filled(initial: Tensor, tensor: Tensor) -> Tensor:
+            return where_active(is_fresh, initial, tensor)
+
+        words = ops.convert_to_tensor(self.fresh_read_words)[None]
+        access = map(filled, self.access.initial_values(), state.access)
+        return state._replace(
+            read_words=filled(words, state.read_words),
+            access=type(state.access)(*access),
+        )

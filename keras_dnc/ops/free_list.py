@@ -6,16 +6,17 @@ where $\phi$ is how free each slot is, and a slot comes before another when it i
 or equally free and of a lower index. The product is taken by comparing all pairs: a
 sort and its inverse are slower than N x N comparisons on every backend up to some
 thousand slots, and the links of the DNC are N x N in any case. `plain_product_before`
-and `product_before` give the same numbers.
+and `product_before` return the same numbers.
 """
 
 from keras import ops
 
-from keras_dnc import backend
+from keras_dnc.ops.residuals import keep_output
+from keras_dnc.typing import Tensor
 
 
-def plain_product_before(freeness):
-    """Give what `product_before` gives, by automatic differentiation.
+def plain_product_before(freeness: Tensor) -> Tensor:
+    """Return what `product_before` does, its gradient left to the backend.
 
     Args:
         freeness: `(batch, memory_size)`, in [0, 1).
@@ -28,38 +29,36 @@ def plain_product_before(freeness):
     return ops.exp(ops.sum(ops.where(before, log_usage, 0.0), axis=1))
 
 
-def product_before(freeness, recorded=None):
-    """Multiply, for each slot, how far the slots before it are used.
+def product_before(freeness: Tensor) -> Tensor:
+    """Multiply, for each slot, the usage of the slots before it.
+
+    The product is a residual: it takes N x N comparisons, and its gradient needs it.
 
     Args:
         freeness: `(batch, memory_size)`, in [0, 1).
-        recorded: What this function gave for the same `freeness` before, or `None`.
 
     Returns:
         `(batch, memory_size)`, in [0, 1].
     """
-    product = backend.with_gradient(_product, _product_gradient, save=True)
-    tensors = [freeness] if recorded is None else [freeness, recorded]
-    return product(tensors)[0]
+    return keep_output(
+        "free_list",
+        lambda tensors: plain_product_before(*tensors),
+        _product_gradient,
+        [freeness],
+    )
 
 
-def _product(tensors, save):
-    freeness, *recorded = tensors
-    product = recorded[0] if recorded else plain_product_before(freeness)
-    return [product], product
-
-
-def _product_gradient(tensors, product, gradients):
-    freeness, *recorded = tensors
+def _product_gradient(tensors, product, gradient):
+    (freeness,) = tensors
     # Slots stand the other way round, so that the sum runs over an outer axis again.
     before = _before(ops.expand_dims(freeness, 1), ops.expand_dims(freeness, 2), 2)
-    by_log_product = ops.expand_dims(gradients[0] * product, 2)
+    by_log_product = ops.expand_dims(gradient * product, 2)
     by_log_usage = ops.sum(ops.where(before, by_log_product, 0.0), axis=1)
-    return [-by_log_usage / (1.0 - freeness), *(None for _ in recorded)]
+    return [-by_log_usage / (1.0 - freeness)]
 
 
 def _before(first, second, first_axis):
-    """Whether the slot of `first` comes before that of `second`, for all pairs."""
+    """Return whether the slot of `first` comes before that of `second`, all pairs."""
     size = first.shape[first_axis]
     slots = ops.arange(size)
     shape = (size, 1) if first_axis == 1 else (1, size)

@@ -1,26 +1,16 @@
-r"""Update the links and read along them, with the gradient written by hand.
+r"""Temporal links between slots: update them, and read along them.
 
 The links are the largest state of the DNC, N x N numbers per write head, and automatic
-differentiation of `addressing.TemporalLinkage` passes over matrices of that size some
-thirty times per step; here the backward pass takes four passes beside matrix products.
-`read_along_links` and `step_along_links` and their plain references give the same
-numbers.
+differentiation passes over matrices of that size some thirty times per step. Here each
+function has a gradient written by hand, beside a plain reference of the same numbers.
 
-With the old links $L'$, whose diagonal is zero, write weights w and precedence weights
-p, any product with the new links L comes from products with L':
-
-$$L v = (1 - w) \circ (L' v) - L' (w \circ v) + w (p \cdot v) - w \circ p \circ v$$
-$$L^\top v = L'^\top ((1 - w) \circ v) - w \circ (L'^\top v) + p (w \cdot v)
-- w \circ p \circ v$$
-
-so that the backward pass forms no new links. What is read is
-$m_f L r + m_b L^\top r$, with read modes $m$ and read weights r of the previous step.
-Given the gradients $g_f$ and $g_b$ of what each direction gives, here $m_f g$ and
-$m_b g$, and the gradient $g_L$ of the new links, the links' whole gradient
-is $G = g_L + g_f r^\top + r g_b^\top$ off the diagonal. Its sums against L', p and
-w expand into products with L' and $g_L$, and only the gradient of the old links,
-$G \circ (1 - w_i - w_j)$, is formed as a matrix. The read modes' gradients are
-$r \cdot L^\top g$ and $r \cdot L g$: the backward pass needs no forward product.
+With the old links $L'$, write weights w and precedence weights p, the new links are
+$L_{ij} = (1 - w_i - w_j) L'_{ij} + w_i p_j$ off the diagonal. Reading along them, with
+read modes $m$ and the read weights r of the previous step, gives
+$m_f L r + m_b L^\top r$. Given the gradient g of that, the backward pass needs two
+products, $L^\top g$ and $L g$, and no forward one: the gradients are
+$r \cdot L^\top g$ and $r \cdot L g$ for the modes, $m_f L^\top g + m_b L g$ for r, and
+for L one matrix product of vectors side by side, $m_f g r^\top + r (m_b g)^\top$.
 
 Shapes in this file: links `(batch, N, N)`, write and precedence weights `(batch, N)`,
 read weights `(batch, reads, N)`, read modes `(batch, reads)`; several write heads stand
@@ -30,186 +20,143 @@ side by side in the batch.
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import Tensors
 
 
-def read_along_links(link, write, precedence, read, forward_mode, backward_mode):
-    """Update the links, and step along them from what was read.
-
-    Args:
-        link: `(batch, N, N)`, of the previous step, zero diagonal.
-        write: `(batch, N)`, write weights.
-        precedence: `(batch, N)`, precedence weights of the previous step.
-        read: `(batch, reads, N)`, read weights of the previous step.
-        forward_mode: `(batch, reads)`, weight of what was written next.
-        backward_mode: `(batch, reads)`, weight of what was written before.
-
-    Returns:
-        List of the new links `(batch, N, N)`, and of the read weights that stepping
-        along them gives, `(batch, reads, N)`.
-    """
-    step = backend.with_gradient(_forward, _backward, save=True)
-    return step([link, write, precedence, read, forward_mode, backward_mode])
-
-
-def step_along_links(link, write, precedence, read):
-    """Update the links, and step along them each way from what was read.
+def update_links(link: Tensor, write: Tensor, precedence: Tensor) -> Tensor:
+    """Weaken the links of slots that are written, add those to the slots written last.
 
     Args:
         link: `(batch, N, N)`, of the previous step, zero diagonal.
         write: `(batch, N)`, write weights.
         precedence: `(batch, N)`, precedence weights of the previous step.
+
+    Returns:
+        The new links, `(batch, N, N)`.
+    """
+    update = backend.with_gradient(_update, _update_gradient)
+    return update([link, write, precedence])[0]
+
+
+def read_along_links(
+    link: Tensor, read: Tensor, forward_mode: Tensor, backward_mode: Tensor
+) -> Tensor:
+    """Step along the links from what was read, both ways, weighted by the read modes.
+
+    Args:
+        link: `(batch, N, N)`.
+        read: `(batch, reads, N)`, read weights of the previous step.
+        forward_mode: `(batch, reads)`, weight of the slots that were written next.
+        backward_mode: `(batch, reads)`, weight of the slots that were written before.
+
+    Returns:
+        `(batch, reads, N)`.
+    """
+    along = backend.with_gradient(_read, _read_gradient)
+    return along([link, read, forward_mode, backward_mode])[0]
+
+
+def step_along_links(link: Tensor, read: Tensor) -> Tensors:
+    """Step along the links from what was read, each way.
+
+    Args:
+        link: `(batch, N, N)`.
         read: `(batch, reads, N)`, read weights of the previous step.
 
     Returns:
-        List of the new links `(batch, N, N)`, and of what was written next and what
-        before, each `(batch, reads, N)`.
+        List of what was written next and what before, each `(batch, reads, N)`.
     """
-    step = backend.with_gradient(_step_forward, _step_backward, save=True)
-    return step([link, write, precedence, read])
+    return backend.with_gradient(_step, _step_gradient)([link, read])
 
 
-def updated_links(link, write, precedence):
-    """Decay the links of what is written over, add the newest one, `(batch, N, N)`."""
+def plain_update_links(link: Tensor, write: Tensor, precedence: Tensor) -> Tensor:
+    """Return what `update_links` does, its gradient left to the backend."""
     to, back = write[:, :, None], write[:, None, :]
-    return _without_diagonal((1.0 - to - back) * link + to * precedence[:, None, :])
+    return _off_diagonal((1.0 - to - back) * link + to * precedence[:, None, :])
 
 
-def plain_read_along_links(link, write, precedence, read, forward_mode, backward_mode):
-    """Give what `read_along_links` gives, its gradient left to the backend."""
-    link = updated_links(link, write, precedence)
+def plain_read_along_links(
+    link: Tensor, read: Tensor, forward_mode: Tensor, backward_mode: Tensor
+) -> Tensor:
+    """Return what `read_along_links` does, its gradient left to the backend."""
     # Links first: XLA is twice as fast at this product as at its transpose, and would
     # turn it round if nothing stood between the product and the transposition.
     forward = forward_mode[:, None, :] * ops.matmul(link, _columns(read))
     backward = backward_mode[:, :, None] * ops.matmul(read, link)
-    return [link, ops.transpose(forward, (0, 2, 1)) + backward]
+    return _rows(forward) + backward
 
 
-def plain_step_along_links(link, write, precedence, read):
-    """Give what `step_along_links` gives, its gradient left to the backend."""
-    link = updated_links(link, write, precedence)
-    forward = ops.transpose(ops.matmul(link, _columns(read)), (0, 2, 1))
-    return [link, forward, ops.matmul(read, link)]
+def plain_step_along_links(link: Tensor, read: Tensor) -> Tensors:
+    """Return what `step_along_links` does, its gradient left to the backend."""
+    return [_rows(ops.matmul(link, _columns(read))), ops.matmul(read, link)]
 
 
-def _forward(tensors, save):
-    return plain_read_along_links(*tensors), ()
+def _update(tensors, save):
+    return [plain_update_links(*tensors)], ()
 
 
-def _backward(tensors, saved, gradients):
-    *tensors, forward_mode, backward_mode = tensors
-    link_gradient, gradient = gradients
-    modes = forward_mode[:, :, None], backward_mode[:, :, None]
-    *by_links, against, along = _link_gradients(
-        tensors, link_gradient, (gradient, gradient), modes
-    )
-    read = tensors[3]
+def _update_gradient(tensors, saved, gradients):
+    link, write, precedence = tensors
+    gradient = _off_diagonal(gradients[0])
+    # Row and column sums as products with ones: XLA fuses sums with all around them,
+    # and computes it twice.
+    weighted, ones = gradient * link, ops.ones_like(write)
+    by_decay = _times(weighted, ones) + _transpose_times(weighted, ones)
     return [
-        *by_links,
-        modes[0] * against + modes[1] * along,
+        gradient * (1.0 - write[:, :, None] - write[:, None, :]),
+        _times(gradient, precedence) - by_decay,
+        _transpose_times(gradient, write),
+    ]
+
+
+def _read(tensors, save):
+    return [plain_read_along_links(*tensors)], ()
+
+
+def _read_gradient(tensors, saved, gradients):
+    link, read, forward_mode, backward_mode = tensors
+    gradient, (ahead, behind) = (
+        gradients[0],
+        (forward_mode[:, :, None], backward_mode[:, :, None]),
+    )
+    against, along = _both_products(link, gradient, gradient)
+    return [
+        _outer(ahead * gradient, read, read, behind * gradient),
+        ahead * against + behind * along,
         ops.sum(read * against, axis=-1),
         ops.sum(read * along, axis=-1),
     ]
 
 
-def _step_forward(tensors, save):
+def _step(tensors, save):
     return plain_step_along_links(*tensors), ()
 
 
-def _step_backward(tensors, saved, gradients):
-    link_gradient, *vectors = gradients
-    *by_links, against, along = _link_gradients(
-        tensors, link_gradient, vectors, (1.0, 1.0)
-    )
-    return [*by_links, against + along]
+def _step_gradient(tensors, saved, gradients):
+    link, read = tensors
+    ahead, behind = gradients
+    against, along = _both_products(link, ahead, behind)
+    return [_outer(ahead, read, read, behind), against + along]
 
 
-def _link_gradients(tensors, link_gradient, vectors, modes):
-    """Back-propagate to old links, write and precedence weights.
-
-    The gradient of what each direction gives is that of `modes` times that of
-    `vectors`, forward first: the products are those of `vectors`, whom a read mode of
-    0 has not yet wiped.
-
-    Returns:
-        The three gradients, and the products of the new links, transposed, with the
-        forward vectors, and of the new links with the backward vectors.
-    """
-    link, write, precedence, read = tensors
-    (ahead, behind), (forward_mode, backward_mode) = vectors, modes
-    products = _Products(link, write, precedence)
-    along, old_along, old_read = products.times(behind, read)
-    against, old_against, old_back = products.transpose_times(ahead, read)
-    # G is the links' gradient and the sum of the outer products left x right.
-    left = ops.concatenate([forward_mode * ahead, read], axis=1)
-    right = ops.concatenate([read, backward_mode * behind], axis=1)
-    rows = ops.concatenate([old_read, backward_mode * old_along], axis=1)
-    columns = ops.concatenate([forward_mode * old_against, old_back], axis=1)
-    diagonal = _diagonal(link_gradient) + ops.sum(left * right, axis=1)
-    weighted = link_gradient * link
-    ones = ops.ones_like(write)
-    by_decay = (
-        _times(weighted, ones)
-        + _transpose_times(weighted, ones)
-        + ops.sum(left * rows + right * columns, axis=1)
-    )
-    by_write = _times(link_gradient, precedence) - diagonal * precedence
-    by_write += _combine(left, _dot(right, precedence))
-    by_precedence = _transpose_times(link_gradient, write) - diagonal * write
-    by_precedence += _combine(right, _dot(left, write))
-    outer = ops.matmul(_columns(left), right)
-    decay = 1.0 - write[:, :, None] - write[:, None, :]
-    by_link = _without_diagonal(link_gradient + outer) * decay
-    return by_link, by_write - by_decay, by_precedence, against, along
+def _both_products(link, ahead, behind):
+    """Multiply the transposed links by rows `ahead`, and the links by `behind`."""
+    return ops.matmul(ahead, link), _rows(ops.matmul(link, _columns(behind)))
 
 
-class _Products:
-    """Products of the new links with vectors, by way of the old links.
-
-    Each method gives the product of the new links and `vectors`, `(batch, reads, N)`,
-    and the products of the old links with `vectors` and with `others`.
-    """
-
-    def __init__(self, link, write, precedence):
-        self.link = link
-        self.write = write[:, None, :]
-        self.precedence = precedence[:, None, :]
-
-    def times(self, vectors, others):
-        """Multiply the links by the vectors."""
-        columns = _columns(self.write * vectors, vectors, others)
-        product = ops.split(ops.matmul(self.link, columns), 3, axis=2)
-        written, old, old_others = [ops.transpose(p, (0, 2, 1)) for p in product]
-        added = _inner(self.precedence, vectors) - self.precedence * vectors
-        new = (1.0 - self.write) * old - written + self.write * added
-        return new, old, old_others
-
-    def transpose_times(self, vectors, others):
-        """Multiply the transposed links by the vectors."""
-        kept = (1.0 - self.write) * vectors
-        rows = ops.concatenate([kept, vectors, others], axis=1)
-        kept, old, old_others = ops.split(ops.matmul(rows, self.link), 3, axis=1)
-        added = _inner(self.write, vectors) - self.write * vectors
-        new = kept - self.write * old + self.precedence * added
-        return new, old, old_others
+def _outer(left, right, more_left, more_right):
+    """Sum the outer products of rows, `(batch, N, N)`, as one matrix product."""
+    columns = ops.concatenate([_columns(left), _columns(more_left)], axis=2)
+    return ops.matmul(columns, ops.concatenate([right, more_right], axis=1))
 
 
-def _columns(*vectors):
-    """Stand rows `(batch, reads, N)` side by side as columns, `(batch, N, heads)`."""
-    return ops.concatenate([ops.transpose(v, (0, 2, 1)) for v in vectors], axis=2)
+def _columns(rows):
+    """Stand rows `(batch, reads, N)` side by side as columns, `(batch, N, reads)`."""
+    return ops.transpose(rows, (0, 2, 1))
 
 
-def _inner(a, b):
-    return ops.sum(a * b, axis=-1, keepdims=True)
-
-
-def _dot(vectors, vector):
-    """Inner product of each of `(batch, heads, N)` with one `(batch, N)`."""
-    return ops.sum(vectors * vector[:, None, :], axis=-1)
-
-
-def _combine(vectors, coefficients):
-    """Sum `(batch, heads, N)` over heads, weighted by `(batch, heads)`."""
-    return ops.sum(vectors * coefficients[:, :, None], axis=1)
+_rows = _columns  # the same transposition, the other way round
 
 
 def _times(matrix, vector):
@@ -220,11 +167,7 @@ def _transpose_times(matrix, vector):
     return ops.matmul(vector[:, None, :], matrix)[:, 0, :]
 
 
-def _diagonal(matrix):
-    size = matrix.shape[-1]
-    return ops.reshape(matrix, (-1, size * size))[:, :: size + 1]
-
-
-def _without_diagonal(matrix):
+def _off_diagonal(matrix):
+    """Set the diagonal to zero."""
     slots = ops.arange(matrix.shape[-1])
     return ops.where(slots[:, None] == slots[None, :], 0.0, matrix)

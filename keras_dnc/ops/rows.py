@@ -7,6 +7,7 @@ each below `size`, and may repeat.
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.ops.residuals import keep_choice
 
 
 def gather_rows(table, slots):
@@ -57,8 +58,26 @@ def is_at(places, count):
     return ops.equal(ops.cast(places, "int32")[..., None], here)
 
 
-def chosen(values, places):
-    """Give the values at `places` of the last axis.
+def largest_places(weights, count):
+    """Return the places of the largest weights, without a gradient, as a residual.
+
+    Args:
+        weights: `(..., n)`.
+        count: How many places, at most n.
+
+    Returns:
+        `(..., count)`, whole numbers of the type of `weights`.
+    """
+
+    def choose():
+        places = ops.top_k(ops.stop_gradient(weights), count)[1]
+        return ops.cast(places, weights.dtype)
+
+    return keep_choice("largest_places", choose)
+
+
+def values_at(values, places):
+    """Return the values at `places` of the last axis.
 
     Each is a sum of one number and zeros: XLA compiles its gradient for every backend.
 
@@ -85,7 +104,7 @@ def largest_of(slots, weights, count):
     kept = min(count, slots.shape[-1])
     places = ops.top_k(ops.stop_gradient(weights), kept)[1]
     missing = [(0, 0)] * (len(slots.shape) - 1) + [(0, count - kept)]
-    return [ops.pad(chosen(part, places), missing) for part in (slots, weights)]
+    return [ops.pad(values_at(part, places), missing) for part in (slots, weights)]
 
 
 def linked_rows(rows, links, new_weights, targets):

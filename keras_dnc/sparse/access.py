@@ -9,22 +9,27 @@ from keras import ops
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
-from keras_dnc.cells.access import Access
 from keras_dnc.cells.memory_cell import leaf_names
-from keras_dnc.cells.memory_cell import recall
-from keras_dnc.cells.touched import Touched
-from keras_dnc.cells.touched import rows_after
-from keras_dnc.ops.rows import add_to_rows
+from keras_dnc.cells.row_access import ReadRows
+from keras_dnc.cells.row_access import RowAccess
+from keras_dnc.cells.row_access import WriteRows
+from keras_dnc.cells.row_access import Written
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import weight_at
 from keras_dnc.ops.rows import where_active
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import cosine_similarity
-from keras_dnc.sparse.accesses import accessed
-from keras_dnc.sparse.accesses import least_recent
-from keras_dnc.sparse.accesses import level_sizes
+from keras_dnc.sparse.least_recent import accessed
+from keras_dnc.sparse.least_recent import least_recent
+from keras_dnc.sparse.least_recent import level_sizes
 from keras_dnc.sparse.search import Search
 from keras_dnc.sparse.search import as_search
+from keras_dnc.typing import Controls
+from keras_dnc.typing import DType
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import State
+from keras_dnc.typing import Tensor
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
 _THRESHOLD = 0.005  # the paper's delta: less weight than this is no access
@@ -37,18 +42,18 @@ class SparseAccessState(NamedTuple):
     Attributes:
         memory: `(batch, memory_size, word_size)`.
         index: What the search remembers, a list of tensors.
-        accesses: Time of last access, a list of tensors; see `accesses`.
+        accesses: Time of last access, a list of tensors; see `sparse.least_recent`.
         time: `(batch, 1)`, steps taken.
         read_slots: `(batch, num_reads, top_k)`, slots that were last read.
         read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
     """
 
-    memory: Any
-    index: Any
-    accesses: Any
-    time: Any
-    read_slots: Any
-    read_weights: Any
+    memory: Tensor
+    index: list[Tensor]
+    accesses: list[Tensor]
+    time: Tensor
+    read_slots: Tensor
+    read_weights: Tensor
 
 
 class SparseControls(NamedTuple):
@@ -63,27 +68,15 @@ class SparseControls(NamedTuple):
         read_strengths: `(batch, num_reads)`, before squashing.
     """
 
-    write_vector: Any
-    write_gate: Any
-    write_mode: Any
-    read_keys: Any
-    read_strengths: Any
-
-
-class SparseNotes(NamedTuple):
-    """What back-propagation takes over from a step instead of computing it again.
-
-    Attributes:
-        touched: `Touched`.
-        found: `(batch, num_reads, top_k)`, 1 where the search found a slot, else 0.
-    """
-
-    touched: Any
-    found: Any
+    write_vector: Tensor
+    write_gate: Tensor
+    write_mode: Tensor
+    read_keys: Tensor
+    read_strengths: Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class SparseAccess(Access):
+class SparseAccess(RowAccess):
     r"""One write head and several read heads, each over a few slots.
 
     $$w^w = \alpha (\sum_i \gamma_i w^{r,i}_{t-1} + \gamma_0 1_{LRA})$$
@@ -133,14 +126,7 @@ class SparseAccess(Access):
           and writes, sections 3.1 to 3.3.
     """
 
-    options: tuple[str, ...] = (
-        "memory_size",
-        "word_size",
-        "num_reads",
-        "top_k",
-        "strength",
-    )
-    replayed_states = None  # nothing is recomputed
+    controls_type: Any = SparseControls
 
     def __init__(
         self,
@@ -151,7 +137,7 @@ class SparseAccess(Access):
         search: str | Search = "exact",
         strength: str = "softplus",
         control_biases: Mapping[str, Any] | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
         **kwargs: Any,
     ) -> None:
         memory_size = _checked_size(memory_size)
@@ -165,22 +151,22 @@ class SparseAccess(Access):
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
         self.search = as_search(search, self.dtype_policy)
-        self._create_interface(control_biases)
-
-    controls_type: Any = SparseControls
-
-    def _control_shapes(self):
-        reads, word = self.num_reads, self.word_size
-        return SparseControls(
-            write_vector=((word,), "linear"),
-            write_gate=((1,), "sigmoid"),
-            write_mode=((reads + 1,), "softmax"),
-            read_keys=((reads, word), "linear"),
-            read_strengths=((reads,), "linear"),
-        )._asdict()
+        self.create_interface(control_biases)
 
     @property
-    def state_shapes(self):
+    def control_shapes(self) -> dict[str, tuple[Shape, str]]:
+        """Dict from the names in `SparseControls` to `(shape, activation)`."""
+        reads, word = self.num_reads, self.word_size
+        return {
+            "write_vector": ((word,), "linear"),
+            "write_gate": ((1,), "sigmoid"),  # alpha_t
+            "write_mode": ((reads + 1,), "softmax"),  # gamma_t
+            "read_keys": ((reads, word), "linear"),
+            "read_strengths": ((reads,), "linear"),
+        }
+
+    @property
+    def state_shapes(self) -> Any:
         """`SparseAccessState` with the shape of one sample at each leaf."""
         read = (self.num_reads, self.top_k)
         return SparseAccessState(
@@ -193,141 +179,79 @@ class SparseAccess(Access):
         )
 
     @property
-    def edited_states(self):
-        """Names of the states that are edited in place, the memory first."""
+    def tables(self) -> list[str]:
+        """The memory, the index of the search, and the times of last access."""
         shapes = self.state_shapes
         index = leaf_names(shapes.index, "index")
         return ["memory", *index, *leaf_names(shapes.accesses, "accesses")]
 
-    @property
-    def note_shapes(self):
-        """`SparseNotes` with the shape of one sample at each leaf."""
-        read = (self.num_reads, self.top_k)
-        return SparseNotes(self._touched_shapes(self.num_reads * self.top_k), read)
-
-    def _touched_shapes(self, reads):
-        return Touched(
-            written=(self.num_reads * self.top_k + 1,),
-            erased=(1,),
-            read=(reads,),
-            rows=(reads, self.word_size),
-        )
-
-    def build(self, inputs_shape, state_shape=None):
+    def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
         """Create the weights of interface and search."""
         super().build(inputs_shape, state_shape)
         self.search.prepare(self.memory_size, self.word_size)
 
-    def controls(self, inputs):
-        """Give the controls that the controller's output stands for."""
-        return self.controls_type(**self.interface(inputs))
-
-    def step(self, controls, state, recorded=None, active=None):
-        """Write, search, read.
-
-        Args:
-            controls: `SparseControls`.
-            state: The previous `SparseAccessState`. When the step was taken before, its
-                `memory` stands for the rows at `Touched.read`, before the step.
-            recorded: `(state, notes)` of the same step when it was taken before, or
-                `None`.
-            active: `(batch,)`, which samples take the step; the states that are edited
-                in place stay as they are in others. `None` for all.
-
-        Returns:
-            `(read_words, state, notes)`: `(batch, num_reads, word_size)`, the new state
-            and `SparseNotes`. When the step was taken before, the new state's `memory`
-            stands for what is added at `Touched.written`, and others that are edited in
-            place are the old.
-        """
-        write_weights = self._write_weights(controls, state)
-        additions = write_weights[:, :, None] * controls.write_vector[:, None, :]
-        if recorded is None:
-            state, notes = self._edit(controls, state, write_weights, additions, active)
-            rows = notes.touched.rows
-        else:
-            notes = recorded[1]
-            rows = rows_after(state.memory, notes.touched, additions)
-            rows = recall(notes.touched.rows, rows)
-            state = state._replace(memory=additions)
-        read_words, slots, weights, notes = self._read(controls, rows, notes)
-        state = state._replace(
-            time=state.time + 1.0, read_slots=slots, read_weights=weights
-        )
-        if recorded is None:
-            written = notes.touched.written
-            times = self._accessed(state, written, write_weights, active)
-            state = state._replace(accesses=times)
-        return read_words, state, notes
-
-    def written(self, controls, state, notes):
-        """Give where a step has written, as one head.
-
-        Args:
-            controls: `SparseControls` of the step.
-            state: The `SparseAccessState` before it.
-            notes: Its `SparseNotes`.
-
-        Returns:
-            `(slots, weights)`, each `(batch, 1, num_reads * top_k + 1)`: the slots that
-            were read before the step and the one accessed least recently; they may
-            repeat, and their weights add up.
-        """
-        weights = self._write_weights(controls, state)
-        return notes.touched.written[:, None], weights[:, None]
-
-    def _write_weights(self, controls, state):
-        """Give weights for the slots that were read and the least recent, in a row."""
-        modes = controls.write_gate * controls.write_mode
-        weights = modes[:, :-1, None] * state.read_weights
-        weights = ops.reshape(weights, (-1, self.num_reads * self.top_k))
-        return ops.concatenate([weights, modes[:, -1:]], axis=1)
-
-    def _edit(self, controls, state, write_weights, additions, active):
-        """Write, and find what to read; give the edited state and the notes."""
+    def select_writes(self, state: State) -> WriteRows:
+        """Select the slots read last and the one accessed least recently."""
         erased = ops.cast(least_recent(state.accesses), self.compute_dtype)
-        was_read = ops.reshape(state.read_slots, (-1, self.num_reads * self.top_k))
-        written = ops.concatenate([was_read, erased], axis=1)
-        memory, before, after = add_to_rows(
-            state.memory, written, erased, additions, active
+        was_read = self._flat(state.read_slots)
+        return WriteRows(ops.concatenate([was_read, erased], axis=1), erased)
+
+    def write(
+        self, controls: Controls, state: State, rows: WriteRows
+    ) -> tuple[Tensor, Tensor]:
+        """Write to the slots each head has read and to the least recent, eq. 5."""
+        modes = controls.write_gate * controls.write_mode
+        weights = self._flat(modes[:, :-1, None] * state.read_weights)
+        weights = ops.concatenate([weights, modes[:, -1:]], axis=1)  # w_t^W
+        return weights, weights[:, :, None] * controls.write_vector[:, None, :]
+
+    def index(self, state: State, written: Written, active: Tensor | None) -> State:
+        """Update the index of the search."""
+        index = self.search.update(
+            state.index, written.slots, written.before, written.after, active
         )
-        index = self.search.update(state.index, written, before, after, active)
-        state = state._replace(memory=memory, index=index)
-        state = self._link(state, written, write_weights, active)
-        keys = ops.stop_gradient(controls.read_keys)
-        memory = ops.stop_gradient(memory)
-        slots, found = self.search.find(memory, index, keys, self.top_k)
-        slots = ops.cast(slots, self.compute_dtype)
-        found = ops.cast(found, self.compute_dtype)
-        slots, notes = self._candidates(state, slots, found)
-        read = ops.reshape(slots, (-1, self.num_reads * slots.shape[2]))
-        rows = gather_rows(state.memory, read)
-        return state, notes._replace(touched=Touched(written, erased, read, rows))
+        return state._replace(index=index)
 
-    def _link(self, state, written, write_weights, active):
-        """Give the state with what is written linked; here there are no links."""
-        return state
+    def select_reads(self, controls: Controls, state: State) -> Any:
+        """Select the slots most similar to the keys."""
+        slots, found = self._most_similar(controls, state)
+        return ReadRows(self._flat(slots), found)
 
-    def _candidates(self, state, slots, found):
-        """Give the slots that may be read, `(batch, num_reads, any)`, and the notes."""
-        return slots, SparseNotes(touched=None, found=found)
+    def _most_similar(self, controls: Controls, state: State) -> tuple[Tensor, Tensor]:
+        """Return slots, `(batch, num_reads, top_k)`, and 1 where there is one."""
+        keys, memory = map(ops.stop_gradient, (controls.read_keys, state.memory))
+        slots, found = self.search.find(memory, state.index, keys, self.top_k)
+        dtype = self.compute_dtype
+        return ops.cast(slots, dtype), ops.cast(found, dtype)
 
-    def _read(self, controls, rows, notes):
-        """Weigh the rows; give words, slots and weights of what is read, and notes."""
-        rows = self._by_head(rows, self.word_size)
-        weights = self._content_weights(controls, rows, notes.found)
-        slots = self._by_head(notes.touched.read)
-        return weighted_sum(weights, rows), slots, weights, notes
+    def read(
+        self, controls: Controls, state: State, rows: Any, words: Tensor
+    ) -> Fields:
+        """Read from the rows found, weighted by content."""
+        words = self._by_head(words, self.word_size)
+        weights = self._content_weights(controls, words, rows.found)  # w_t^{R,i}
+        return {
+            "read_words": weighted_sum(weights, words),  # r_t^i, eq. 1
+            "read_slots": self._by_head(rows.candidates),
+            "read_weights": weights,
+            "time": state.time + 1.0,
+        }
 
-    def _by_head(self, tensor, *shape):
-        """Give `(batch, num_reads, any, ...)` of `(batch, num_reads * any, ...)`."""
+    def _flat(self, tensor: Tensor) -> Tensor:
+        """Return `(batch, num_reads * any)` of `(batch, num_reads, any)`."""
+        return ops.reshape(tensor, (-1, self.num_reads * tensor.shape[2]))
+
+    def _by_head(self, tensor: Tensor, *shape: int) -> Tensor:
+        """Return `(batch, num_reads, any, ...)` of `(batch, num_reads * any, ...)`."""
         count = tensor.shape[1] // self.num_reads
         return ops.reshape(tensor, (-1, self.num_reads, count, *shape))
 
-    def _content_weights(self, controls, rows, found):
-        """Give the softmax over the rows found, `(batch, num_reads, top_k)`."""
+    def _content_weights(
+        self, controls: Controls, words: Tensor, found: Tensor
+    ) -> Tensor:
+        """Return the softmax over the rows found, `(batch, num_reads, top_k)`."""
         cosine = cosine_similarity(
-            ops.reshape(rows, (-1, self.top_k, self.word_size)),
+            ops.reshape(words, (-1, self.top_k, self.word_size)),
             ops.reshape(controls.read_keys, (-1, 1, self.word_size)),
         )
         cosine = ops.reshape(cosine, (-1, self.num_reads, self.top_k))
@@ -335,30 +259,30 @@ class SparseAccess(Access):
         scores = ops.where(found > 0.0, cosine * strengths[:, :, None], _FAR_BELOW)
         return found * ops.softmax(scores, axis=-1)
 
-    def _accessed(self, state, written, write_weights, active):
-        """Give the times of last access after this step."""
-        reads = (-1, self.num_reads * self.top_k)
-        slots = ops.concatenate([written, ops.reshape(state.read_slots, reads)], axis=1)
-        weights = [write_weights, ops.reshape(state.read_weights, reads)]
+    def finish(self, state: State, written: Written, active: Tensor | None) -> State:
+        """Note the time at slots whose weights in sum count as an access."""
+        slots = ops.concatenate([written.slots, self._flat(state.read_slots)], axis=1)
+        weights = [written.weights, self._flat(state.read_weights)]
         weights = ops.stop_gradient(ops.concatenate(weights, axis=1))
         old = gather_rows(state.accesses[0], slots)
         is_accessed = weight_at(slots, slots, weights) > _THRESHOLD
         new = ops.where(is_accessed, state.time, old)
-        return accessed(state.accesses, slots, where_active(active, new, old))
+        new = where_active(active, new, old)
+        return state._replace(accesses=accessed(state.accesses, slots, new))
 
-    def get_options(self):
-        """Dict from each of `options`, and `search`, to its value in a config."""
+    def get_options(self) -> dict[str, Any]:
+        """Return the arguments that the classes of this layer add to `Layer`'s own."""
         search = keras.saving.serialize_keras_object(self.search)
         return {**super().get_options(), "search": search}
 
 
-def weighted_sum(weights, rows):
+def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
     """Sum `(batch, heads, count, word_size)` over slots, weighted."""
     return ops.sum(weights[..., None] * rows, axis=2)
 
 
-def _checked_size(memory_size):
-    """Give `memory_size`, unless its slots cannot be numbered exactly."""
+def _checked_size(memory_size: int) -> int:
+    """Return `memory_size`, unless its slots cannot be numbered exactly."""
     if positive_integer("memory_size", memory_size) > MAX_SLOTS:
         raise ValueError(
             f"Argument `memory_size` must be at most {MAX_SLOTS} (2^24): states are "

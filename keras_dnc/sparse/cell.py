@@ -1,14 +1,15 @@
 """Sparse memories as Keras RNN cells (Rae et al. 2016)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_dnc.cells.access_cell import AccessCell
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.linked_access import LinkedAccess
 from keras_dnc.sparse.search import Search
+from keras_dnc.typing import DType
 
 
 class SparseCell(AccessCell):
@@ -17,21 +18,9 @@ class SparseCell(AccessCell):
     numbers_slots = True
 
     @property
-    def search(self):
+    def search(self) -> Search:
         """The `Search` layer."""
         return self.access.search
-
-    @property
-    def edited_states(self):
-        """The memory, and what search, links and least recent access remember."""
-        return self.access.edited_states
-
-    def observed(self, before, record):
-        """Show where the step has written: `write_slots` and `write_weights`."""
-        slots, weights = self.access.written(
-            record.controls, before.access, record.notes
-        )
-        return {"write_slots": slots, "write_weights": weights}
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -107,26 +96,31 @@ class SAMCell(SparseCell):
         memory_size: int = 1024,
         word_size: int = 32,
         num_reads: int = 4,
-        top_k: int = 4,
-        search: str | Search = "exact",
+        *,
         clip_value: float | None = 20.0,
-        strength: str = "softplus",
-        control_biases: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        bypass_dropout: float = 0.0,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(output_size, controller, clip_value, **kwargs)
-        self._take(
-            SparseAccess(
-                memory_size=memory_size,
-                word_size=word_size,
-                num_reads=num_reads,
-                top_k=top_k,
-                search=search,
-                strength=strength,
-                control_biases=control_biases,
-                dtype=self.dtype_policy,
-                name="access",
-            )
+        access = SparseAccess(
+            memory_size,
+            word_size,
+            num_reads,
+            dtype=full_precision(dtype),
+            name="access",
+            **options,
+        )
+        super().__init__(
+            output_size,
+            controller,
+            access,
+            clip_value,
+            bypass_dropout,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
         )
 
 
@@ -192,26 +186,29 @@ class SDNCCell(SparseCell):
         memory_size: int = 1024,
         word_size: int = 32,
         num_reads: int = 4,
-        top_k: int = 4,
-        search: str | Search = "exact",
-        link_top_k: int = 8,
+        *,
         clip_value: float | None = 20.0,
-        strength: str = "softplus",
-        control_biases: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        bypass_dropout: float = 0.0,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(output_size, controller, clip_value, **kwargs)
-        self._take(
-            LinkedAccess(
-                memory_size=memory_size,
-                word_size=word_size,
-                num_reads=num_reads,
-                top_k=top_k,
-                search=search,
-                link_top_k=link_top_k,
-                strength=strength,
-                control_biases=control_biases,
-                dtype=self.dtype_policy,
-                name="access",
-            )
+        access = LinkedAccess(
+            memory_size,
+            word_size,
+            num_reads,
+            dtype=full_precision(dtype),
+            name="access",
+            **options,
+        )
+        super().__init__(
+            output_size,
+            controller,
+            access,
+            clip_value,
+            bypass_dropout,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
         )

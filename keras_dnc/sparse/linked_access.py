@@ -7,12 +7,20 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.ops.rows import chosen
+from keras_dnc.cells.row_access import Written
 from keras_dnc.ops.rows import is_at
+from keras_dnc.ops.rows import largest_places
 from keras_dnc.ops.rows import summed
+from keras_dnc.ops.rows import values_at
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import weighted_sum
 from keras_dnc.sparse.links import SparseLinkage
+from keras_dnc.sparse.links import SparseLinkageState
+from keras_dnc.typing import DType
+from keras_dnc.typing import Fields
+from keras_dnc.typing import Shape
+from keras_dnc.typing import State
+from keras_dnc.typing import Tensor
 
 
 class LinkedAccessState(NamedTuple):
@@ -21,57 +29,56 @@ class LinkedAccessState(NamedTuple):
     Attributes:
         memory: `(batch, memory_size, word_size)`.
         index: What the search remembers, a list of tensors.
-        accesses: Time of last access, a list of tensors; see `accesses`.
+        accesses: Time of last access, a list of tensors; see `sparse.least_recent`.
         time: `(batch, 1)`, steps taken.
         read_slots: `(batch, num_reads, top_k)`, slots that were last read.
         read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
         links: `SparseLinkageState`.
     """
 
-    memory: Any
-    index: Any
-    accesses: Any
-    time: Any
-    read_slots: Any
-    read_weights: Any
-    links: Any
+    memory: Tensor
+    index: list[Tensor]
+    accesses: list[Tensor]
+    time: Tensor
+    read_slots: Tensor
+    read_weights: Tensor
+    links: SparseLinkageState
 
 
 class LinkedControls(NamedTuple):
     """What the controller asks of a memory with links in one step.
 
     Attributes:
-        write_vector: As in `SparseControls`, and so are all others but the last.
-        write_gate: `(batch, 1)`.
-        write_mode: `(batch, num_reads + 1)`.
+        write_vector: `(batch, word_size)`, added to the slots written.
+        write_gate: `(batch, 1)`, in [0, 1]: write at all.
+        write_mode: `(batch, num_reads + 1)`, sums to 1 over where to write: the slots
+            each head has just read, and the slot accessed least recently.
         read_keys: `(batch, num_reads, word_size)`.
-        read_strengths: `(batch, num_reads)`.
+        read_strengths: `(batch, num_reads)`, before squashing.
         read_mode: `(batch, num_reads, 3)`, sums to 1 over backward, forward, content.
     """
 
-    write_vector: Any
-    write_gate: Any
-    write_mode: Any
-    read_keys: Any
-    read_strengths: Any
-    read_mode: Any
+    write_vector: Tensor
+    write_gate: Tensor
+    write_mode: Tensor
+    read_keys: Tensor
+    read_strengths: Tensor
+    read_mode: Tensor
 
 
-class LinkedNotes(NamedTuple):
-    """What back-propagation takes over from a step with links.
+class LinkedRows(NamedTuple):
+    """The rows that a step with links may read.
 
     Attributes:
-        touched: `Touched`; its `read` holds, for each head, the slots that links lead
-            to, backward then forward, and the slots that the search found.
+        candidates: `(batch, 3 * num_reads * top_k)`: for each head, the slots that
+            links lead to, backward then forward, and the slots that the search found.
         found: `(batch, num_reads, top_k)`, 1 where the search found a slot, else 0.
-        linked: `(batch, num_reads, 2 * top_k)`, weights of what links lead to.
-        chosen: `(batch, num_reads, top_k)`, which of each head's slots it reads.
+        linked: `(batch, num_reads, 2 * top_k)`, weights of the slots links lead to.
     """
 
-    touched: Any
-    found: Any
-    linked: Any
-    chosen: Any
+    candidates: Tensor
+    found: Tensor
+    linked: Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -116,83 +123,69 @@ class LinkedAccess(SparseAccess):
           and writes, appendix D.
     """
 
-    options = (*SparseAccess.options, "link_top_k")
     controls_type = LinkedControls
-    edited_links = (
-        "backward_slots",
-        "backward_weights",
-        "forward_slots",
-        "forward_weights",
-    )
+    read_rows_type = LinkedRows
 
     def __init__(
-        self, *args: Any, link_top_k: int = 8, dtype: Any = None, **kwargs: Any
+        self, *args: Any, link_top_k: int = 8, dtype: DType = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **{"dtype": dtype, **kwargs})
         self.linkage = SparseLinkage(link_top_k, dtype=self.dtype_policy)
         self.link_top_k = self.linkage.link_top_k
 
-    def _control_shapes(self):
+    @property
+    def control_shapes(self) -> dict[str, tuple[Shape, str]]:
+        """Dict from the names in `LinkedControls` to `(shape, activation)`."""
         read_mode = ((self.num_reads, 3), "softmax")
-        return {**super()._control_shapes(), "read_mode": read_mode}
+        return {**super().control_shapes, "read_mode": read_mode}
 
     @property
-    def state_shapes(self):
-        """`LinkedAccessState` with the shape of one sample at each leaf."""
+    def state_shapes(self) -> LinkedAccessState:
+        """`LinkedAccessState` with the shape of one batch element at each leaf."""
         links = self.linkage.state_shapes(self.memory_size)
         return LinkedAccessState(*super().state_shapes, links=links)
 
     @property
-    def edited_states(self):
-        """Names of the states that are edited in place, the memory first."""
-        return [*super().edited_states, *self.edited_links]
+    def tables(self) -> list[str]:
+        """Those of `SparseAccess`, and the rows of links."""
+        return [*super().tables, *SparseLinkageState._fields[:4]]
 
-    @property
-    def note_shapes(self):
-        """`LinkedNotes` with the shape of one sample at each leaf."""
-        heads, top_k = self.num_reads, self.top_k
-        return LinkedNotes(
-            touched=self._touched_shapes(3 * heads * top_k),
-            found=(heads, top_k),
-            linked=(heads, 2 * top_k),
-            chosen=(heads, top_k),
-        )
-
-    def step(self, controls, state, recorded=None, active=None):
-        """Write, link, search, read; no gradient flows into the links before."""
-        links = tree.map_structure(
-            lambda part: None if part is None else ops.stop_gradient(part), state.links
-        )
-        state = state._replace(links=links)
-        return super().step(controls, state, recorded, active)
-
-    def _link(self, state, written, write_weights, active):
-        links = self.linkage(written, write_weights, state.links, active=active)
+    def index(self, state: State, written: Written, active: Tensor | None) -> State:
+        """Update the index of the search, and link what is written."""
+        state = super().index(state, written, active)
+        links = tree.map_structure(ops.stop_gradient, state.links)
+        links = self.linkage(written.slots, written.weights, links, active=active)
         return state._replace(links=links)
 
-    def _candidates(self, state, slots, found):
+    def select_reads(self, controls: LinkedControls, state: State) -> LinkedRows:
+        """Select the slots links lead to, and those most similar to the keys."""
         linked, weights = self.linkage.follow(
             state.links, state.read_slots, state.read_weights, self.top_k
         )
+        slots, found = self._most_similar(controls, state)
         slots = ops.concatenate([linked, slots], axis=2)
-        return slots, LinkedNotes(None, found, linked=weights, chosen=None)
+        return LinkedRows(self._flat(slots), found, weights)
 
-    def _read(self, controls, rows, notes):
-        rows = self._by_head(rows, self.word_size)
-        slots = self._by_head(notes.touched.read)
-        content = self._content_weights(
-            controls, rows[:, :, -self.top_k :], notes.found
-        )
-        weights = summed(slots, self._mixed(controls.read_mode, notes.linked, content))
-        if notes.chosen is None:
-            places = ops.top_k(ops.stop_gradient(weights), self.top_k)[1]
-            notes = notes._replace(chosen=ops.cast(places, self.compute_dtype))
-        is_read = ops.any(is_at(notes.chosen, weights.shape[2]), axis=2)
-        read_words = weighted_sum(ops.where(is_read, weights, 0.0), rows)
-        weights, slots = chosen(weights, notes.chosen), chosen(slots, notes.chosen)
-        return read_words, slots, weights, notes
+    def read(
+        self, controls: LinkedControls, state: State, rows: LinkedRows, words: Tensor
+    ) -> Fields:
+        """Mix links and content, and read the `top_k` largest of each head."""
+        words = self._by_head(words, self.word_size)
+        slots = self._by_head(rows.candidates)
+        similar = words[:, :, -self.top_k :]
+        content = self._content_weights(controls, similar, rows.found)
+        mixed = self._mixed(controls.read_mode, rows.linked, content)
+        weights = summed(slots, mixed)
+        places = largest_places(weights, self.top_k)
+        is_read = ops.any(is_at(places, weights.shape[2]), axis=2)
+        return {
+            "read_words": weighted_sum(ops.where(is_read, weights, 0.0), words),
+            "read_slots": values_at(slots, places),
+            "read_weights": values_at(weights, places),
+            "time": state.time + 1.0,
+        }
 
-    def _mixed(self, read_mode, linked, content):
+    def _mixed(self, read_mode: Tensor, linked: Tensor, content: Tensor) -> Tensor:
         """Weigh backward, forward and content by the read mode, side by side."""
         linked = ops.reshape(linked, (-1, self.num_reads, 2, self.top_k))
         linked = linked * read_mode[:, :, :2, None]

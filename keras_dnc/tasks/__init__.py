@@ -1,5 +1,5 @@
-"""Data for memory networks: generators and datasets in numpy, no model code.
+"""Data for memory networks: generators and datasets in NumPy, no model code.
 
-Reading order: `task` (what every generated task shares), `copy`, `recall`,
+Reading order: `task` (the base class of every generated task), `copy`, `recall`,
 `ngram`, `sorting`, `arithmetic`, `omniglot`, `levels` (curricula), `babi`.
 """

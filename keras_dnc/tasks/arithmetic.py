@@ -1,6 +1,7 @@
-"""Numbers in a row: add two that are marked, or say which is the greatest."""
+"""Sequences of numbers: add the two that are marked, or find the greatest."""
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
@@ -9,7 +10,7 @@ from keras_dnc.tasks.task import check_positive_integers
 
 
 class AddingTask(Task):
-    """See numbers, two of which are marked; give the sum of these at the end.
+    """Read numbers, two of which are marked, then output the sum of those two.
 
     With 5 numbers:
 
@@ -19,15 +20,16 @@ class AddingTask(Task):
         targets  sum       .    .    .    .    0.9
         mask               .    .    .    .    #
 
-    Numbers are uniform in [0, 1]. Measured in squared error; always saying 1 has 1/6.
+    Numbers are uniform in [0, 1]. The error is the squared error of the sum; a constant
+    output of 1 has an expected error of 1/6.
 
     Args:
-        min_length: Fewest numbers, at least 2.
-        max_length: Most numbers.
+        min_length: Minimum number of numbers, at least 2. Defaults to 2.
+        max_length: Maximum number of numbers. Defaults to 50.
 
     Raises:
-        ValueError: A number that is no positive integer, fewer than 2 numbers, or a
-            minimum above its maximum.
+        ValueError: An argument is not a positive integer, `min_length` is below 2, or
+            it is above `max_length`.
 
     Example:
         >>> import numpy as np
@@ -56,21 +58,31 @@ class AddingTask(Task):
         self.target_size = 1
         self.max_time = max_length
 
-    def sample(self, rng):
-        """Draw numbers, and which two to add."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw the numbers, and the two to add.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
         length = rng.integers(self.min_length, self.max_length + 1)
         marked = rng.choice(length, 2, replace=False)
         return self.episode(rng.random(length), marked)
 
-    def episode(self, values, marked):
-        """Lay numbers out as an `Episode`.
+    def episode(self, values: npt.ArrayLike, marked: npt.ArrayLike) -> Episode:
+        """Build the episode of given numbers.
 
         Args:
-            values: `(length,)`.
-            marked: Which two of them to add, `(2,)`.
+            values: `(length,)`, the numbers.
+            marked: `(2,)`, the indices of the two numbers to add.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: Marks that are not two different places of a number.
+            ValueError: `marked` is not two different indices of `values`.
         """
         values, marked = np.asarray(values, "float32"), np.asarray(marked)
         if len(set(marked.tolist())) != 2 or not set(marked) <= set(range(len(values))):
@@ -87,12 +99,16 @@ class AddingTask(Task):
         mask[-1] = 1.0
         return Episode(inputs, targets, mask)
 
-    def to_text(self, episode, outputs=None):
-        """Write an episode's numbers, those marked in brackets, the sum, what was said.
+    def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
+        """Write an episode as a sum, with the marked numbers in brackets.
 
         Args:
-            episode: `Episode`.
-            outputs: `(time, 1)`, or `None`.
+            episode: `Episode`, padded or not.
+            outputs: Model outputs, `(time, 1)`, whose value at the last step is written
+                after the sum. Defaults to `None`, for no output.
+
+        Returns:
+            One line of text.
         """
         shown = [
             f"[{value:.2f}]" if marked else f"{value:.2f}"
@@ -102,14 +118,22 @@ class AddingTask(Task):
         said = "" if outputs is None else f", said {np.asarray(outputs)[end, 0]:.2f}"
         return f"{' '.join(shown)} = {episode.targets[end, 0]:.2f}{said}"
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give squared errors, `(batch,)`; `outputs` are numbers."""
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Compute the squared error of each sequence's sum.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Numbers, `(batch, max_time, 1)`.
+
+        Returns:
+            `(batch,)`, at least 0.
+        """
         squares = np.square(np.asarray(outputs) - batch.targets)
         return np.sum(squares * batch.mask[:, :, None], axis=(1, 2))
 
 
 class ArgmaxTask(Task):
-    """See numbers; say at the end where the greatest one was.
+    """Read numbers, then output the position of the greatest one.
 
     With 4 numbers (`.` is 0, `#` is 1):
 
@@ -122,16 +146,17 @@ class ArgmaxTask(Task):
                  place 3   .    .    .    .    .
         mask               .    .    .    .    #
 
-    Numbers are uniform in [0, 1]. Measured in the fraction of sequences whose place of
-    the greatest logit is wrong.
+    Numbers are uniform in [0, 1]. The error of a sequence is 1 if the position of the
+    greatest logit is wrong, else 0.
 
     Args:
-        min_length: Fewest numbers.
-        max_length: Most numbers, and places to choose from.
+        min_length: Minimum number of numbers. Defaults to 1.
+        max_length: Maximum number of numbers, and number of positions to choose from.
+            Defaults to 10.
 
     Raises:
-        ValueError: A number that is no positive integer, or a minimum above its
-            maximum.
+        ValueError: An argument is not a positive integer, or `min_length` is above
+            `max_length`.
 
     Example:
         >>> import numpy as np
@@ -151,18 +176,29 @@ class ArgmaxTask(Task):
         self.target_size = max_length
         self.max_time = max_length + 1
 
-    def sample(self, rng):
-        """Draw numbers."""
-        return self.episode(rng.random(rng.integers(self.min_length, self.max_time)))
-
-    def episode(self, values):
-        """Lay numbers out as an `Episode`.
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw the numbers.
 
         Args:
-            values: `(length,)`, at most `max_length`; of equal ones the first counts.
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
+        return self.episode(rng.random(rng.integers(self.min_length, self.max_time)))
+
+    def episode(self, values: npt.ArrayLike) -> Episode:
+        """Build the episode of given numbers.
+
+        Args:
+            values: `(length,)`, from 1 to `max_length` numbers. The first of equal
+                numbers counts as the greatest.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: No values, or too many.
+            ValueError: `values` is empty or has more than `max_length` numbers.
         """
         values = np.asarray(values, "float32")
         check_positive_integers(length=len(values))
@@ -181,9 +217,17 @@ class ArgmaxTask(Task):
         mask[-1] = 1.0
         return Episode(inputs, targets, mask)
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give 1 where the place is wrong, `(batch,)`; `outputs` are logits."""
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Return 1 for each sequence whose predicted position is wrong, else 0.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Logits, `(batch, max_time, target_size)`.
+
+        Returns:
+            `(batch,)`, integers 0 or 1.
+        """
         last = np.argmax(batch.mask, axis=1)
         rows = np.arange(len(last))
-        said = np.argmax(np.asarray(outputs)[rows, last], axis=-1)
-        return (said != np.argmax(batch.targets[rows, last], axis=-1)).astype(int)
+        predicted = np.argmax(np.asarray(outputs)[rows, last], axis=-1)
+        return (predicted != np.argmax(batch.targets[rows, last], axis=-1)).astype(int)

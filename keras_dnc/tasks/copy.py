@@ -1,8 +1,10 @@
-"""Copy tasks: hold a pattern, and give it back."""
+"""Copy tasks: store a pattern in memory and output it later."""
 
 import numbers
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import Task
@@ -10,7 +12,7 @@ from keras_dnc.tasks.task import check_positive_integers
 
 
 class CopyTask(Task):
-    """See random bits, then give them back in order.
+    """Read random bits, then output them in order.
 
     With 3 bits, length 2 (`.` is 0, `#` is 1):
 
@@ -24,17 +26,18 @@ class CopyTask(Task):
                  bit 2     .  .  .  .  #
         mask               .  .  .  #  #
 
-    Measured in wrong bits a sequence (`bit_errors`). The paper trains on 1 to 20 steps
-    and tests on up to 120: give a test its own task, with longer sequences.
+    The error is the number of wrong bits in a sequence (`bit_errors`). The paper trains
+    on 1 to 20 steps and tests on up to 120: build a second task with longer sequences
+    for the test.
 
     Args:
-        num_bits: Bits at each step.
-        min_length: Steps of the shortest sequence.
-        max_length: Steps of the longest sequence.
+        num_bits: Number of bits at each step. Defaults to 8.
+        min_length: Number of steps of the shortest sequence. Defaults to 1.
+        max_length: Number of steps of the longest sequence. Defaults to 20.
 
     Raises:
-        ValueError: A number that is no positive integer, or a minimum above its
-            maximum.
+        ValueError: An argument is not a positive integer, or `min_length` is above
+            `max_length`.
 
     Example:
         >>> import numpy as np
@@ -59,19 +62,29 @@ class CopyTask(Task):
         self.target_size = num_bits
         self.max_time = 2 * max_length + 1
 
-    def sample(self, rng):
-        """Draw a sequence."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw a random bit pattern of random length.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
         length = rng.integers(self.min_length, self.max_length + 1)
         return self.episode(rng.integers(0, 2, (length, self.num_bits)))
 
-    def episode(self, pattern):
-        """Lay a sequence out as an `Episode`.
+    def episode(self, pattern: npt.ArrayLike) -> Episode:
+        """Build the episode of a given pattern.
 
         Args:
-            pattern: `(length, num_bits)`, of zeros and ones.
+            pattern: `(length, num_bits)`, zeros and ones, at least one step.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: A pattern of another shape.
+            ValueError: `pattern` has another shape.
         """
         pattern = checked_pattern(pattern, self.num_bits)
         length = len(pattern)
@@ -84,8 +97,19 @@ class CopyTask(Task):
         return Episode(inputs, targets, mask)
 
 
-def checked_pattern(pattern, num_bits):
-    """Give `pattern` as float32, or raise a `ValueError` unless it is of `num_bits`."""
+def checked_pattern(pattern: npt.ArrayLike, num_bits: int) -> np.ndarray:
+    """Convert a pattern to float32, or raise a `ValueError` if its shape is wrong.
+
+    Args:
+        pattern: Any array-like.
+        num_bits: Number of bits that each step must have.
+
+    Returns:
+        `(length, num_bits)`, float32.
+
+    Raises:
+        ValueError: `pattern` does not have this shape, or has no step.
+    """
     pattern = np.asarray(pattern, "float32")
     if pattern.ndim != 2 or not len(pattern) or pattern.shape[1] != num_bits:
         raise ValueError(
@@ -96,10 +120,10 @@ def checked_pattern(pattern, num_bits):
 
 
 class SymbolRecallTask(Task):
-    """See a symbol, then blanks, and give it back when asked.
+    """Read a symbol, then blanks, and output the symbol when queried.
 
-    The picture `8 _ _ _ _ -> _ _ _ _ 8`. With 3 symbols, the second of them, and a
-    gap of 3 steps (`.` is 0, `#` is 1):
+    In short, `8 _ _ _ _ -> _ _ _ _ 8`. With 3 symbols, the second of them, and a gap of
+    3 steps (`.` is 0, `#` is 1):
 
         time              0  1  2  3  4
         inputs   symbol 0 .  .  .  .  .
@@ -111,16 +135,16 @@ class SymbolRecallTask(Task):
                  symbol 2 .  .  .  .  .
         mask              .  .  .  .  #
 
-    Measured in wrong bits a sequence (`bit_errors`).
+    The error is the number of wrong bits in a sequence (`bit_errors`).
 
     Args:
-        num_symbols: Symbols to choose from.
-        min_gap: Fewest blanks.
-        max_gap: Most blanks.
+        num_symbols: Number of symbols to choose from. Defaults to 10.
+        min_gap: Minimum number of blanks. Defaults to 1.
+        max_gap: Maximum number of blanks. Defaults to 20.
 
     Raises:
-        ValueError: A number that is no positive integer, or a minimum above its
-            maximum.
+        ValueError: An argument is not a positive integer, or `min_gap` is above
+            `max_gap`.
 
     Example:
         >>> import numpy as np
@@ -142,20 +166,31 @@ class SymbolRecallTask(Task):
         self.target_size = num_symbols
         self.max_time = max_gap + 2
 
-    def sample(self, rng):
-        """Draw a symbol and a gap."""
-        gap = rng.integers(self.min_gap, self.max_gap + 1)
-        return self.episode(rng.integers(self.num_symbols), gap)
-
-    def episode(self, symbol, gap):
-        """Lay a symbol and a gap out as an `Episode`.
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw a symbol and the length of the gap.
 
         Args:
-            symbol: A number from 0 to `num_symbols - 1`.
-            gap: Blanks before the question.
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
+        gap = int(rng.integers(self.min_gap, self.max_gap + 1))
+        return self.episode(int(rng.integers(self.num_symbols)), gap)
+
+    def episode(self, symbol: int, gap: int) -> Episode:
+        """Build the episode of a given symbol and gap.
+
+        Args:
+            symbol: Index of the symbol, from 0 to `num_symbols - 1`.
+            gap: Number of blanks before the query, at least 1.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: No such symbol, or no gap.
+            ValueError: `symbol` is not such an index, or `gap` is not a positive
+                integer.
         """
         check_positive_integers(gap=gap)
         is_integer = isinstance(symbol, numbers.Integral)
@@ -174,9 +209,10 @@ class SymbolRecallTask(Task):
 
 
 class RepeatCopyTask(Task):
-    """See a pattern of random bits once, give it back several times, then say stop.
+    """Read a pattern of random bits once, output it several times, then an end bit.
 
-    The format of deepmind/dnc. With 3 bits, length 2, 3 repeats (`.` is 0, `#` is 1):
+    The format is that of deepmind/dnc. With 3 bits, length 2, 3 repeats (`.` is 0, `#`
+    is 1):
 
         time              0  1  2  3  4  5  6  7  8  9 10
         inputs   bit 0    .  #  .  .  .  .  .  .  .  .  .
@@ -190,23 +226,26 @@ class RepeatCopyTask(Task):
                  end      .  .  .  .  .  .  .  .  .  .  #
         mask              .  .  .  .  #  #  #  #  #  #  #
 
-    The cost of a batch is the cross-entropy of the answer, summed over channels and
-    time where the mask is 1, and averaged over the batch
-    (`keras_dnc.training.losses.SequenceCrossentropy`).
+    The loss in deepmind/dnc is the cross-entropy of the answer, summed over channels
+    and over the time steps where the mask is 1, and averaged over the batch
+    (`keras_dnc.training.losses.SequenceCrossentropy`). The error is the number of wrong
+    bits in a sequence (`bit_errors`).
 
     Args:
-        num_bits: Bits of the pattern at each step.
-        min_length: Steps of the shortest pattern.
-        max_length: Steps of the longest pattern.
-        min_repeats: Fewest repeats.
-        max_repeats: Most repeats.
-        repeats_mean: Number of repeats that the repeats channel shows as 0.
-        repeats_scale: What the channel divides by. With `normal_repeats(1, 10)` for
-            both, repeats of 1 to 10 have mean 0 and variance 1, as in the paper.
+        num_bits: Number of bits of the pattern at each step. Defaults to 4.
+        min_length: Number of steps of the shortest pattern. Defaults to 1.
+        max_length: Number of steps of the longest pattern. Defaults to 2.
+        min_repeats: Minimum number of repeats. Defaults to 1.
+        max_repeats: Maximum number of repeats. Defaults to 2.
+        repeats_mean: Number subtracted from the number of repeats in the repeats
+            channel. Defaults to 0.
+        repeats_scale: Number by which the difference is divided. With both from
+            `normal_repeats(1, 10)`, repeats of 1 to 10 have mean 0 and variance 1, as
+            in the paper. Defaults to 10.
 
     Raises:
-        ValueError: A number that is no positive integer, a minimum above its maximum,
-            a mean that is not finite, or a scale that is not finite and above 0.
+        ValueError: A size is not a positive integer, a minimum is above its maximum,
+            `repeats_mean` is not finite, or `repeats_scale` is not finite and above 0.
 
     Example:
         >>> import numpy as np
@@ -238,29 +277,41 @@ class RepeatCopyTask(Task):
         self.max_length = max_length
         self.min_repeats = min_repeats
         self.max_repeats = max_repeats
-        self._check_channel(repeats_mean, repeats_scale)
+        self._check_finite("repeats_mean", repeats_mean, -np.inf)
+        self._check_finite("repeats_scale", repeats_scale, 0.0)
         self.repeats_mean = repeats_mean
         self.repeats_scale = repeats_scale
         self.observation_size = num_bits + 2
         self.target_size = num_bits + 1
         self.max_time = max_length * (max_repeats + 1) + 3
 
-    def sample(self, rng):
-        """Draw a pattern and a number of repeats."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw a pattern and a number of repeats.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
         length = rng.integers(self.min_length, self.max_length + 1)
-        repeats = rng.integers(self.min_repeats, self.max_repeats + 1)
+        repeats = int(rng.integers(self.min_repeats, self.max_repeats + 1))
         pattern = rng.integers(0, 2, (length, self.num_bits)).astype("float32")
         return self.episode(pattern, repeats)
 
-    def episode(self, pattern, repeats):
-        """Lay a pattern out as an `Episode`.
+    def episode(self, pattern: npt.ArrayLike, repeats: int) -> Episode:
+        """Build the episode of a given pattern.
 
         Args:
-            pattern: `(length, num_bits)`, of zeros and ones.
-            repeats: How often to give it back.
+            pattern: `(length, num_bits)`, zeros and ones, at least one step.
+            repeats: Number of times that the pattern is output, at least 1.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: A pattern of another shape, or no repeats.
+            ValueError: `pattern` has another shape, or `repeats` is not a positive
+                integer.
         """
         pattern = checked_pattern(pattern, self.num_bits)
         check_positive_integers(repeats=repeats)
@@ -279,32 +330,33 @@ class RepeatCopyTask(Task):
         return Episode(inputs, targets, mask)
 
     @staticmethod
-    def _check_channel(mean, scale):
-        """Raise a `ValueError` unless the repeats channel shows finite numbers."""
-        for name, value, lowest in (
-            ("repeats_mean", mean, -np.inf),
-            ("repeats_scale", scale, 0.0),
-        ):
-            if not isinstance(value, numbers.Real) or not lowest < value < np.inf:
-                raise ValueError(
-                    f"Argument `{name}` must be a finite number above {lowest:g}. "
-                    f"Received: {name}={value!r}"
-                )
+    def _check_finite(name: str, value: Any, lowest: float) -> None:
+        """Raise a `ValueError` unless `value` is a finite number above `lowest`."""
+        is_real = isinstance(value, numbers.Real)
+        if not is_real or not lowest < value < np.inf:
+            raise ValueError(
+                f"Argument `{name}` must be a finite number above {lowest:g}. "
+                f"Received: {name}={value!r}"
+            )
 
 
 def normal_repeats(min_repeats: int, max_repeats: int) -> dict[str, float]:
-    """Give the `RepeatCopyTask` arguments that bring repeats to mean 0, variance 1.
+    """Compute the `RepeatCopyTask` arguments that normalize the repeats channel.
+
+    With them, numbers of repeats that are uniform from `min_repeats` to `max_repeats`
+    have mean 0 and variance 1. A test task with more repeats takes the values of
+    training, so that its channel extends the range of training.
 
     Args:
-        min_repeats: Fewest repeats in training, at least 1.
-        max_repeats: Most repeats in training, more than `min_repeats`.
+        min_repeats: Minimum number of repeats in training, at least 1.
+        max_repeats: Maximum number of repeats in training, above `min_repeats`.
 
     Returns:
-        Dict of `repeats_mean` and `repeats_scale`. A task of more repeats takes those
-        of training, so that its channel goes on where that of training ends.
+        Dict with the keys `repeats_mean` and `repeats_scale`.
 
     Raises:
-        ValueError: No positive integers, or no more than one number of repeats.
+        ValueError: An argument is not a positive integer, or `max_repeats` is not above
+            `min_repeats`.
 
     Example:
         >>> channel = normal_repeats(1, 10)

@@ -1,27 +1,37 @@
-"""Curricula: the same task, from its easiest level to its hardest."""
+"""Curricula: one task at several levels of difficulty, from the easiest on."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
 
 
 class Levels(Task):
-    """Tasks of rising difficulty, of which training sees one and some of those before.
+    """Tasks of increasing difficulty, sampled at the current level.
 
-    `level` says which; `keras_dnc.Curriculum` raises it. Batches of every level are as
-    long as the longest episode of all: Keras fixes their shape when training begins.
+    Episodes come from the current level and, with probability `earlier`, from an easier
+    one. `level` holds the current level, and the callback `keras_dnc.Curriculum` raises
+    it. All batches are padded to the longest episode of the hardest level, because
+    Keras fixes the batch shape when training begins.
 
     Args:
-        tasks: Tasks of one kind and equal channels, the easiest first, such as copies
+        tasks: Tasks of one class and equal channels, the easiest first, such as copies
             of up to 2, 4 and 8 steps.
-        earlier: Fraction of episodes that are of an earlier level, any of them equally
-            likely, so that none is forgotten.
+        earlier: Probability that an episode is drawn from an earlier level, each
+            equally likely, so that the model does not forget them. In [0, 1). Defaults
+            to 0.1.
+
+    Attributes:
+        level: Index of the current task, from 0.
 
     Raises:
-        ValueError: No tasks, tasks of another kind or of other channels than the first,
-            `earlier` outside of [0, 1), or a level that there is not.
+        ValueError: `tasks` is empty or its tasks differ in class or channels, `earlier`
+            is outside [0, 1), or `level` is set to a level that does not exist.
 
     Example:
         >>> import numpy as np
@@ -65,16 +75,21 @@ class Levels(Task):
     def doubling(
         cls, make: Callable[[int], Task], first: int, last: int, earlier: float = 0.1
     ) -> "Levels":
-        """Give levels whose size doubles.
+        """Build levels whose size doubles.
 
         Args:
-            make: From a size, such as a greatest length, to a task.
+            make: Function from a size, such as a maximum length, to a task.
             first: Size of the easiest level.
-            last: Size of the hardest.
-            earlier: As in the constructor.
+            last: Size of the hardest level.
+            earlier: Probability that an episode is drawn from an earlier level. In
+                [0, 1). Defaults to 0.1.
+
+        Returns:
+            `Levels` of sizes `first`, `2 * first`, `4 * first`, ..., `last`.
 
         Raises:
-            ValueError: A size that is no positive integer, or `first` above `last`.
+            ValueError: A size is not a positive integer, `first` is above `last`, or
+                `earlier` is outside [0, 1).
         """
         cls._check_range("first", first, "last", last)
         sizes = [first]
@@ -83,12 +98,12 @@ class Levels(Task):
         return cls([make(size) for size in sizes], earlier)
 
     @property
-    def level(self):
-        """Index of the task at hand."""
+    def level(self) -> int:
+        """Index of the current task, from 0."""
         return self._level
 
     @level.setter
-    def level(self, level):
+    def level(self, level: int) -> None:
         if level not in range(len(self.tasks)):
             raise ValueError(
                 f"Argument `level` must be an integer from 0 to {len(self.tasks) - 1}. "
@@ -96,16 +111,40 @@ class Levels(Task):
             )
         self._level = level
 
-    def sample(self, rng):
-        """Draw an episode of the level, or of an earlier one."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw an episode of the current level or, sometimes, of an earlier one.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
         is_earlier = self.level > 0 and rng.random() < self.earlier
         level = rng.integers(self.level) if is_earlier else self.level
         return self.tasks[level].sample(rng)
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give what the tasks are measured in, for each sequence, `(batch,)`."""
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Compute the error of each sequence, in the unit of the tasks.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Model outputs, `(batch, max_time, target_size)`.
+
+        Returns:
+            `(batch,)`, at least 0.
+        """
         return self.tasks[-1].errors(batch, outputs)
 
-    def to_text(self, episode, outputs=None):
-        """Draw an episode as its task does."""
+    def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
+        """Draw an episode as text, in the format of the tasks.
+
+        Args:
+            episode: `Episode`.
+            outputs: Model outputs, `(time, target_size)`, to draw with the targets.
+                Defaults to `None`, for no outputs.
+
+        Returns:
+            Text of one or more lines.
+        """
         return self.tasks[-1].to_text(episode, outputs)

@@ -1,6 +1,7 @@
-"""Dynamic n-grams: predict bits whose rule is another in every sequence."""
+"""Dynamic n-grams: predict bits from a rule that differs in every sequence."""
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
@@ -9,27 +10,28 @@ from keras_dnc.tasks.task import check_positive_integers
 
 
 class NGramTask(Task):
-    """See bits, each drawn by a table of its sequence's own; predict the next.
+    """Predict the next bit of a sequence drawn from its own random n-gram table.
 
-    The table has a probability for each context of `n - 1` bits, drawn from Beta(1/2,
-    1/2), so that most are near 0 or 1: a learner has to count what followed each
-    context. With n = 3 (`.` is 0, `#` is 1):
+    The table holds the probability of a one after each context of `n - 1` bits, drawn
+    from Beta(1/2, 1/2), so that most are near 0 or 1. A model has to count which bits
+    followed each context. With n = 3 (`.` is 0, `#` is 1):
 
         time          0  1  2  3  4  5
-        inputs        #  .  .  #  .  .      the bit at hand
-        targets       .  .  #  .  .  #      the next one
-        mask          .  #  #  #  #  #      from where a whole context is known
+        inputs        #  .  .  #  .  .      the current bit
+        targets       .  .  #  .  .  #      the next bit
+        mask          .  #  #  #  #  #      1 once a whole context is known
 
-    Measured in bits a sequence above what the best estimator pays that knows the
-    rule's prior, `(N1 + 1/2) / (N0 + N1 + 1)` with N1, N0 the ones and zeros that have
-    followed the context so far.
+    The error is the excess cross-entropy of a sequence, in bits, over that of the
+    Bayesian estimator that knows the prior, `(N1 + 1/2) / (N0 + N1 + 1)`, where N1 and
+    N0 count the ones and zeros that have followed the context so far.
 
     Args:
-        n: Bits that depend on each other: a context, and the next one.
-        length: Bits of a sequence, the last of which is only predicted.
+        n: Number of bits in an n-gram: a context and the next bit. Defaults to 6.
+        length: Number of bits in a sequence; the last one is a target only. Defaults to
+            200.
 
     Raises:
-        ValueError: A number that is no positive integer, or `n` below 2 or above
+        ValueError: An argument is not a positive integer, or `n` is below 2 or above
             `length`.
 
     Example:
@@ -61,20 +63,30 @@ class NGramTask(Task):
         self.target_size = 1
         self.max_time = length - 1
 
-    def sample(self, rng):
-        """Draw a table, and bits by it."""
-        return self.episode(rng.beta(0.5, 0.5, 2 ** (self.n - 1)), rng)
-
-    def episode(self, table, rng):
-        """Draw bits by a table.
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw a table, and a sequence of bits from it.
 
         Args:
-            table: `(2 ** (n - 1),)`, probability of a one after each context; the
-                context's oldest bit counts most.
-            rng: `numpy.random.Generator`.
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
+        return self.episode(rng.beta(0.5, 0.5, 2 ** (self.n - 1)), rng)
+
+    def episode(self, table: npt.ArrayLike, rng: np.random.Generator) -> Episode:
+        """Draw a sequence of bits from a given table.
+
+        Args:
+            table: `(2 ** (n - 1),)`, the probability of a one after each context. The
+                index of a context is its bits as a binary number, the oldest bit first.
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: A table of another shape.
+            ValueError: `table` has another shape.
         """
         table = np.asarray(table)
         contexts = 2 ** (self.n - 1)
@@ -88,20 +100,24 @@ class NGramTask(Task):
         for time in range(self.n - 1, self.length):
             bits[time] = rng.random() < table[context]
             context = (2 * context + int(bits[time])) % contexts
-        bits = bits.astype("float32")[:, None]
+        column = bits.astype("float32")[:, None]
         mask = (np.arange(self.max_time) >= self.n - 2).astype("float32")
-        return Episode(bits[:-1], bits[1:], mask)
+        return Episode(column[:-1], column[1:], mask)
 
-    def optimum(self, batch):
-        """Give the best estimator's logits, `(batch, time, 1)`.
+    def optimum(self, batch: EpisodeBatch) -> np.ndarray:
+        """Compute the logits of the best estimator that knows the prior.
 
         Args:
             batch: `EpisodeBatch`.
-        """
-        return np.stack([self._count(bits) for bits in batch.inputs[:, :, 0] > 0.5])
 
-    def _count(self, bits):
-        """Give the logits of one sequence: a count for each context met so far."""
+        Returns:
+            Logits, `(batch, time, 1)`.
+        """
+        bits = batch.inputs[:, :, 0] > 0.5
+        return np.stack([self._optimum_of_sequence(row) for row in bits])
+
+    def _optimum_of_sequence(self, bits: np.ndarray) -> np.ndarray:
+        """Compute the logits of one sequence from the counts in each context so far."""
         ones, zeros = np.full((2, 2 ** (self.n - 1)), 0.5)
         context, logits = 0, np.zeros((len(bits), 1))
         for time, bit in enumerate(bits):
@@ -111,13 +127,22 @@ class NGramTask(Task):
             logits[time] = np.log(ones[context] / zeros[context])
         return logits
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give bits above the optimum, `(batch,)`; `outputs` are logits."""
-        return self._bits(batch, outputs) - self._bits(batch, self.optimum(batch))
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Compute the excess cross-entropy of each sequence over the optimum, in bits.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Logits, `(batch, time, 1)`.
+
+        Returns:
+            `(batch,)`; below 0 where a guess was luckier than the optimum.
+        """
+        optimum = self._cross_entropy(batch, self.optimum(batch))
+        return self._cross_entropy(batch, outputs) - optimum
 
     @staticmethod
-    def _bits(batch, logits):
-        """Cross-entropy of each sequence, base 2."""
+    def _cross_entropy(batch: EpisodeBatch, logits: npt.ArrayLike) -> np.ndarray:
+        """Compute the cross-entropy of each sequence, in bits."""
         against = np.asarray(logits, "float64") * (1.0 - 2.0 * batch.targets)
         nats = np.logaddexp(0.0, against) * batch.mask[:, :, None]
         return np.sum(nats, axis=(1, 2)) / np.log(2.0)

@@ -1,116 +1,145 @@
-"""Omniglot episodes: tell handwritten characters apart after seeing each once or twice.
+"""Omniglot episodes: classify handwritten characters after one or two examples.
 
-Every episode has characters of its own and gives them labels of its own, shown one step
-late: nothing but memory can bind one to the other (Santoro et al. 2016).
+Every episode has its own characters and its own assignment of labels, and each label is
+shown one step late: only memory can bind a label to a drawing (Santoro et al. 2016).
 """
 
 import io
 import itertools
+import os
 import pathlib
 import zipfile
+from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
 
-LETTERS = "abcde"  # of a label that is a string of five
-_ANGLE = 180.0 / 16  # degrees by which a drawing is turned, at most
-_SHIFT = 0.1  # of its size by which it is moved, at most
+LETTERS = "abcde"  # alphabet of string labels, which have five letters
+_MAX_ANGLE = 180.0 / 16  # degrees by which a drawing is rotated in training
+_MAX_SHIFT = 0.1  # fraction of its size by which it is shifted in training
 
 
-def read_zips(paths, size=20):
-    """Read the drawings in Omniglot's own archives.
+def read_zips(
+    paths: Iterable[str | os.PathLike], size: int = 20
+) -> dict[str, np.ndarray]:
+    """Read the drawings in the archives that the authors of Omniglot publish.
 
     The `pillow` package is needed.
 
     Args:
-        paths: Paths of files such as `images_background_small1.zip`. Characters that
-            are in several are taken once.
-        size: Height and width to scale drawings to.
+        paths: Paths of archives, such as `images_background_small1.zip`. A character
+            that is in several archives is taken from the last one.
+        size: Height and width to scale drawings to. Defaults to 20.
 
     Returns:
         Dict from `"alphabet/character"` to `(drawings, size, size)`, float32 in [0, 1],
-        ink 1.
+        where ink is 1.
 
     Raises:
-        ValueError: `size` is no positive integer, or an archive has no drawings.
+        ValueError: `size` is not a positive integer, or an archive has no drawings.
     """
-    from PIL import Image
-
     check_positive_integers(size=size)
-    characters: dict = {}
+    characters: dict[str, np.ndarray] = {}
     for path in paths:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".png")]
-            if not names:
-                raise ValueError(
-                    "Argument `paths` must be archives of Omniglot, which hold PNG "
-                    f"files. Received: {str(path)!r} without one"
-                )
-            found: dict = {}
-            for name in sorted(names):
-                *_, alphabet, character, _ = pathlib.PurePosixPath(name).parts
-                drawing = _scaled(Image.open(io.BytesIO(archive.read(name))), size)
-                found.setdefault(f"{alphabet}/{character}", []).append(drawing)
-            characters.update({name: np.stack(all_) for name, all_ in found.items()})
+        characters.update(_read_zip(path, size))
     return characters
 
 
-def _scaled(image, size):
-    """Scale one drawing, a PIL image, ink 1."""
+def _read_zip(path: str | os.PathLike, size: int) -> dict[str, np.ndarray]:
+    """Read the drawings in one archive, by `"alphabet/character"`."""
+    from PIL import Image
+
+    found: dict[str, list[np.ndarray]] = {}
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".png")]
+        if not names:
+            raise ValueError(
+                "Argument `paths` must be archives of Omniglot, which hold PNG "
+                f"files. Received: {str(path)!r} without one"
+            )
+        for name in sorted(names):
+            *_, alphabet, character, _ = pathlib.PurePosixPath(name).parts
+            drawing = _scale(Image.open(io.BytesIO(archive.read(name))), size)
+            found.setdefault(f"{alphabet}/{character}", []).append(drawing)
+    return {name: np.stack(drawings) for name, drawings in found.items()}
+
+
+def _scale(image: Any, size: int) -> np.ndarray:
+    """Convert a PIL image to `(size, size)`, float32 in [0, 1], where ink is 1."""
     from PIL import Image
 
     image = image.convert("L").resize((size, size), Image.Resampling.BOX)
     return 1.0 - np.asarray(image, "float32") / 255.0
 
 
-def read_tfds(splits=("small1", "small2"), data_dir=None, size=20):
-    """Read the drawings through TensorFlow Datasets, which fetches them once.
+def read_tfds(
+    splits: Iterable[str] = ("small1", "small2"),
+    data_dir: str | os.PathLike | None = None,
+    size: int = 20,
+) -> dict[str, np.ndarray]:
+    """Read the drawings with TensorFlow Datasets, which downloads them once.
 
     The `tensorflow-datasets` and `pillow` packages are needed.
 
     Args:
-        splits: As in `tfds.load("omniglot")`: of `train`, `test`, `small1`, `small2`.
-            Characters that are in several are taken once.
-        data_dir: Folder of prepared datasets; `None` for TFDS's own.
-        size: Height and width to scale drawings to.
+        splits: Splits of the dataset `omniglot`: some of `"train"`, `"test"`,
+            `"small1"` and `"small2"`. A character that is in several splits is taken
+            from the last one. Defaults to `("small1", "small2")`.
+        data_dir: Folder of prepared datasets. Defaults to `None`, for that of
+            TensorFlow Datasets.
+        size: Height and width to scale drawings to. Defaults to 20.
 
     Returns:
-        As `read_zips`; names are numbers of alphabet and character.
+        Dict from `"alphabet/character"`, both as numbers, to `(drawings, size, size)`,
+        float32 in [0, 1], where ink is 1.
+
+    Raises:
+        ValueError: `size` is not a positive integer, or there is no such split.
     """
     import tensorflow_datasets as tfds
     from PIL import Image
 
     check_positive_integers(size=size)
-    characters: dict = {}
+    characters: dict[str, np.ndarray] = {}
     for split in splits:
         rows = tfds.as_numpy(tfds.load("omniglot", split=split, data_dir=data_dir))
-        found: dict = {}
+        found: dict[str, list[np.ndarray]] = {}
         for row in rows:
             name = f"{row['alphabet']}/{row['alphabet_char_id']}"
-            drawing = _scaled(Image.fromarray(row["image"]), size)
+            drawing = _scale(Image.fromarray(row["image"]), size)
             found.setdefault(name, []).append(drawing)
         characters.update({name: np.stack(all_) for name, all_ in found.items()})
     return characters
 
 
-def split_by_alphabet(characters, test_alphabets):
-    """Divide characters so that no alphabet is on both sides.
+def split_by_alphabet(
+    characters: Mapping[str, np.ndarray], test_alphabets: Iterable[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Split characters so that no alphabet is in both training and test set.
 
     Args:
-        characters: As `read_zips` gives them.
-        test_alphabets: Names of alphabets, the part before the slash.
+        characters: Dict from `"alphabet/character"` to drawings.
+        test_alphabets: Names of the alphabets of the test set: at least one, not all.
 
     Returns:
-        `(training, test)`, two dicts.
+        `(training, test)`, two dicts from `"alphabet/character"` to drawings.
 
     Raises:
-        ValueError: An alphabet that there is not, or a side without characters.
+        ValueError: An alphabet does not exist, or a set would be empty.
+
+    Example:
+        >>> names = ["Greek/01", "Greek/02", "Latin/01"]
+        >>> characters = {name: np.zeros((20, 8, 8)) for name in names}
+        >>> training, test = split_by_alphabet(characters, ["Latin"])
+        >>> sorted(training), sorted(test)
+        (['Greek/01', 'Greek/02'], ['Latin/01'])
     """
     alphabets = {name.split("/")[0] for name in characters}
     wanted = set(test_alphabets)
@@ -119,24 +148,26 @@ def split_by_alphabet(characters, test_alphabets):
             f"Argument `test_alphabets` must be some of {sorted(alphabets)}, not all. "
             f"Received: {sorted(wanted)}"
         )
-    is_test = {name: name.split("/")[0] in wanted for name in characters}
-    return tuple(
-        {name: characters[name] for name in characters if is_test[name] == side}
-        for side in (False, True)
-    )
+    training: dict[str, np.ndarray] = {}
+    test: dict[str, np.ndarray] = {}
+    for name, drawings in characters.items():
+        side = test if name.split("/")[0] in wanted else training
+        side[name] = drawings
+    return training, test
 
 
-def repeated(characters):
-    """Give characters of which every drawing is the first one: an easy first lesson.
+def repeated(characters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Replace every drawing of a character by its first one, for an easier task.
 
-    What has to be learned of them is to bind a label to a drawing, not what two
-    drawings of a character have in common.
+    A model then has to bind a label to a drawing, but not to recognize that two
+    different drawings show the same character. Useful as the first level of a
+    curriculum.
 
     Args:
-        characters: As `read_zips` gives them.
+        characters: Dict from names to drawings, `(drawings, size, size)`.
 
     Returns:
-        Dict of the same names and shapes; drawings are views, not to be written to.
+        Dict of the same names and shapes. The arrays are read-only views.
     """
     return {
         name: np.broadcast_to(drawings[:1], drawings.shape)
@@ -145,39 +176,41 @@ def repeated(characters):
 
 
 class OmniglotTask(Task):
-    """Name each drawing; its right name is shown with the next one.
+    """Classify each drawing; the correct label is shown with the next drawing.
 
     With 2 classes, 2 drawings of each, one-hot labels (`.` is 0, `#` is 1):
 
         time              0  1  2  3
-        inputs   drawing  A  B  B  A     size x size numbers, turned and moved a bit
-                 label 0  .  #  .  .     of the drawing before
+        inputs   drawing  A  B  B  A     size x size numbers
+                 label 0  .  #  .  .     of the previous drawing
                  label 1  .  .  #  #
         targets  label 0  #  .  .  #
                  label 1  .  #  #  .
         mask              #  #  #  #
 
-    Which label a character has is drawn anew for each episode. A character turned by
-    90, 180 or 270 degrees is another one.
+    Labels are assigned to characters at random in each episode. With `turn`, a
+    character rotated by 90, 180 or 270 degrees counts as another character.
 
-    Measured in wrong answers (`errors`), and in the accuracy at each drawing of the
-    same class, the first of which can only be guessed (`instance_accuracy`).
+    The error is the fraction of wrong answers (`errors`). `instance_accuracy` gives the
+    accuracy at the first, second, ... drawing of a class, the first of which can only
+    be guessed.
 
     Args:
-        characters: Dict from names to drawings `(drawings, size, size)`, as
-            `read_zips` gives it.
-        num_classes: Characters in an episode.
-        num_drawings: Drawings of each of them.
-        labels: `"one-hot"`, or `"letters"` for strings of five letters of five, of
-            which there are 3,125.
-        turn: Whether characters are turned by quarters, which makes four of one: for
-            training, as is `move`.
-        move: Whether drawings are turned and moved a little.
+        characters: Dict from names to drawings, `(drawings, size, size)`, in [0, 1],
+            such as `read_zips` returns.
+        num_classes: Number of characters in an episode. Defaults to 5.
+        num_drawings: Number of drawings of each character. Defaults to 10.
+        labels: `"one-hot"`, or `"letters"` for strings of five letters from an alphabet
+            of five, of which there are 3,125. Defaults to `"one-hot"`.
+        turn: Whether to rotate the characters of an episode by random multiples of 90
+            degrees, as augmentation in training. Defaults to `False`.
+        move: Whether to rotate and shift each drawing a little, as augmentation in
+            training. Needs the `pillow` package. Defaults to `False`.
 
     Raises:
-        ValueError: A number that is no positive integer, fewer characters than classes,
-            fewer drawings of one than asked for, drawings of different sizes, or an
-            unknown kind of labels.
+        ValueError: A number is not a positive integer, there are fewer characters than
+            `num_classes` or fewer drawings of one than `num_drawings`, drawings differ
+            in size, or `labels` is unknown.
 
     Example:
         >>> import numpy as np
@@ -224,25 +257,32 @@ class OmniglotTask(Task):
         self.observation_size = self.size**2 + self.target_size
         self.max_time = num_classes * num_drawings
 
-    def sample(self, rng):
-        """Draw characters, drawings of them, labels and an order."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw characters, their drawings, labels and the order of the drawings.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode` of `num_classes * num_drawings` steps.
+        """
         names = rng.choice(sorted(self.characters), self.num_classes, replace=False)
-        drawings = np.concatenate([self._drawings(name, rng) for name in names])
+        drawings = np.concatenate([self._choose_drawings(name, rng) for name in names])
         classes = np.repeat(np.arange(self.num_classes), self.num_drawings)
         order = rng.permutation(self.max_time)
-        return self.episode(drawings[order], self._names(rng)[classes[order]])
+        return self.episode(drawings[order], self._draw_labels(rng)[classes[order]])
 
-    def _drawings(self, name, rng):
+    def _choose_drawings(self, name: str, rng: np.random.Generator) -> np.ndarray:
         """Choose drawings of a character, `(num_drawings, size, size)`."""
         drawings = self.characters[name]
         drawings = drawings[rng.choice(len(drawings), self.num_drawings, replace=False)]
         if self.turn:
-            drawings = np.rot90(drawings, rng.integers(4), axes=(1, 2))
+            drawings = np.rot90(drawings, int(rng.integers(4)), axes=(1, 2))
         if self.move:
-            drawings = np.stack([_moved(drawing, rng) for drawing in drawings])
+            drawings = np.stack([_augment(drawing, rng) for drawing in drawings])
         return drawings
 
-    def _names(self, rng):
+    def _draw_labels(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a label for each class, `(num_classes, target_size)`."""
         if self.labels == "one-hot":
             return np.eye(self.num_classes, dtype="float32")[
@@ -255,15 +295,18 @@ class OmniglotTask(Task):
         letters = words[:, None] // places % len(LETTERS)
         return np.eye(len(LETTERS), dtype="float32")[letters].reshape(len(words), -1)
 
-    def episode(self, drawings, labels):
-        """Lay drawings and their labels out as an `Episode`.
+    def episode(self, drawings: npt.ArrayLike, labels: npt.ArrayLike) -> Episode:
+        """Build the episode of given drawings and labels.
 
         Args:
             drawings: `(time, size, size)`, in [0, 1].
-            labels: `(time, target_size)`, of zeros and ones.
+            labels: `(time, target_size)`, zeros and ones.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: An argument of another shape.
+            ValueError: An argument has another shape.
         """
         drawings, labels = np.asarray(drawings, "float32"), np.asarray(labels)
         expected = (len(drawings), self.target_size)
@@ -273,64 +316,81 @@ class OmniglotTask(Task):
                 f"{self.size}, {self.size}) and (time, {self.target_size}). Received: "
                 f"drawings of shape {drawings.shape}, labels of shape {labels.shape}"
             )
-        before = np.concatenate([np.zeros_like(labels[:1]), labels[:-1]])
+        previous = np.concatenate([np.zeros_like(labels[:1]), labels[:-1]])
         pixels = drawings.reshape(len(drawings), -1)
-        inputs = np.concatenate([pixels, before], axis=1).astype("float32")
+        inputs = np.concatenate([pixels, previous], axis=1).astype("float32")
         return Episode(
             inputs, labels.astype("float32"), np.ones(len(labels), "float32")
         )
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give the fraction of wrong answers in each sequence, `(batch,)`."""
-        return np.mean(~self._is_right(batch, outputs), axis=1)
-
-    def instance_accuracy(self, batch: EpisodeBatch, outputs):
-        """Give the accuracy at the first, second, ... drawing of a class.
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Compute the fraction of wrong answers in each sequence.
 
         Args:
             batch: `EpisodeBatch`.
-            outputs: Scores, `(batch, time, target_size)`.
+            outputs: Logits, `(batch, time, target_size)`.
 
         Returns:
-            `(num_drawings,)`, the mean over classes and sequences.
+            `(batch,)`, in [0, 1].
         """
-        right = self._is_right(batch, outputs)
+        return np.mean(~self._is_correct(batch, outputs), axis=1)
+
+    def instance_accuracy(
+        self, batch: EpisodeBatch, outputs: npt.ArrayLike
+    ) -> np.ndarray:
+        """Compute the accuracy at the first, second, ... drawing of a class.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Logits, `(batch, time, target_size)`.
+
+        Returns:
+            `(num_drawings,)`, in [0, 1], the mean over classes and sequences.
+        """
+        correct = self._is_correct(batch, outputs)
         same = np.all(batch.targets[:, :, None] == batch.targets[:, None], axis=-1)
         instance = np.sum(np.tril(same), axis=2)  # 1 at the first of its class
         return np.array(
-            [np.mean(right[instance == k]) for k in range(1, self.num_drawings + 1)]
+            [np.mean(correct[instance == k]) for k in range(1, self.num_drawings + 1)]
         )
 
-    def _is_right(self, batch, outputs):
-        """Whether each answer is, `(batch, time)`: every letter of a string."""
+    def _is_correct(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Return whether each answer, in all of its letters, is correct."""
         letters = self.num_classes if self.labels == "one-hot" else len(LETTERS)
-        said, right = (
-            np.asarray(scores).reshape(*scores.shape[:2], -1, letters).argmax(-1)
-            for scores in (outputs, batch.targets)
+        predicted, expected = (
+            scores.reshape(*scores.shape[:2], -1, letters).argmax(-1)
+            for scores in (np.asarray(outputs), batch.targets)
         )
-        return np.all(said == right, axis=-1)
+        return np.all(predicted == expected, axis=-1)
 
-    def to_text(self, episode, outputs=None):
-        """Write an episode's right labels, and those said, one step a line.
+    def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
+        """Write the correct and predicted labels of an episode, one line per step.
 
         Args:
             episode: `Episode`.
-            outputs: Scores, `(time, target_size)`, or `None`.
+            outputs: Logits, `(time, target_size)`. Defaults to `None`, for no
+                predictions.
+
+        Returns:
+            Text; a line holds the step, the correct label and the predicted one.
         """
-        columns = [self._words(episode.targets)]
+        columns = [self._label_texts(episode.targets)]
         if outputs is not None:
-            columns.append(self._words(np.asarray(outputs)))
+            columns.append(self._label_texts(np.asarray(outputs)))
         lines = zip(itertools.count(), *columns, strict=False)
         return "\n".join(" ".join(map(str, line)) for line in lines)
 
-    def _words(self, scores: np.ndarray) -> Sequence[str]:
+    def _label_texts(self, scores: np.ndarray) -> list[str]:
+        """Write the label of the greatest score at each step."""
         if self.labels == "one-hot":
             return [str(label) for label in scores.argmax(-1)]
         letters = scores.reshape(len(scores), -1, len(LETTERS)).argmax(-1)
         return ["".join(LETTERS[letter] for letter in word) for word in letters]
 
 
-def _check_characters(characters, num_classes, num_drawings):
+def _check_characters(
+    characters: Mapping[str, np.ndarray], num_classes: int, num_drawings: int
+) -> None:
     """Raise a `ValueError` unless episodes can be drawn from `characters`."""
     if len(characters) < num_classes:
         raise ValueError(
@@ -347,15 +407,15 @@ def _check_characters(characters, num_classes, num_drawings):
         )
 
 
-def _moved(drawing, rng):
-    """Turn a drawing a little, and move it; what comes in is empty."""
+def _augment(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rotate and shift a drawing a little, filling the border with paper."""
     from PIL import Image
 
-    reach = _SHIFT * len(drawing)
+    reach = _MAX_SHIFT * len(drawing)
     image = Image.fromarray(np.ascontiguousarray(drawing, "float32"))
-    turned = image.rotate(
-        rng.uniform(-_ANGLE, _ANGLE),
+    rotated = image.rotate(
+        rng.uniform(-_MAX_ANGLE, _MAX_ANGLE),
         resample=Image.Resampling.BILINEAR,
         translate=tuple(rng.uniform(-reach, reach, 2)),
     )
-    return np.asarray(turned)
+    return np.asarray(rotated)

@@ -1,6 +1,7 @@
-"""Associative recall: see a list of items, then one of them, and give the next."""
+"""Associative recall: read a list of items, then one of them, and output the next."""
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import Task
@@ -8,10 +9,10 @@ from keras_dnc.tasks.task import check_positive_integers
 
 
 class AssociativeRecallTask(Task):
-    """See a list of items, then one of them again, and give the one that followed.
+    """Read a list of items, then one of them again, and output the item after it.
 
-    An item is a few steps of random bits. With 2 bits, items of 2 steps, 3 items, asked
-    for what followed the first (`.` is 0, `#` is 1):
+    An item is a few steps of random bits. With 2 bits, items of 2 steps, 3 items, and a
+    query for the item after the first (`.` is 0, `#` is 1):
 
         time              0  1  2  3  4  5  6  7  8  9 10 11 12 13 14
         inputs   bit 0    .  #  #  .  .  #  .  .  #  .  #  #  .  .  .
@@ -22,20 +23,21 @@ class AssociativeRecallTask(Task):
                  bit 1    .  .  .  .  .  .  .  .  .  .  .  .  .  .  .
         mask              .  .  .  .  .  .  .  .  .  .  .  .  .  #  #
 
-    The items of an episode differ from each other, so that the answer is certain. With
-    several queries, the last five steps come again for each, with other items.
+    The items of an episode differ from each other, so that the answer is unique. Each
+    further query repeats the last six steps with another item.
 
     Args:
-        num_bits: Bits of an item at each step.
-        item_length: Steps of an item.
-        min_items: Fewest items, at least 2.
-        max_items: Most items.
-        num_queries: Questions at the end of an episode. The paper has one; with more,
-            an episode of many items teaches more.
+        num_bits: Number of bits in an item at each step. Defaults to 6.
+        item_length: Number of steps in an item. Defaults to 3.
+        min_items: Minimum number of items, at least 2. Defaults to 2.
+        max_items: Maximum number of items. Defaults to 6.
+        num_queries: Number of queries at the end of an episode. The paper has one; more
+            give more training signal per episode. Defaults to 1.
 
     Raises:
-        ValueError: A number that is no positive integer, fewer than 2 items, a minimum
-            above its maximum, or more items than differ.
+        ValueError: An argument is not a positive integer, `min_items` is below 2 or
+            above `max_items`, or `max_items` is more than the number of different
+            items.
 
     Example:
         >>> import numpy as np
@@ -82,14 +84,21 @@ class AssociativeRecallTask(Task):
         self.target_size = num_bits
         self.max_time = (max_items + 2 * num_queries) * (item_length + 1)
 
-    def sample(self, rng):
-        """Draw items, and which ones to ask for."""
-        count = rng.integers(self.min_items, self.max_items + 1)
-        asked = rng.integers(count - 1, size=self.num_queries)
-        return self.episode(self._items(count, rng), asked)
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw the items and the queries.
 
-    def _items(self, count, rng):
-        """Draw items that differ; those that repeat are drawn again."""
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
+        count = int(rng.integers(self.min_items, self.max_items + 1))
+        asked = rng.integers(count - 1, size=self.num_queries)
+        return self.episode(self._draw_items(count, rng), asked)
+
+    def _draw_items(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw items that all differ, drawing duplicates again."""
         shape = (count, self.item_length, self.num_bits)
         items = rng.integers(0, 2, shape)
         while True:
@@ -99,47 +108,56 @@ class AssociativeRecallTask(Task):
                 return items.astype("float32")
             items[repeated] = rng.integers(0, 2, (len(repeated), *shape[1:]))
 
-    def episode(self, items, asked):
-        """Lay items out as an `Episode`.
+    def episode(self, items: npt.ArrayLike, asked: npt.ArrayLike) -> Episode:
+        """Build the episode of given items and queries.
 
         Args:
-            items: `(items, item_length, num_bits)`, of zeros and ones, at least 2.
-            asked: Which items are shown again, `(num_queries,)`; each answer is the one
-                that came after it.
+            items: `(items, item_length, num_bits)`, zeros and ones, at least 2 items.
+            asked: `(num_queries,)`, the index of the item that each query shows. The
+                answer is the item after it.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: Items of another shape, or an item that none follows.
+            ValueError: An argument has another shape, or a query shows an item that is
+                the last or does not exist.
         """
         items, asked = np.asarray(items, "float32"), np.asarray(asked)
-        self._check(items, asked)
-        # One after the other: a marker, and a pattern under it.
-        kinds = np.repeat([0, 1], [len(items), 2 * len(asked)])
-        patterns = np.zeros((len(kinds), self.item_length, self.num_bits), "float32")
-        patterns[: len(items)] = items
-        patterns[len(items) :: 2] = items[asked]
+        self._check_episode(items, asked)
+        # A segment is a marker followed by a pattern: the items, then, for each query,
+        # the item shown and the blank in which it is answered.
+        count, segments = len(items), len(items) + 2 * len(asked)
+        patterns = np.zeros((segments, self.item_length, self.num_bits), "float32")
+        patterns[:count] = items
+        patterns[count::2] = items[asked]
         answers = np.zeros_like(patterns)
-        answers[len(items) + 1 :: 2] = items[asked + 1]
-        is_answer = np.zeros(len(kinds), bool)
-        is_answer[len(items) + 1 :: 2] = True
-        inputs = np.zeros(
-            (len(kinds), self.item_length + 1, self.observation_size), "float32"
-        )
-        inputs[:, 1:, : self.num_bits] = patterns
-        inputs[np.arange(len(kinds)), 0, self.num_bits + kinds] = 1.0
+        answers[count + 1 :: 2] = items[asked + 1]
+        mask = np.zeros((segments, self.item_length), "float32")
+        mask[count + 1 :: 2] = 1.0
         return Episode(
-            inputs=inputs.reshape(-1, self.observation_size),
+            inputs=self._with_markers(patterns, count),
             targets=self._after_markers(answers).reshape(-1, self.num_bits),
-            mask=self._after_markers(
-                np.tile(is_answer[:, None], (1, self.item_length)).astype("float32")
-            ).reshape(-1),
+            mask=self._after_markers(mask).reshape(-1),
         )
 
+    def _with_markers(self, patterns: np.ndarray, count: int) -> np.ndarray:
+        """Put an item marker before the first `count` patterns, else a query marker."""
+        is_query = (np.arange(len(patterns)) >= count).astype(int)
+        inputs = np.zeros(
+            (len(patterns), self.item_length + 1, self.observation_size), "float32"
+        )
+        inputs[:, 1:, : self.num_bits] = patterns
+        inputs[np.arange(len(patterns)), 0, self.num_bits + is_query] = 1.0
+        return inputs.reshape(-1, self.observation_size)
+
     @staticmethod
-    def _after_markers(patterns):
+    def _after_markers(patterns: np.ndarray) -> np.ndarray:
         """Put a step of zeros before each pattern, `(patterns, item_length, ...)`."""
         return np.pad(patterns, [(0, 0), (1, 0)] + [(0, 0)] * (patterns.ndim - 2))
 
-    def _check(self, items, asked):
+    def _check_episode(self, items: np.ndarray, asked: np.ndarray) -> None:
+        """Raise a `ValueError` unless an episode can be built from the arguments."""
         shape = (self.item_length, self.num_bits)
         if items.ndim != 3 or len(items) < 2 or items.shape[1:] != shape:
             raise ValueError(

@@ -1,6 +1,7 @@
-"""Priority sort: give vectors back in the order of the numbers they came with."""
+"""Priority sort: output vectors in the order of their priorities."""
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import Task
@@ -8,7 +9,7 @@ from keras_dnc.tasks.task import check_positive_integers
 
 
 class PrioritySortTask(Task):
-    """See vectors, each with a priority; give those of highest priority, in order.
+    """Read vectors with priorities, then output those of highest priority in order.
 
     With 2 bits, 3 items, 2 answers (`.` is 0, `#` is 1):
 
@@ -21,15 +22,17 @@ class PrioritySortTask(Task):
                  bit 1     .     .     .    .  .  .
         mask               .     .     .    .  #  #
 
-    Measured in wrong bits a sequence (`bit_errors`).
+    The error is the number of wrong bits in a sequence (`bit_errors`).
 
     Args:
-        num_bits: Bits of a vector.
-        num_items: Vectors to see.
-        num_answers: Vectors to give back, the first by priority.
+        num_bits: Number of bits in a vector. Defaults to 8.
+        num_items: Number of vectors in the input. Defaults to 20.
+        num_answers: Number of vectors to output, highest priority first. Defaults to
+            16.
 
     Raises:
-        ValueError: A number that is no positive integer, or more answers than items.
+        ValueError: An argument is not a positive integer, or `num_answers` is above
+            `num_items`.
 
     Example:
         >>> import numpy as np
@@ -54,22 +57,45 @@ class PrioritySortTask(Task):
         self.target_size = num_bits
         self.max_time = num_items + 1 + num_answers
 
-    def sample(self, rng):
-        """Draw vectors and priorities, uniform in [-1, 1]."""
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw random vectors with priorities that are uniform in [-1, 1].
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode`.
+        """
         vectors = rng.integers(0, 2, (self.num_items, self.num_bits))
         return self.episode(vectors, rng.uniform(-1.0, 1.0, self.num_items))
 
-    def episode(self, vectors, priorities):
-        """Lay vectors and their priorities out as an `Episode`.
+    def episode(self, vectors: npt.ArrayLike, priorities: npt.ArrayLike) -> Episode:
+        """Build the episode of given vectors and priorities.
 
         Args:
-            vectors: `(num_items, num_bits)`, of zeros and ones.
-            priorities: `(num_items,)`; of equal ones, the first comes first.
+            vectors: `(num_items, num_bits)`, zeros and ones.
+            priorities: `(num_items,)`; vectors of equal priority keep their order.
+
+        Returns:
+            `Episode`.
 
         Raises:
-            ValueError: An argument of another shape.
+            ValueError: An argument has another shape.
         """
         vectors, priorities = np.asarray(vectors), np.asarray(priorities)
+        self._check_shapes(vectors, priorities)
+        inputs = np.zeros((self.max_time, self.observation_size), "float32")
+        inputs[: self.num_items, : self.num_bits] = vectors
+        inputs[: self.num_items, self.num_bits] = priorities
+        inputs[self.num_items, self.num_bits + 1] = 1.0
+        targets = np.zeros((self.max_time, self.num_bits), "float32")
+        order = np.argsort(-priorities, kind="stable")[: self.num_answers]
+        targets[self.num_items + 1 :] = vectors[order]
+        mask = (np.arange(self.max_time) > self.num_items).astype("float32")
+        return Episode(inputs, targets, mask)
+
+    def _check_shapes(self, vectors: np.ndarray, priorities: np.ndarray) -> None:
+        """Raise a `ValueError` unless both have the shapes of this task."""
         if vectors.shape != (self.num_items, self.num_bits):
             raise ValueError(
                 f"Argument `vectors` must have shape ({self.num_items}, "
@@ -80,12 +106,3 @@ class PrioritySortTask(Task):
                 f"Argument `priorities` must have shape ({self.num_items},). "
                 f"Received: priorities of shape {priorities.shape}"
             )
-        inputs = np.zeros((self.max_time, self.observation_size), "float32")
-        inputs[: self.num_items, : self.num_bits] = vectors
-        inputs[: self.num_items, self.num_bits] = priorities
-        inputs[self.num_items, self.num_bits + 1] = 1.0
-        targets = np.zeros((self.max_time, self.num_bits), "float32")
-        order = np.argsort(-priorities, kind="stable")[: self.num_answers]
-        targets[self.num_items + 1 :] = vectors[order]
-        mask = (np.arange(self.max_time) > self.num_items).astype("float32")
-        return Episode(inputs, targets, mask)

@@ -1,4 +1,4 @@
-"""What every generated task shares: batching, padding, masks, errors."""
+"""The base class of generated tasks: batching, padding, masks, errors."""
 
 import numbers
 from typing import Any
@@ -6,10 +6,18 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 
-def check_positive_integers(**sizes):
-    """Raise a `ValueError` unless each argument is an integer of at least 1."""
+def check_positive_integers(**sizes: Any) -> None:
+    """Raise a `ValueError` unless each argument is an integer of at least 1.
+
+    Args:
+        **sizes: Values to check, by argument name.
+
+    Raises:
+        ValueError: A value is not an integer, or is below 1.
+    """
     for name, size in sizes.items():
         is_integer = isinstance(size, numbers.Integral) and size is not True
         if not is_integer or size < 1:
@@ -25,7 +33,13 @@ class Episode(NamedTuple):
     Attributes:
         inputs: `(time, observation_size)`, float32.
         targets: `(time, target_size)`, float32 in [0, 1].
-        mask: `(time,)`, float32, 1 where an answer is asked for.
+        mask: `(time,)`, float32, 1 at steps that are scored, else 0.
+
+    Example:
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> episode = CopyTask(num_bits=2).episode([[0, 1], [1, 1]])
+        >>> episode.inputs.shape, episode.targets.shape, episode.mask.tolist()
+        ((5, 3), (5, 2), [0.0, 0.0, 0.0, 1.0, 1.0])
     """
 
     inputs: np.ndarray
@@ -34,12 +48,19 @@ class Episode(NamedTuple):
 
 
 class EpisodeBatch(NamedTuple):
-    """Several sequences, padded with zeros to the task's longest one.
+    """Several sequences, padded with zeros to the length of the task's longest one.
 
     Attributes:
         inputs: `(batch, max_time, observation_size)`, float32.
         targets: `(batch, max_time, target_size)`, float32 in [0, 1].
-        mask: `(batch, max_time)`, float32, 1 where an answer is asked for.
+        mask: `(batch, max_time)`, float32, 1 at steps that are scored, else 0.
+
+    Example:
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> task = CopyTask(num_bits=2, max_length=4)
+        >>> batch = task.batch(3, np.random.default_rng(0))
+        >>> batch.inputs.shape, batch.targets.shape, batch.mask.shape
+        ((3, 9, 3), (3, 9, 2), (3, 9))
     """
 
     inputs: np.ndarray
@@ -50,42 +71,61 @@ class EpisodeBatch(NamedTuple):
 class Task:
     """A generated task: a few sizes and one `sample` method.
 
+    A subclass sets the sizes and overrides `sample`. It overrides `errors` and `metric`
+    if its score is not the number of wrong bits.
+
     Attributes:
-        observation_size: Channels of the input.
-        target_size: Channels of the target.
-        max_time: Steps of the longest episode.
-        metric: What `errors` counts, in words.
-        answers_bits: Whether outputs are logits of bits, rather than numbers.
+        observation_size: Number of input channels.
+        target_size: Number of target channels.
+        max_time: Number of steps of the longest episode.
+        metric: Description of the quantity that `errors` returns.
+        answers_bits: Whether model outputs are logits of bits, rather than numbers.
+
+    Example:
+        >>> class EchoTask(Task):
+        ...     observation_size, target_size, max_time = 1, 1, 4
+        ...
+        ...     def sample(self, rng):
+        ...         bits = rng.integers(0, 2, (self.max_time, 1)).astype("float32")
+        ...         return Episode(bits, bits, np.ones(self.max_time, "float32"))
+        >>> batch = EchoTask().batch(2, np.random.default_rng(0))
+        >>> batch.inputs.shape, batch.mask.shape
+        ((2, 4, 1), (2, 4))
+        >>> EchoTask().errors(batch, batch.targets - 0.5).tolist()
+        [0, 0]
     """
 
     observation_size: int
     target_size: int
     max_time: int
-    metric = "wrong bits a sequence"
-    answers_bits = True
+    metric: str = "wrong bits a sequence"
+    answers_bits: bool = True
 
-    def sample(self, rng):
-        """Draw one `Episode`.
+    def sample(self, rng: np.random.Generator) -> Episode:
+        """Draw one episode.
 
         Args:
             rng: `numpy.random.Generator`; the same state gives the same episode.
+
+        Returns:
+            `Episode` of at most `max_time` steps.
         """
         raise NotImplementedError
 
-    def batch(self, batch_size, rng):
+    def batch(self, batch_size: int, rng: np.random.Generator) -> EpisodeBatch:
         """Draw several episodes.
 
-        Every batch has the same shape, so that a compiled model is compiled once.
+        Every batch has the same shape, so that a model is compiled only once.
 
         Args:
             batch_size: Number of episodes.
-            rng: `numpy.random.Generator`.
+            rng: `numpy.random.Generator`; the same state gives the same batch.
 
         Returns:
-            `EpisodeBatch`.
+            `EpisodeBatch`, padded to `max_time` steps.
 
         Raises:
-            ValueError: `batch_size` is no positive integer.
+            ValueError: `batch_size` is not a positive integer.
         """
         check_positive_integers(batch_size=batch_size)
         episodes = [self.sample(rng) for _ in range(batch_size)]
@@ -96,74 +136,93 @@ class Task:
             )
         )
 
-    def dataset(self, batch_size, steps, seed=0):
-        """Give a `keras.utils.PyDataset` for `model.fit`: fresh episodes each epoch.
+    def dataset(self, batch_size: int, steps: int, seed: int = 0) -> "EpisodeDataset":
+        """Build a dataset for `model.fit` that draws new episodes in each epoch.
 
-        As validation data they are fresh each time, too, and the figure of one epoch
-        is better than that of another by luck: pass `tuple(task.batch(...))` there.
+        Do not use it as validation data: its episodes change between epochs, and so
+        would the validation metrics. Pass `tuple(task.batch(...))` there.
 
         Args:
-            batch_size: Sequences in a batch.
-            steps: Batches in an epoch.
-            seed: The same seed gives the same batches.
+            batch_size: Number of episodes in a batch.
+            steps: Number of batches in an epoch.
+            seed: Seed of the episodes; the same seed gives the same batches. Defaults
+                to 0.
+
+        Returns:
+            `EpisodeDataset`, a `keras.utils.PyDataset`.
+
+        Raises:
+            ValueError: `batch_size` or `steps` is not a positive integer.
         """
         check_positive_integers(batch_size=batch_size, steps=steps)
         return EpisodeDataset(self, batch_size, steps, seed)
 
-    def errors(self, batch: EpisodeBatch, outputs):
-        """Give what the task is measured in, `metric`, for each sequence, `(batch,)`.
+    def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Compute the error of each sequence, in the unit that `metric` describes.
 
         Args:
             batch: `EpisodeBatch`.
-            outputs: `(batch, max_time, target_size)`.
+            outputs: Model outputs, `(batch, max_time, target_size)`.
+
+        Returns:
+            `(batch,)`, at least 0.
         """
         return self.bit_errors(batch, outputs)
 
     @staticmethod
-    def bit_errors(batch, outputs):
-        """Count wrong bits where an answer is asked for.
+    def bit_errors(batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
+        """Count the wrong bits of each sequence at the steps where the mask is 1.
 
         Args:
             batch: `EpisodeBatch`.
-            outputs: Logits, `(batch, max_time, target_size)`; above 0 means 1.
+            outputs: Logits, `(batch, max_time, target_size)`; above 0 means 1. NaN
+                counts as wrong.
 
         Returns:
-            `(batch,)`, wrong bits in each sequence.
+            `(batch,)`, integers of at least 0.
         """
         outputs = np.asarray(outputs)
         right = np.where(batch.targets > 0.5, outputs > 0, outputs <= 0)  # NaN is not
         wrong = ~right
         return np.sum(wrong * batch.mask[:, :, None], axis=(1, 2)).astype(int)
 
-    def to_text(self, episode, outputs=None):
-        """Draw an episode as text, a row a channel: `.` is 0, `#` is 1, else tenths.
+    def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
+        """Draw an episode as text, one line per channel and one character per step.
 
-        Tenths below 0 are letters: `a` from 0 to -0.1, `j` from -0.9 on.
+        `.` is 0 and `#` is 1. A digit shows the tenths of another number of at least 0,
+        a letter those of a negative one: `a` from 0 to -0.1, `j` from -0.9 on.
 
         Args:
-            episode: `Episode`, or one row of an `EpisodeBatch`.
-            outputs: Logits, `(time, target_size)`, to draw beside the targets, or
-                `None`. A wrong bit is `x` where the target is 1, `o` where it is 0.
+            episode: `Episode`, padded or not.
+            outputs: Logits, `(time, target_size)`, to draw below the targets. A wrong
+                bit is `x` where the target is 1, `o` where it is 0. Defaults to `None`,
+                for no outputs.
 
         Returns:
-            Text of one line for each channel of inputs, targets and outputs.
+            Text with one line for each channel of inputs, targets and outputs.
         """
-        asked = np.asarray(episode.mask) > 0
-        lines = [("inputs", row, None) for row in np.asarray(episode.inputs).T]
+        scored = np.asarray(episode.mask) > 0
+        lines: list[tuple[str, np.ndarray, np.ndarray | None]] = [
+            ("inputs", row, None) for row in np.asarray(episode.inputs).T
+        ]
         for channel, row in enumerate(np.asarray(episode.targets).T):
             lines.append(("targets", row, None))
             if outputs is not None:
-                said = np.asarray(outputs)[:, channel] > 0
-                wrong = asked & (said != (row > 0.5))
-                lines.append(("outputs", np.where(asked, said, 0.0), wrong))
-        return "\n".join(f"{name:8}{_drawn(row, wrong)}" for name, row, wrong in lines)
+                bits = np.asarray(outputs)[:, channel] > 0
+                wrong = scored & (bits != (row > 0.5))
+                lines.append(("outputs", np.where(scored, bits, 0.0), wrong))
+        return "\n".join(
+            f"{name:8}{_channel(row, wrong)}" for name, row, wrong in lines
+        )
 
-    def _pad(self, field):
+    def _pad(self, field: np.ndarray) -> np.ndarray:
+        """Append zeros up to `max_time` steps."""
         missing = self.max_time - len(field)
         return np.pad(field, [(0, missing)] + [(0, 0)] * (field.ndim - 1))
 
     @staticmethod
-    def _check_range(low_name, low, high_name, high):
+    def _check_range(low_name: str, low: int, high_name: str, high: int) -> None:
+        """Raise a `ValueError` unless both are positive integers in this order."""
         check_positive_integers(**{low_name: low, high_name: high})
         if low > high:
             raise ValueError(
@@ -172,19 +231,19 @@ class Task:
             )
 
 
-def _drawn(row, wrong):
-    """Draw one channel; where `wrong` is true, what was missed or said for nothing."""
-    signs = [_sign(value) for value in row]
+def _channel(row: np.ndarray, wrong: np.ndarray | None) -> str:
+    """Draw one channel; wrong bits are `o` (should be 0) or `x` (should be 1)."""
+    characters = [_character(value) for value in row]
     if wrong is not None:
-        signs = [
-            ("o" if sign == "#" else "x") if is_wrong else sign
-            for sign, is_wrong in zip(signs, wrong, strict=True)
+        characters = [
+            ("o" if character == "#" else "x") if is_wrong else character
+            for character, is_wrong in zip(characters, wrong, strict=True)
         ]
-    return "".join(signs)
+    return "".join(characters)
 
 
-def _sign(value):
-    """One character for a number: tenths between 0 and 1, letters below 0."""
+def _character(value: float) -> str:
+    """Draw one number: `.` for 0, `#` for 1, else its tenths, as letters below 0."""
     if value in (0, 1):
         return ".#"[int(value)]
     tenths = min(9, int(10 * abs(value)))
@@ -195,15 +254,24 @@ class EpisodeDataset(keras.utils.PyDataset):
     """Batches `(inputs, targets, mask)` of a task, each drawn from its own seed.
 
     Args:
-        task: `Task`.
-        batch_size: Sequences in a batch.
-        steps: Batches in an epoch.
-        seed: With the epoch and the batch's number, what a batch is drawn from.
-        **kwargs: As in `keras.utils.PyDataset`.
+        task: `Task` that draws the episodes.
+        batch_size: Number of episodes in a batch.
+        steps: Number of batches in an epoch.
+        seed: Seed of the episodes. Together with the epoch and the index of a batch it
+            determines that batch. Defaults to 0.
+        **kwargs: Keyword arguments of `keras.utils.PyDataset`: `workers`,
+            `use_multiprocessing` and `max_queue_size`.
+
+    Example:
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> dataset = EpisodeDataset(CopyTask(max_length=4), batch_size=3, steps=10)
+        >>> inputs, targets, mask = dataset[0]
+        >>> len(dataset), inputs.shape, targets.shape, mask.shape
+        (10, (3, 9, 9), (3, 9, 8), (3, 9))
     """
 
     def __init__(
-        self, task, batch_size: int, steps: int, seed: int = 0, **kwargs: Any
+        self, task: Task, batch_size: int, steps: int, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.task = task
@@ -212,13 +280,13 @@ class EpisodeDataset(keras.utils.PyDataset):
         self.seed = seed
         self.epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         return tuple(self.task.batch(self.batch_size, rng))
 
-    def on_epoch_end(self):
-        """Go on to fresh episodes."""
+    def on_epoch_end(self) -> None:
+        """Advance to the next epoch, whose episodes are new."""
         self.epoch += 1

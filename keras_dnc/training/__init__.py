@@ -1,1 +1,5 @@
-"""Losses, metrics and optimizers for training memory networks."""
+"""Training of memory networks.
+
+Reading order: `losses`, `metrics`, `optimizers`, `callbacks` (curricula and reports),
+`resumable` (training that survives a killed process).
+"""

@@ -1,5 +1,6 @@
-"""Keras callbacks for networks that learn in lessons, and that are to generalise."""
+"""Keras callbacks for curricula and for measuring generalization."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,20 +11,23 @@ from keras_dnc.arguments import positive_integer
 
 
 class StopAt(keras.callbacks.Callback):
-    """Ends training once a figure is good enough: a lesson that has been learned.
+    """A callback that stops training once a metric is low enough.
 
     Args:
-        monitor: Name of a figure in the logs, such as `"val_question_error"`.
-        value: Training ends after the first epoch with a figure of at most this.
+        monitor: Name of a metric in the logs, such as `"val_question_error"`.
+        value: Training stops after the first epoch in which the metric is at most this.
 
     Raises:
-        ValueError: At an epoch's end, if the logs have no such figure.
+        ValueError: At the end of an epoch, if the logs have no such metric.
 
     Example:
-        ```python
-        stop = keras_dnc.StopAt("val_question_error", 0.05)
-        model.fit(lesson, validation_data=held_out, epochs=100, callbacks=[stop])
-        ```
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile(loss="mse")
+        >>> stop = StopAt("loss", 100.0)
+        >>> ones = np.ones((4, 1))
+        >>> history = model.fit(ones, ones, epochs=9, callbacks=[stop], verbose=0)
+        >>> len(history.epoch)
+        1
     """
 
     def __init__(self, monitor: str, value: float) -> None:
@@ -31,14 +35,30 @@ class StopAt(keras.callbacks.Callback):
         self.monitor = monitor
         self.value = value
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Compare."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Stop training if the metric is low enough.
+
+        Args:
+            epoch: Index of the epoch.
+            logs: Metrics of the epoch.
+        """
         if monitored(logs, self.monitor) <= self.value:
             self.model.stop_training = True
 
 
-def monitored(logs, monitor):
-    """Give the figure `monitor` of an epoch's logs, or raise a `ValueError`."""
+def monitored(logs: Mapping[str, float] | None, monitor: str) -> float:
+    """Return a metric from the logs of an epoch.
+
+    Args:
+        logs: Dict from the names of metrics to their values, or `None` for no metrics.
+        monitor: Name of the metric.
+
+    Returns:
+        Its value.
+
+    Raises:
+        ValueError: The logs have no such metric.
+    """
     logs = logs or {}
     if monitor not in logs:
         raise ValueError(
@@ -49,21 +69,31 @@ def monitored(logs, monitor):
 
 
 class SampleReport(keras.callbacks.Callback):
-    """Prints target and output of one episode side by side, every few epochs.
+    """A callback that prints inputs, targets and outputs of one episode.
 
     Args:
         task: A generated task, such as `keras_dnc.tasks.copy.CopyTask`.
-        every: Epochs between prints.
-        seed: What the episode is drawn from; it is the same each time.
+        every: Number of epochs between prints. Defaults to 1.
+        seed: Seed of the episode, which is the same each time. Defaults to 0.
 
     Raises:
-        ValueError: `every` is no positive integer.
+        ValueError: `every` is not a positive integer.
 
     Example:
-        ```python
-        report = keras_dnc.SampleReport(CopyTask(max_length=10))
-        model.fit(batches, epochs=100, callbacks=[report])
-        ```
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> task = CopyTask(num_bits=2, min_length=3, max_length=3)
+        >>> zeros = keras.layers.Dense(2, kernel_initializer="zeros")
+        >>> report = SampleReport(task)
+        >>> report.set_model(keras.Sequential([zeros]))  # as `model.fit` does
+        >>> report.on_epoch_end(epoch=0)
+        <BLANKLINE>
+        inputs  ##.....
+        inputs  #......
+        inputs  ...#...
+        targets ....##.
+        outputs ....xx.
+        targets ....#..
+        outputs ....x..
     """
 
     def __init__(self, task: Any, every: int = 1, seed: int = 0) -> None:
@@ -72,8 +102,13 @@ class SampleReport(keras.callbacks.Callback):
         self.every = positive_integer("every", every)
         self.episode = task.sample(np.random.default_rng(seed))
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Answer, and draw."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Predict the outputs of the episode, and print them.
+
+        Args:
+            epoch: Index of the epoch.
+            logs: Metrics of the epoch. Not used.
+        """
         if (epoch + 1) % self.every:
             return
         outputs = self.model.predict(self.episode.inputs[None], verbose=0)[0]
@@ -81,33 +116,38 @@ class SampleReport(keras.callbacks.Callback):
 
 
 class GeneralisationReport(keras.callbacks.Callback):
-    """Measures a model on other tasks, such as longer ones than it was trained on.
+    """A callback that measures a model on other tasks than those of training.
 
-    Prints a table when training ends, and every few epochs.
+    The tasks are longer ones, for example. It prints a table when training ends and,
+    with `every`, during training.
 
     Args:
-        tasks: Dict from what stands in the table, such as a length, to a generated
-            task.
-        size: Episodes of each task, the same each time.
-        every: Epochs between tables; `None` for the end of training alone.
-        batch_size: Episodes in a batch.
-        seed: What the episodes are drawn from.
+        tasks: Dict from the name of a row of the table, such as a length, to a
+            generated task.
+        size: Number of episodes of each task, the same ones each time. Defaults to 100.
+        every: Number of epochs between tables. Defaults to `None`, for one table at the
+            end of training only.
+        batch_size: Number of episodes in a batch. Defaults to 100.
+        seed: Seed of the episodes. Defaults to 0.
 
     Attributes:
-        errors: Dict from the same names to what was measured last: the mean of
-            `task.errors`, by most tasks in wrong bits a sequence.
+        errors: Dict from the names of rows to the last errors, each the mean of
+            `task.errors`.
 
     Raises:
-        ValueError: A number that is no positive integer, no tasks, or tasks that are
-            measured in different things.
+        ValueError: A number is not a positive integer, `tasks` is empty, or its tasks
+            differ in their metric.
 
     Example:
-        ```python
-        longer = {n: CopyTask(min_length=n, max_length=n) for n in (20, 50, 120)}
-        report = keras_dnc.GeneralisationReport(longer)
-        model.fit(batches, epochs=100, callbacks=[report])
-        report.errors[120]
-        ```
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> tasks = {n: CopyTask(min_length=n, max_length=n) for n in (20, 120)}
+        >>> report = GeneralisationReport(tasks, size=10)
+        >>> zeros = keras.layers.Dense(8, kernel_initializer="zeros")
+        >>> errors = report.measure(keras.Sequential([zeros]))
+        <BLANKLINE>
+        task  wrong bits a sequence
+          20  83.100
+         120  482.200
     """
 
     def __init__(
@@ -134,22 +174,35 @@ class GeneralisationReport(keras.callbacks.Callback):
         self.errors: dict[Any, float] = {}
         self.is_measured = False
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Measure, where it is time to."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Measure the model every `every` epochs.
+
+        Args:
+            epoch: Index of the epoch.
+            logs: Metrics of the epoch. Not used.
+        """
         self.is_measured = self.every is not None and (epoch + 1) % self.every == 0
         if self.is_measured:
             self.measure(self.model)
 
-    def on_train_end(self, logs=None):
-        """Measure what training gave, unless the last epoch has just been measured."""
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Measure the trained model, unless the last epoch has just done so.
+
+        Args:
+            logs: Metrics of the last epoch. Not used.
+        """
         if not self.is_measured:
             self.measure(self.model)
 
     def measure(self, model: keras.Model) -> dict[Any, float]:
-        """Give the mean error on each task, and print it.
+        """Compute the mean error on each task, and print the table.
 
         Args:
-            model: A Keras model that answers episodes.
+            model: Keras model from inputs, `(batch, time, observation_size)`, to
+                outputs, `(batch, time, target_size)`.
+
+        Returns:
+            Dict from the names of rows to errors.
         """
         for name, task in self.tasks.items():
             batch = task.batch(self.size, np.random.default_rng(self.seed))
@@ -163,52 +216,65 @@ class GeneralisationReport(keras.callbacks.Callback):
 
 
 class Curriculum(keras.callbacks.Callback):
-    """Goes on to the next of the `Levels` of a task once one is learned.
+    """A callback that raises the level of `Levels` whenever a metric reaches its goal.
 
-    Writes the level to the logs, as `level`, counted from 0. In a run that is resumed
-    with `fit_or_resume`, give it the log so far, and it goes on at the level it had
-    reached.
+    It writes the level of an epoch, counted from 0, to the logs as `level`. To resume a
+    run with `fit_or_resume`, pass the log so far, and the curriculum continues at the
+    level that it had reached.
 
     Args:
-        levels: `keras_dnc.tasks.levels.Levels`, the task that training draws from.
-        monitor: Name of a figure in the logs, such as `"bit_errors"`.
-        goal: A level is learned after an epoch with a figure of at most this.
-        log: What `read_log` gives of the run so far.
+        levels: `keras_dnc.tasks.levels.Levels`, from which training draws.
+        monitor: Name of a metric in the logs, such as `"bit_errors"`.
+        goal: The level rises after an epoch in which the metric is at most this.
+        log: Epochs of the run so far, as `read_log` returns them. Defaults to `()`.
 
     Raises:
-        ValueError: At an epoch's end, if the logs have no such figure.
+        ValueError: At the end of an epoch, if the logs have no such metric.
 
     Example:
-        ```python
-        levels = Levels([CopyTask(max_length=n) for n in (2, 4, 8, 16)])
-        model.fit(
-            levels.dataset(batch_size=32, steps=100),
-            epochs=100,
-            callbacks=[keras_dnc.Curriculum(levels, "bit_errors", 0.1)],
-        )
-        ```
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> from keras_dnc.tasks.levels import Levels
+        >>> levels = Levels([CopyTask(max_length=n) for n in (2, 4, 8)])
+        >>> curriculum = Curriculum(levels, "bit_errors", goal=0.1)
+        >>> for epoch, bit_errors in enumerate([0.5, 0.1, 0.3]):
+        ...     curriculum.on_epoch_end(epoch, {"bit_errors": bit_errors})
+        >>> levels.level
+        1
 
     References:
         - Bengio et al. 2009, Curriculum learning, ICML.
         - Graves et al. 2016, Methods, "Curriculum learning".
     """
 
-    def __init__(self, levels: Any, monitor: str, goal: float, log=()) -> None:
+    def __init__(
+        self,
+        levels: Any,
+        monitor: str,
+        goal: float,
+        log: Iterable[Mapping[str, float]] = (),
+    ) -> None:
         super().__init__()
         self.levels = levels
         self.monitor = monitor
         self.goal = goal
         for logs in log:
             levels.level = int(monitored(logs, "level"))
-            self._go_on(logs)
+            self._advance(logs)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Compare."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the level to the logs, and raise it if the goal is reached.
+
+        Args:
+            epoch: Index of the epoch.
+            logs: Metrics of the epoch, to which `level` is added.
+        """
+        logs = {} if logs is None else logs
         monitored(logs, self.monitor)
         logs["level"] = self.levels.level
-        self._go_on(logs)
+        self._advance(logs)
 
-    def _go_on(self, logs):
+    def _advance(self, logs: Mapping[str, float]) -> None:
+        """Raise the level by one if the goal is reached and a level is left."""
         is_last = self.levels.level == len(self.levels.tasks) - 1
         if monitored(logs, self.monitor) <= self.goal and not is_last:
             self.levels.level += 1

@@ -1,21 +1,30 @@
-"""Losses whose size does not depend on how far a batch was padded."""
+"""Losses that do not depend on how much a batch is padded."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_dnc.typing import DType
+from keras_dnc.typing import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SequenceCrossentropy(keras.losses.Loss):
     """Binary cross-entropy of logits: summed over channels and time, mean over batch.
 
-    The cost of deepmind/dnc's tasks, in nats per sequence. Pass the mask of the answer
-    as `sample_weight`, `(batch, time)`.
+    This is the loss of the tasks in deepmind/dnc, in nats per sequence. Pass the mask
+    of the scored steps as `sample_weight`, `(batch, time)`.
+
+    Args:
+        name: Name of the loss. Defaults to `"sequence_crossentropy"`.
+        dtype: Dtype of the computation. Defaults to `None`, for Keras's default.
 
     Call arguments:
         y_true: `(batch, time, channels)`, in [0, 1].
         y_pred: Logits, `(batch, time, channels)`.
+        sample_weight: `(batch, time)`, 1 at steps that are scored, else 0. Defaults to
+            `None`, for all steps.
 
     Returns:
         A scalar.
@@ -29,20 +38,30 @@ class SequenceCrossentropy(keras.losses.Loss):
         2.7726
     """
 
-    def __init__(self, name: str = "sequence_crossentropy", dtype: Any = None) -> None:
-        # Of Keras's reductions, "sum" alone does not scale a mask by its length.
+    def __init__(
+        self, name: str = "sequence_crossentropy", dtype: DType = None
+    ) -> None:
+        # Of Keras's reductions, only "sum" does not scale a mask by its length.
         super().__init__(name=name, reduction="sum", dtype=dtype)
 
-    def call(self, y_true, y_pred):
-        """Give `(batch, time)`; Keras weighs it and sums."""
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Compute the loss of each step, to be weighted and summed by Keras.
+
+        Args:
+            y_true: `(batch, time, channels)`, in [0, 1].
+            y_pred: Logits, `(batch, time, channels)`.
+
+        Returns:
+            `(batch, time)`, divided by the batch size.
+        """
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(y_true, y_pred.dtype)
         nats = ops.binary_crossentropy(y_true, y_pred, from_logits=True)
         batch_size = ops.cast(ops.shape(y_pred)[0], y_pred.dtype)
         return ops.sum(nats, axis=-1) / batch_size
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         config = super().get_config()
         config.pop("reduction")
         return config

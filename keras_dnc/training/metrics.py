@@ -1,4 +1,4 @@
-"""Metrics of the papers, as Keras metrics."""
+"""The metrics of the papers, as Keras metrics."""
 
 from typing import Any
 
@@ -6,33 +6,35 @@ import keras
 from keras import ops
 
 from keras_dnc.arguments import positive_integer
+from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class QuestionError(keras.metrics.Metric):
-    """Fraction of questions answered wrong; every word of an answer must be right.
+    """Fraction of questions with a wrong answer; every word of an answer must be right.
 
-    Pass it as a weighted metric: a question is a run of steps whose weight is above 0,
-    as `keras_dnc.tasks.babi` encodes them.
+    A question is a run of adjacent steps with a weight above 0, as `encode_story` of
+    `keras_dnc.tasks.babi` marks them. Pass the metric to
+    `compile(weighted_metrics=...)`, so that it receives the weights.
 
     Args:
-        unknown: Number that stands for every unknown word; an answer that has it is
-            never right. `None` for none.
-        name: Name of the metric.
-        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+        unknown: Index of the unknown word; an answer that contains it counts as wrong.
+            Defaults to `None`, for no such word.
+        name: Name of the metric. Defaults to `"question_error"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
 
     Call arguments of `update_state`:
-        y_true: `(batch, time)`, the right words' numbers.
-        y_pred: `(batch, time, words)`, scores.
-        sample_weight: `(batch, time)`, above 0 where an answer is asked for.
+        y_true: `(batch, time)`, indices of the correct words.
+        y_pred: `(batch, time, words)`, logits or probabilities.
+        sample_weight: `(batch, time)`, above 0 at answer steps.
 
     Raises:
-        ValueError: No sample weight.
+        ValueError: `sample_weight` is `None`.
 
     Example:
         >>> import numpy as np
-        >>> scores = np.eye(3)[[[0, 1, 0, 2]]]  # says 0 1 0 2
-        >>> weights = np.array([[1, 1, 0, 1]])  # asks for two words, then for one
+        >>> scores = np.eye(3)[[[0, 1, 0, 2]]]  # predicts 0 1 0 2
+        >>> weights = np.array([[1, 1, 0, 1]])  # an answer of two words, one of one
         >>> metric = QuestionError()
         >>> metric.update_state(np.array([[0, 2, 0, 2]]), scores, weights)
         >>> float(metric.result())
@@ -47,49 +49,77 @@ class QuestionError(keras.metrics.Metric):
         self.wrong = self.add_variable((), initializer="zeros", name="wrong")
         self.total = self.add_variable((), initializer="zeros", name="total")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count questions, and those with a wrong word."""
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
+        """Count the questions of a batch, and those with a wrong word.
+
+        Args:
+            y_true: `(batch, time)`, indices of the correct words.
+            y_pred: `(batch, time, words)`, logits or probabilities.
+            sample_weight: `(batch, time)`, above 0 at answer steps.
+
+        Raises:
+            ValueError: `sample_weight` is `None`.
+        """
         if sample_weight is None:
             raise ValueError(
                 "Argument `sample_weight` must mark the answers. Pass this metric to "
                 "`compile(weighted_metrics=...)`. Received: sample_weight=None"
             )
-        asked = ops.convert_to_tensor(sample_weight) > 0
-        said = ops.argmax(y_pred, axis=-1)
-        y_true = ops.cast(y_true, said.dtype)
-        is_wrong = asked & (y_true != said)
-        if self.unknown is not None:
-            is_wrong = is_wrong | (asked & (y_true == self.unknown))
-        before = ops.pad(asked, [(0, 0), (1, 0)])[:, :-1]
-        starts = ops.reshape(asked & ~before, (-1,))
-        question = ops.cumsum(ops.cast(starts, "int32"))
-        wrong = ops.segment_sum(
+        is_answer = ops.convert_to_tensor(sample_weight) > 0
+        is_wrong = is_answer & self._is_wrong_word(y_true, y_pred)
+        is_start = ops.reshape(is_answer & ~_previous(is_answer), (-1,))
+        question = ops.cumsum(ops.cast(is_start, "int32"))
+        wrong_words = ops.segment_sum(
             ops.cast(ops.reshape(is_wrong, (-1,)), "float32"),
             question,
-            num_segments=ops.shape(question)[0] + 1,  # 0 is what precedes any question
+            num_segments=ops.shape(question)[0] + 1,  # 0 precedes the first question
         )
-        self.wrong.assign_add(ops.sum(ops.cast(wrong > 0, self.dtype)))
-        self.total.assign_add(ops.sum(ops.cast(starts, self.dtype)))
+        self.wrong.assign_add(ops.sum(ops.cast(wrong_words > 0, self.dtype)))
+        self.total.assign_add(ops.sum(ops.cast(is_start, self.dtype)))
 
-    def result(self):
-        """Give wrong / total, 0 before any question."""
+    def _is_wrong_word(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return where the prediction is wrong or the correct word is unknown."""
+        predicted = ops.argmax(y_pred, axis=-1)
+        y_true = ops.cast(y_true, predicted.dtype)
+        is_wrong = y_true != predicted
+        return is_wrong if self.unknown is None else is_wrong | (y_true == self.unknown)
+
+    def result(self) -> Tensor:
+        """Return the fraction of wrong answers, 0 before any question."""
         return self.wrong / ops.maximum(self.total, 1.0)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "unknown": self.unknown}
 
 
-class _Answers(keras.metrics.Metric):
-    """Base of metrics of a sequence's answer, in bits, averaged over sequences."""
+def _previous(is_answer: Tensor) -> Tensor:
+    """Return the value at the previous step, false at the first."""
+    return ops.pad(is_answer, [(0, 0), (1, 0)])[:, :-1]
+
+
+class _BitMetric(keras.metrics.Metric):
+    """Base of metrics of the wrong bits in a sequence, averaged over sequences."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.sum = self.add_variable((), initializer="zeros", name="sum")
         self.count = self.add_variable((), initializer="zeros", name="count")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add what the sequences of a batch give."""
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
+        """Add the sequences of a batch.
+
+        Args:
+            y_true: `(batch, time, channels)`, in [0, 1].
+            y_pred: Logits, `(batch, time, channels)`; above 0 means 1. NaN counts as
+                wrong.
+            sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults
+                to `None`, for all steps.
+        """
         y_pred = ops.convert_to_tensor(y_pred)
         is_one = ops.convert_to_tensor(y_true) > 0.5
         right = ops.where(is_one, y_pred > 0, y_pred <= 0)  # NaN is neither
@@ -98,30 +128,43 @@ class _Answers(keras.metrics.Metric):
             wrong = wrong * ops.cast(
                 ops.convert_to_tensor(sample_weight) > 0, self.dtype
             )
-        figures = self.of(ops.sum(wrong, axis=-1))
-        self.sum.assign_add(ops.sum(figures))
-        self.count.assign_add(ops.cast(ops.shape(figures)[0], self.dtype))
+        values = self.of(ops.sum(wrong, axis=-1))
+        self.sum.assign_add(ops.sum(values))
+        self.count.assign_add(ops.cast(ops.shape(values)[0], self.dtype))
 
-    def result(self):
-        """Give the mean over sequences, 0 before any."""
+    @staticmethod
+    def of(wrong: Tensor) -> Tensor:
+        """Compute the metric of each sequence.
+
+        Args:
+            wrong: `(batch,)`, number of wrong bits in each sequence.
+
+        Returns:
+            `(batch,)`.
+        """
+        raise NotImplementedError
+
+    def result(self) -> Tensor:
+        """Return the mean over sequences, 0 before any sequence."""
         return self.sum / ops.maximum(self.count, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class BitErrors(_Answers):
-    """Wrong bits a sequence, of logits, where an answer is asked for.
+class BitErrors(_BitMetric):
+    """Number of wrong bits per sequence, at the steps that are scored.
 
-    Pass it as a weighted metric, with the mask of the answer as the sample weight.
+    Pass it to `compile(weighted_metrics=...)`, with the mask of the scored steps as the
+    sample weight.
 
     Args:
-        name: Name of the metric.
-        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+        name: Name of the metric. Defaults to `"bit_errors"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
 
     Call arguments of `update_state`:
         y_true: `(batch, time, channels)`, in [0, 1].
-        y_pred: Logits, `(batch, time, channels)`; above 0 means 1.
-        sample_weight: `(batch, time)`, above 0 where an answer is asked for; `None`
-            for everywhere.
+        y_pred: Logits, `(batch, time, channels)`; above 0 means 1. NaN counts as wrong.
+        sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults to
+            `None`, for all steps.
 
     Example:
         >>> import numpy as np
@@ -138,24 +181,34 @@ class BitErrors(_Answers):
         super().__init__(name, **kwargs)
 
     @staticmethod
-    def of(wrong):
-        """Give the figure of each sequence with so many wrong bits."""
+    def of(wrong: Tensor) -> Tensor:
+        """Return the number of wrong bits in each sequence.
+
+        Args:
+            wrong: `(batch,)`, number of wrong bits in each sequence.
+
+        Returns:
+            `(batch,)`, unchanged.
+        """
         return wrong
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class ExactSequences(_Answers):
-    """Fraction of sequences whose answer has no wrong bit, as `BitErrors` counts them.
+class ExactSequences(_BitMetric):
+    """Fraction of sequences without a wrong bit at the steps that are scored.
+
+    Pass it to `compile(weighted_metrics=...)`, with the mask of the scored steps as the
+    sample weight.
 
     Args:
-        name: Name of the metric.
-        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+        name: Name of the metric. Defaults to `"exact_sequences"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
 
     Call arguments of `update_state`:
         y_true: `(batch, time, channels)`, in [0, 1].
-        y_pred: Logits, `(batch, time, channels)`; above 0 means 1.
-        sample_weight: `(batch, time)`, above 0 where an answer is asked for; `None`
-            for everywhere.
+        y_pred: Logits, `(batch, time, channels)`; above 0 means 1. NaN counts as wrong.
+        sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults to
+            `None`, for all steps.
 
     Example:
         >>> import numpy as np
@@ -170,36 +223,45 @@ class ExactSequences(_Answers):
         super().__init__(name, **kwargs)
 
     @staticmethod
-    def of(wrong):
-        """Give the figure of each sequence with so many wrong bits."""
+    def of(wrong: Tensor) -> Tensor:
+        """Return 1 for each sequence without a wrong bit, else 0.
+
+        Args:
+            wrong: `(batch,)`, number of wrong bits in each sequence.
+
+        Returns:
+            `(batch,)`, float32.
+        """
         return ops.cast(wrong == 0, "float32")
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class InstanceAccuracy(keras.metrics.Metric):
-    """Accuracy at the steps where a class is met for the k-th time in its sequence.
+    """Accuracy at the steps where a class occurs for the k-th time in its sequence.
 
-    The first can only be guessed; the second shows what was bound at first sight.
+    The answer at the first occurrence can only be guessed; the accuracy at the second
+    measures one-shot learning.
 
     Args:
-        instance: The k, at least 1.
-        name: Name of the metric; `None` for `instance_k`.
-        **kwargs: `dtype`, as in `keras.metrics.Metric`.
+        instance: Number k of the occurrence, at least 1.
+        name: Name of the metric. Defaults to `None`, for `"instance_k"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
 
     Call arguments of `update_state`:
         y_true: `(batch, time, classes)`, one-hot.
-        y_pred: `(batch, time, classes)`, scores.
-        sample_weight: `(batch, time)`, above 0 at steps that count; `None` for all.
+        y_pred: `(batch, time, classes)`, logits or probabilities.
+        sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults to
+            `None`, for all steps.
 
     Raises:
-        ValueError: `instance` is no positive integer.
+        ValueError: `instance` is not a positive integer.
 
     Example:
         >>> import numpy as np
         >>> labels = np.eye(2)[[[0, 0, 1, 0, 1]]]
-        >>> says = np.eye(2)[[[1, 0, 1, 0, 0]]]
+        >>> predictions = np.eye(2)[[[1, 0, 1, 0, 0]]]
         >>> metric = InstanceAccuracy(2)  # steps 1 and 4
-        >>> metric.update_state(labels, says)
+        >>> metric.update_state(labels, predictions)
         >>> float(metric.result())
         0.5
 
@@ -214,11 +276,20 @@ class InstanceAccuracy(keras.metrics.Metric):
         self.right = self.add_variable((), initializer="zeros", name="right")
         self.count = self.add_variable((), initializer="zeros", name="count")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count the steps of this instance, and those answered right."""
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
+        """Count the k-th occurrences in a batch, and those classified correctly.
+
+        Args:
+            y_true: `(batch, time, classes)`, one-hot.
+            y_pred: `(batch, time, classes)`, logits or probabilities.
+            sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults
+                to `None`, for all steps.
+        """
         y_true = ops.cast(y_true, self.dtype)
-        met = ops.sum(ops.cumsum(y_true, axis=1) * y_true, axis=-1)
-        counts = ops.cast(met == self.instance, self.dtype)
+        occurrence = ops.sum(ops.cumsum(y_true, axis=1) * y_true, axis=-1)
+        counts = ops.cast(occurrence == self.instance, self.dtype)
         if sample_weight is not None:
             weights = ops.convert_to_tensor(sample_weight)
             counts = counts * ops.cast(weights > 0, self.dtype)
@@ -226,10 +297,10 @@ class InstanceAccuracy(keras.metrics.Metric):
         self.right.assign_add(ops.sum(counts * ops.cast(is_right, self.dtype)))
         self.count.assign_add(ops.sum(counts))
 
-    def result(self):
-        """Give right / count, 0 before any."""
+    def result(self) -> Tensor:
+        """Return the accuracy, 0 before any k-th occurrence."""
         return self.right / ops.maximum(self.count, 1.0)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "instance": self.instance}

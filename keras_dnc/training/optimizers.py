@@ -1,4 +1,4 @@
-"""Optimizers for weights of which an update touches a few rows."""
+"""Optimizers for large weights of which an update touches only a few rows."""
 
 from typing import Any
 
@@ -7,8 +7,10 @@ from keras import ops
 
 from keras_dnc import backend
 from keras_dnc.backend.keras_internals import optimizer_moments
+from keras_dnc.typing import Tensor
+from keras_dnc.typing import Tensors
 
-_REFUSED = (
+_UNSUPPORTED = (
     "amsgrad",
     "weight_decay",
     "use_ema",
@@ -21,39 +23,48 @@ _REFUSED = (
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SparseAdam(keras.optimizers.Adam):
-    """Adam whose update touches only rows that have a gradient.
+    """Adam that updates only the rows that have a gradient.
 
-    A row without a gradient keeps its moments and its value; Adam lets the moments fade
-    and moves the row on. Where the gradient is sparse, as with
-    `ProductKeyMemory(sparse_gradient=True)` on TensorFlow and PyTorch, nothing passes
-    over the other rows at all. Where it is dense, as on JAX, the same numbers are
-    computed from every row; a row counts as without a gradient if all of it is 0.
+    A row without a gradient keeps its value and its moments; in Adam its moments decay
+    and the row keeps moving. Where the gradient is sparse, as with
+    `ProductKeyMemory(sparse_gradient=True)` on TensorFlow and PyTorch, the other rows
+    are not read at all. Where it is dense, as on JAX, the same result is computed from
+    all rows; a row has no gradient if its gradient is 0 everywhere.
 
-    Weights of one axis are updated as by Adam.
+    Weights with fewer than two axes are updated as by Adam.
+
+    `amsgrad`, `weight_decay`, `use_ema` and `gradient_accumulation_steps` are not
+    supported, because they touch every row. `clipnorm`, `global_clipnorm` and
+    `clipvalue` are not supported either: Keras applies them to each occurrence of a row
+    in a sparse gradient rather than to their sum.
 
     Args:
-        learning_rate: As in `keras.optimizers.Adam`, like all that follow. Not to be
-            had are `amsgrad`, `weight_decay`, `use_ema` and
-            `gradient_accumulation_steps`, which touch every row, and `clipnorm`,
-            `global_clipnorm` and `clipvalue`, which Keras applies to each gradient of
-            a row where it should to their sum.
+        learning_rate: A float or a `keras.optimizers.schedules.LearningRateSchedule`.
+            Defaults to 0.001.
+        name: Name of the optimizer. Defaults to `"sparse_adam"`.
+        **kwargs: Keyword arguments of `keras.optimizers.Adam`: `beta_1`, which defaults
+            to 0.9; `beta_2`, which defaults to 0.999; `epsilon`, which defaults to
+            1e-7; and `loss_scale_factor`, which defaults to `None`.
 
     Raises:
-        ValueError: One of these is given.
+        ValueError: An argument is given that is not supported.
 
     Example:
-        >>> optimizer = SparseAdam(1e-3)
-        >>> float(optimizer.learning_rate) > 0
-        True
+        >>> weight = keras.Variable([[1.0, 1.0], [1.0, 1.0]])
+        >>> optimizer = SparseAdam(learning_rate=0.5)
+        >>> gradient = ops.convert_to_tensor([[0.0, 0.0], [1.0, 1.0]])
+        >>> optimizer.apply([gradient], [weight])
+        >>> ops.convert_to_numpy(weight).round(3).tolist()
+        [[1.0, 1.0], [0.5, 0.5]]
 
     References:
-        - Kingma and Ba 2015, Adam, algorithm 1, row by row.
+        - Kingma and Ba 2015, Adam, algorithm 1, applied to each row.
     """
 
     def __init__(
         self, learning_rate: Any = 1e-3, name: str = "sparse_adam", **kwargs: Any
     ) -> None:
-        for argument in _REFUSED:
+        for argument in _UNSUPPORTED:
             if kwargs.get(argument):
                 raise ValueError(
                     f"Argument `{argument}` must be left out: Keras does not apply it "
@@ -61,8 +72,17 @@ class SparseAdam(keras.optimizers.Adam):
                 )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Update the rows of `variable` that have a gradient."""
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        """Update the rows of `variable` that have a gradient.
+
+        Args:
+            gradient: Gradient with respect to `variable`: a dense tensor, or a sparse
+                one of the backend.
+            variable: Weight to update.
+            learning_rate: Learning rate of this step.
+        """
         sparse = backend.rows_of_gradient(gradient)
         if sparse is not None:
             self._update_rows(*sparse, variable, learning_rate)
@@ -71,40 +91,52 @@ class SparseAdam(keras.optimizers.Adam):
         else:
             self._update_all(gradient, variable, learning_rate)
 
-    def _update_rows(self, rows, values, variable, learning_rate):
-        rows, values = _summed_by_row(rows, ops.cast(values, variable.dtype))
-        slots = (*self._moments_of(variable), variable)
+    def _update_rows(
+        self,
+        rows: Tensor,
+        values: Tensor,
+        variable: keras.Variable,
+        learning_rate: Tensor,
+    ) -> None:
+        """Update the rows of a sparse gradient."""
+        rows, values = _sum_by_row(rows, ops.cast(values, variable.dtype))
+        slots = self._slots_of(variable)
         old = [backend.take_rows(slot, rows, sparse_gradient=True) for slot in slots]
-        new = self._step(values, *old, learning_rate)
+        new = self._step(values, old, learning_rate)
         for slot, value in zip(slots, new, strict=True):
             backend.assign_rows(slot, rows, value)
 
-    def _update_all(self, gradient, variable, learning_rate):
+    def _update_all(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        """Update the rows of a dense gradient that are not 0 everywhere."""
         gradient = ops.cast(gradient, variable.dtype)
         axes = tuple(range(1, len(variable.shape)))
         has_gradient = ops.any(ops.not_equal(gradient, 0), axis=axes, keepdims=True)
-        slots = (*self._moments_of(variable), variable)
+        slots = self._slots_of(variable)
         old = [ops.convert_to_tensor(slot) for slot in slots]
-        new = self._step(gradient, *old, learning_rate)
+        new = self._step(gradient, old, learning_rate)
         for slot, value, before in zip(slots, new, old, strict=True):
             self.assign(slot, ops.where(has_gradient, value, before))
 
-    def _moments_of(self, variable):
-        return optimizer_moments(self, variable)
+    def _slots_of(self, variable: keras.Variable) -> tuple[keras.Variable, ...]:
+        """Return the momentum and velocity of a variable, and the variable itself."""
+        return (*optimizer_moments(self, variable), variable)
 
-    def _step(self, gradient, momentum, velocity, value, learning_rate):
-        """Give the new momentum, velocity and value."""
+    def _step(self, gradient: Tensor, old: Tensors, learning_rate: Tensor) -> Tensors:
+        """Compute the new momentum, velocity and value from the old ones."""
+        momentum, velocity, value = old
         step = ops.cast(self.iterations + 1, gradient.dtype)
         momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
         velocity = velocity + (ops.square(gradient) - velocity) * (1.0 - self.beta_2)
         rate = ops.cast(learning_rate, gradient.dtype)
         rate = rate * ops.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         value = value - rate * momentum / (ops.sqrt(velocity) + self.epsilon)
-        return momentum, velocity, value
+        return [momentum, velocity, value]
 
 
-def _summed_by_row(rows, values):
-    """Give rows in order, and at each place the sum of all values of its row."""
+def _sum_by_row(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort rows, and replace each value by the sum of all values of its row."""
     order = ops.argsort(rows)
     rows = ops.take(rows, order, axis=0)
     is_new = ops.cast(rows[1:] != rows[:-1], "int32")

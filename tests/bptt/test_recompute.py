@@ -7,7 +7,7 @@ from keras import ops
 from keras import tree
 
 import keras_dnc
-from keras_dnc.bptt.recompute import Chunks
+from keras_dnc.bptt.scan import Chunks
 from tests.conformance.harness import FEATURES
 from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import check_same

@@ -49,7 +49,7 @@ IMPROVED = {
 }
 
 CELLS = {
-    "dnc-sparse-links": lambda **kw: _dnc(**{"link_sparsity": 3, **kw}),
+    "dnc-sparse-links": lambda **kw: _dnc(**{"link_top_k": 3, **kw}),
     "dnc-improved-two-writes-gru": lambda **kw: _dnc(
         **{
             "num_writes": 2,

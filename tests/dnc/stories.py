@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_dnc.dnc.access_state import AccessControls
+from keras_dnc.dnc.state import AccessControls
 from tests.numbers import to_numpy
 
 SLOTS, WORD = 6, 4

@@ -10,6 +10,8 @@ from keras import ops
 
 import keras_dnc
 from keras_dnc.ops.writing import erase_and_write
+from tests import goldens
+from tests.goldens import section
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
@@ -20,8 +22,7 @@ FILES = ["deepmind_dnc_one_write", "deepmind_dnc_two_writes"]
 
 @pytest.fixture(params=FILES, scope="module")
 def golden(request):
-    with np.load(FOLDER / f"{request.param}.npz") as arrays:
-        return dict(arrays)
+    return goldens.load(FOLDER / f"{request.param}.npz")
 
 
 @pytest.fixture
@@ -40,12 +41,6 @@ def cell(golden):
     )
     keras_dnc.load_deepmind_weights(cell, section(golden, "core/weights/"))
     return cell
-
-
-def section(golden, prefix):
-    return {
-        k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)
-    }
 
 
 def test_cosine_weights(golden):
@@ -103,9 +98,8 @@ def test_erase_and_write(golden):
 
 
 LAYERS = {
-    "RNN": keras.layers.RNN,
+    **goldens.LAYERS,
     "RNN unrolled": functools.partial(keras.layers.RNN, unroll=True),
-    "MemoryRNN": functools.partial(keras_dnc.MemoryRNN, recompute=3),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.dnc.addressing import sharpened
+from keras_dnc.dnc.addressing import sharpen_directions
 from tests.dnc.cells import random_cell
 from tests.dnc.stories import FORWARD
 from tests.dnc.stories import SLOTS
@@ -68,7 +68,9 @@ def test_sharpening_divides_by_the_sum_of_powers():
     sharpness = np.array([0.5], "float32")
     power = 1.0 + np.log1p(np.exp(0.5))
     expected = (weights + 1e-6) ** power
-    found = sharpened(ops.convert_to_tensor(weights), ops.convert_to_tensor(sharpness))
+    found = sharpen_directions(
+        ops.convert_to_tensor(weights), ops.convert_to_tensor(sharpness)
+    )
     assert_close(to_numpy(found), expected / expected.sum(), 1e-4)
 
 
@@ -77,7 +79,9 @@ def test_sharpening_is_finite_where_no_link_is(weights):
     variable = keras.Variable(weights[None], dtype="float32")
     sharpness = ops.convert_to_tensor(np.array([9.0], "float32"))
     value, (gradient,) = value_and_gradients(
-        lambda: ops.sum(ops.square(sharpened(1.0 * variable.value, sharpness))),
+        lambda: ops.sum(
+            ops.square(sharpen_directions(1.0 * variable.value, sharpness))
+        ),
         [variable],
     )
     assert np.isfinite(value)
@@ -101,7 +105,7 @@ def test_a_huge_controller_output_leaves_normalised_gates_open():
     assert saturated(gates(normalize=True)) < 0.05
 
 
-@pytest.mark.parametrize("options", [{}, {"link_sparsity": 3}], ids=["all", "sparse"])
+@pytest.mark.parametrize("options", [{}, {"link_top_k": 3}], ids=["all", "sparse"])
 def test_directions_are_read_in_the_order_of_read_mode(rng, options):
     """Two write heads, three read heads: no two axes have one size."""
     layer = keras_dnc.MemoryAccess(7, WORD, num_reads=3, num_writes=2, **options)
@@ -209,8 +213,8 @@ def test_what_bypasses_the_memory_is_the_equation_with_its_mask(rng):
             "`link_sharpness` needs temporal links",
         ),
         (
-            {"temporal_links": False, "link_sparsity": 4},
-            "`link_sparsity` needs temporal links",
+            {"temporal_links": False, "link_top_k": 4},
+            "`link_top_k` needs temporal links",
         ),
     ],
 )

@@ -112,7 +112,7 @@ def test_sharp_writing_is_followed_as_with_all_links(rng):
 
 
 def test_memory_rnn_gives_the_numbers_of_the_plain_layer(rng):
-    cell = random_cell(rng, link_sparsity=3, num_writes=2)
+    cell = random_cell(rng, link_top_k=3, num_writes=2)
     inputs = rng.normal(size=(3, 9, 5)).astype("float32")
     flags = {"return_sequences": True, "return_state": True}
     layers = [kind(cell, **flags) for kind in (keras.layers.RNN, keras_dnc.MemoryRNN)]
@@ -129,7 +129,7 @@ def test_memory_rnn_gives_the_numbers_of_the_plain_layer(rng):
 
 
 def test_links_are_kept_in_numbers_that_grow_with_the_slots_alone():
-    cell = keras_dnc.DNCCell(3, 8, memory_size=1000, word_size=4, link_sparsity=8)
+    cell = keras_dnc.DNCCell(3, 8, memory_size=1000, word_size=4, link_top_k=8)
     sizes = dict(zip(cell.state_names, cell.state_size, strict=True))
     assert sizes["link_slots"] == sizes["link_weights"] == 8000
     assert "link" not in sizes
@@ -139,5 +139,5 @@ def test_links_are_kept_in_numbers_that_grow_with_the_slots_alone():
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
 def test_links_of_no_number_are_refused(value):
-    with pytest.raises(ValueError, match="`link_sparsity` must be a positive integer"):
-        keras_dnc.DNCCell(3, link_sparsity=value)
+    with pytest.raises(ValueError, match="`link_top_k` must be a positive integer"):
+        keras_dnc.DNCCell(3, link_top_k=value)

@@ -13,7 +13,7 @@ from tests.dnc.cells import random_cell
 
 KINDS = {
     "dnc": lambda rng: random_cell(rng, num_writes=2),
-    "dnc-sparse-links": lambda rng: random_cell(rng, link_sparsity=3),
+    "dnc-sparse-links": lambda rng: random_cell(rng, link_top_k=3),
     "dnc-content": lambda rng: random_cell(rng, temporal_links=False),
     "sdnc": lambda rng: built(keras_dnc.SDNCCell(3, 8, memory_size=90, num_reads=2)),
     "ntm": lambda rng: built(keras_dnc.NTMCell(3, 8, memory_size=9, num_reads=2)),

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from keras_dnc.ntm.addressing import sharpened
-from keras_dnc.ntm.addressing import shifted
+from keras_dnc.ntm.addressing import sharpen
+from keras_dnc.ntm.addressing import shift
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -132,9 +132,9 @@ def test_a_head_finds_what_was_written_and_goes_one_slot_back():
 
 def test_a_shift_between_two_slots_blurs_and_sharpness_takes_the_blur_away():
     weights = ops.one_hot([[2]], 6)
-    blurred = shifted(weights, ops.convert_to_tensor([[[0.0, 0.7, 0.3]]]))
+    blurred = shift(weights, ops.convert_to_tensor([[[0.0, 0.7, 0.3]]]))
     assert_close(to_numpy(blurred)[0, 0], [0, 0, 0.7, 0.3, 0, 0])
-    sharp = to_numpy(sharpened(blurred, ops.full((1, 1), 20.0)))[0, 0]
+    sharp = to_numpy(sharpen(blurred, ops.full((1, 1), 20.0)))[0, 0]
     assert sharp[2] > 0.999999
 
 
@@ -144,11 +144,11 @@ def test_sharpening_gives_weights_and_gradients_that_are_numbers(sharpness):
     power = keras.Variable(np.full((1, 3), sharpness, "float32"))
 
     def loss():
-        return ops.sum(ops.square(sharpened(weights.value, power.value)))
+        return ops.sum(ops.square(sharpen(weights.value, power.value)))
 
     _, gradients = value_and_gradients(loss, [weights, power])
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
-    sums = np.sum(to_numpy(sharpened(weights.value, power.value)), axis=-1)
+    sums = np.sum(to_numpy(sharpen(weights.value, power.value)), axis=-1)
     assert_close(sums, np.ones((1, 3)))
 
 

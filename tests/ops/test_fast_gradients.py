@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dnc.cells.memory_cell import recall
 from keras_dnc.ops.free_list import plain_product_before
 from keras_dnc.ops.free_list import product_before
 from keras_dnc.ops.links import plain_read_along_links
 from keras_dnc.ops.links import plain_step_along_links
+from keras_dnc.ops.links import plain_update_links
 from keras_dnc.ops.links import read_along_links
 from keras_dnc.ops.links import step_along_links
+from keras_dnc.ops.links import update_links
+from keras_dnc.ops.residuals import keep
+from keras_dnc.ops.residuals import recording
+from keras_dnc.ops.residuals import reusing
 from keras_dnc.ops.similarity import cosine_similarity
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import fast_masked_cosine_similarity
@@ -28,11 +32,21 @@ def weights(rng, *shape):
     return 0.9 * rows / rows.sum(-1, keepdims=True)
 
 
-def links(rng):
-    link = weights(rng, BATCH, SLOTS, SLOTS) * (1.0 - np.eye(SLOTS))
-    heads = (weights(rng, BATCH, SLOTS) for _ in range(2))
+def link(rng):
+    return weights(rng, BATCH, SLOTS, SLOTS) * (1.0 - np.eye(SLOTS))
+
+
+def link_write_and_precedence(rng):
+    return [link(rng), *(weights(rng, BATCH, SLOTS) for _ in range(2))]
+
+
+def link_and_reads(rng):
+    return [link(rng), weights(rng, BATCH, READS, SLOTS)]
+
+
+def link_reads_and_modes(rng):
     modes = (rng.random((BATCH, READS)) for _ in range(2))
-    return [link, *heads, weights(rng, BATCH, READS, SLOTS), *modes]
+    return [*link_and_reads(rng), *modes]
 
 
 def tied_freeness(rng):
@@ -61,12 +75,17 @@ def listed(function):
 
 
 PAIRS = {
-    "read_along_links": (read_along_links, plain_read_along_links, links),
-    "step_along_links": (
-        step_along_links,
-        plain_step_along_links,
-        lambda rng: links(rng)[:4],
+    "update_links": (
+        listed(update_links),
+        listed(plain_update_links),
+        link_write_and_precedence,
     ),
+    "read_along_links": (
+        listed(read_along_links),
+        listed(plain_read_along_links),
+        link_reads_and_modes,
+    ),
+    "step_along_links": (step_along_links, plain_step_along_links, link_and_reads),
     "product_before": (
         listed(product_before),
         listed(plain_product_before),
@@ -108,20 +127,43 @@ def test_values_and_gradients_are_those_of_the_plain_reference(rng, fast, plain,
         assert_close(found, wanted, 1e-5)
 
 
-def test_what_is_recalled_has_the_recorded_value_and_the_computed_gradient(rng):
+def test_a_residual_has_the_value_of_the_first_run_and_the_gradient_of_the_second(rng):
     x = keras.Variable(rng.normal(size=(3,)).astype("float32"))
-    recorded = np.array([5.0, 6.0, 7.0], "float32")
+    first = np.array([5.0, 6.0, 7.0], "float32")
 
     def loss():
-        y = recall(ops.convert_to_tensor(recorded), ops.square(1.0 * x.value))
-        return ops.sum(y * y)
+        with reusing({"y": ops.convert_to_tensor(first)}):
+            y, z = keep(["y", "z"], [ops.square(1.0 * x.value), 2.0 * x.value])
+        return ops.sum(y * y + z)
 
     value, (gradient,) = value_and_gradients(loss, [x])
-    assert_close(value, np.sum(recorded**2))
-    assert_close(gradient, 2.0 * recorded * 2.0 * ops.convert_to_numpy(x))
+    assert_close(value, np.sum(first**2 + 2.0 * ops.convert_to_numpy(x)))
+    assert_close(gradient, 2.0 * first * 2.0 * ops.convert_to_numpy(x) + 2.0)
 
 
-def test_a_recorded_product_is_taken_over(rng):
+def test_an_output_that_is_kept_is_not_computed_again(rng):
     freeness = ops.convert_to_tensor(tied_freeness(rng)[0].astype("float32"))
-    recorded = ops.convert_to_tensor(rng.random((BATCH, SLOTS)).astype("float32"))
-    assert_close(product_before(freeness, recorded), recorded)
+    with recording() as residuals:
+        twice = [product_before(freeness), product_before(freeness)]
+    assert list(residuals) == ["free_list", "free_list_1"]
+    assert_close(residuals["free_list"], twice[0])
+    other = ops.convert_to_tensor(rng.random((BATCH, SLOTS)).astype("float32"))
+    with reusing({"free_list": other}):
+        assert_close(product_before(freeness), other)
+
+
+def test_an_output_that_is_kept_has_its_gradient(rng):
+    x = keras.Variable(tied_freeness(rng)[0].astype("float32"))
+    with recording() as residuals:
+        product_before(ops.convert_to_tensor(x.value))
+    kept = {name: ops.convert_to_numpy(value) for name, value in residuals.items()}
+
+    def loss():
+        with reusing({n: ops.convert_to_tensor(value) for n, value in kept.items()}):
+            return ops.sum(ops.sin(product_before(1.0 * x.value)))
+
+    def plain():
+        return ops.sum(ops.sin(plain_product_before(1.0 * x.value)))
+
+    (found,), (expected,) = (value_and_gradients(f, [x])[1] for f in (loss, plain))
+    assert_close(found, expected)

@@ -6,12 +6,12 @@ import pytest
 from keras import ops
 
 from keras_dnc.ops.rows import add_to_rows
-from keras_dnc.ops.rows import chosen
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import is_first
 from keras_dnc.ops.rows import largest_of
 from keras_dnc.ops.rows import set_rows
 from keras_dnc.ops.rows import summed
+from keras_dnc.ops.rows import values_at
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
@@ -97,5 +97,5 @@ def test_places_are_chosen_of_the_last_axis(rng):
     values = rng.normal(size=(2, 3, 5)).astype("float32")
     places = rng.integers(0, 5, (2, 3, 2))
     expected = np.take_along_axis(values, places, axis=2)
-    found = chosen(ops.convert_to_tensor(values), ops.convert_to_tensor(places))
+    found = values_at(ops.convert_to_tensor(values), ops.convert_to_tensor(places))
     np.testing.assert_array_equal(to_numpy(found), expected)

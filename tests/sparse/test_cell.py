@@ -115,7 +115,7 @@ def test_the_state_of_a_half_precision_layer_is_refused():
 
 
 def test_sparse_links_of_the_dnc_are_not_rounded_either():
-    cell = keras_dnc.DNCCell(3, 8, link_sparsity=4)
+    cell = keras_dnc.DNCCell(3, 8, link_top_k=4)
     layer = keras.layers.RNN(cell, dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match=r"`dtype` of the RNN layer must be 'floa"):
         layer(np.zeros((2, 3, 5), "float32"))

@@ -1,11 +1,10 @@
 """The bAbI question-answering tasks (Weston et al. 2015), as sequences or as questions.
 
-Reading order: `source` (the official files), `babi_dataset_builder` (the same as a
-TensorFlow dataset, imported only where it is used), `portable` (the same as one file
-that needs no TensorFlow, written by `prepare`), `stories` (loading them),
-`encoding` (a story as one sequence of numbers), `questions` (a question and the
-sentences before it), `batches` (numbers to batches of like length), `results` (errors
-as papers report them).
+Reading order: `source` (the official files), `babi_dataset_builder` (a TensorFlow
+dataset, imported only where it is used), `portable` (one file that needs no TensorFlow,
+written by `prepare`), `stories` (loading), `encoding` (a story as one sequence of
+integers), `questions` (a question and the sentences before it), `batches` (batches of
+similar length), `results` (errors as papers report them).
 """
 
 from keras_dnc.tasks.babi.batches import QuestionBatches

@@ -1,4 +1,4 @@
-"""Batches of stories, or of questions, of like length."""
+"""Batches of stories or questions of similar length."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,40 +6,60 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dnc.tasks.babi.encoding import EncodedStory
+from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.task import check_positive_integers
 
 _QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
-_APART = 0.85  # a bucket's length, beside that of the next longer one, at most
+_MAX_RATIO = 0.85  # of a bucket's length to the next longer one's: fewer compilations
 
 
 class BucketedBatches(keras.utils.PyDataset):
-    """Batches of examples of like length, for `model.fit`.
+    """Batches of examples of similar length, for `model.fit`.
 
-    An example goes to the shortest bucket that holds it and is padded to its length, so
-    that little is computed for nothing, and a compiled model is compiled once for each
-    bucket. A bucket's last batch is filled up with empty rows of weight 0.
+    Each example goes to the shortest bucket that holds it and is padded to the length
+    of that bucket. Little computation is spent on padding, and a compiled model is
+    compiled once per bucket. The last batch of a bucket is filled up with empty rows of
+    weight 0.
 
-    A subclass says what an example's length is and how a batch is padded.
+    A subclass overrides `length_of` and `pad`.
 
     Args:
         examples: List of examples.
-        batch_size: Examples in a batch.
-        buckets: Lengths to pad to, ascending; `None` for up to seven quantiles of the
-            examples' own lengths, each at most 0.85 of the next.
-        shuffle: Whether examples and batches are drawn in a new order each epoch.
-        seed: The same seed gives the same orders.
-        **kwargs: As in `keras.utils.PyDataset`.
+        batch_size: Number of rows in a batch.
+        buckets: Lengths to pad to, in ascending order, the last one at least that of
+            the longest example. Defaults to `None`, for up to seven quantiles of the
+            lengths, each at most 0.85 of the next.
+        shuffle: Whether to draw a new order of examples and batches in each epoch.
+            Defaults to `False`.
+        seed: Seed of the orders; the same seed gives the same orders. Defaults to 0.
+        **kwargs: Keyword arguments of `keras.utils.PyDataset`: `workers`,
+            `use_multiprocessing` and `max_queue_size`.
 
     Raises:
-        ValueError: No examples, a batch size that is no positive integer, or buckets
-            that do not ascend to one that holds the longest example.
+        ValueError: `examples` is empty, `batch_size` is not a positive integer, or
+            `buckets` do not ascend to the length of the longest example.
+
+    Example:
+        >>> class Rows(BucketedBatches):
+        ...     def length_of(self, example):
+        ...         return len(example)
+        ...
+        ...     def pad(self, examples, length):
+        ...         rows = np.zeros((self.batch_size, length))
+        ...         for row, example in zip(rows, examples):
+        ...             row[: len(example)] = example
+        ...         return rows
+        >>> batches = Rows([[1], [2, 2], [3, 3, 3]], batch_size=2, buckets=(2, 4))
+        >>> [batches[index].shape for index in range(len(batches))]
+        [(2, 2), (2, 4)]
     """
 
-    holds = "examples"
+    holds: str = "examples"
 
     def __init__(
         self,
-        examples,
+        examples: Sequence[Any],
         batch_size: int,
         buckets: Sequence[int] | None = None,
         shuffle: bool = False,
@@ -63,44 +83,66 @@ class BucketedBatches(keras.utils.PyDataset):
         self.epoch = 0
         self._batches = self._draw_batches()
 
-    def like(self, examples):
-        """Give batches of other examples in the same buckets, in their own order.
+    def like(self, examples: Sequence[Any]) -> "BucketedBatches":
+        """Build batches of other examples with the same buckets, without shuffling.
 
-        A compiled model meets few new shapes in them: one more if an example is longer.
+        Use it for validation data: a compiled model meets few new shapes, one more if
+        an example is longer than all buckets.
 
         Args:
             examples: List of examples.
+
+        Returns:
+            Batches of the same class and batch size.
+
+        Raises:
+            ValueError: `examples` is empty.
         """
         longest = max(map(self.length_of, examples), default=0)
         more = (longest,) if longest > self.buckets[-1] else ()
         buckets = (*self.buckets, *more)
         return type(self)(examples, self.batch_size, buckets=buckets)
 
-    def length_of(self, example):
-        """Give the length that decides an example's bucket."""
+    def length_of(self, example: Any) -> int:
+        """Return the length that determines the bucket of an example.
+
+        Args:
+            example: One of `examples`.
+
+        Returns:
+            The length, at least 0.
+        """
         raise NotImplementedError
 
-    def pad(self, examples, length):
-        """Give a batch of `batch_size` rows, padded to `length`, for `model.fit`."""
+    def pad(self, examples: Sequence[Any], length: int) -> Any:
+        """Build a batch of `batch_size` rows, padded to `length`.
+
+        Args:
+            examples: At most `batch_size` examples; further rows are empty.
+            length: Length of the bucket.
+
+        Returns:
+            A batch for `model.fit`.
+        """
         raise NotImplementedError
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         length, numbers = self._batches[index]
         return self.pad([self.examples[number] for number in numbers], length)
 
-    def on_epoch_end(self):
-        """Draw a new order."""
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next epoch."""
         self.epoch += 1
         self._batches = self._draw_batches()
 
-    def _draw_batches(self):
-        """List `(bucket length, numbers of the batch's examples)`."""
+    def _draw_batches(self) -> list[tuple[int, np.ndarray]]:
+        """List `(bucket length, indices of the examples)` for each batch."""
         rng = np.random.default_rng([self.seed, self.epoch])
         bucket_of = np.searchsorted(self.buckets, self._lengths)
-        batches = []
+        batches: list[tuple[int, np.ndarray]] = []
         for bucket, length in enumerate(self.buckets):
             numbers = np.flatnonzero(bucket_of == bucket)
             if self.shuffle:
@@ -113,16 +155,22 @@ class BucketedBatches(keras.utils.PyDataset):
 
 
 class StoryBatches(BucketedBatches):
-    """Batches `(tokens, targets, weights)` of stories, bucketed by their tokens.
+    """Batches `(tokens, targets, weights)` of stories of similar length.
+
+    Each of the three is `(batch, time)`, where `time` is the length of a bucket. The
+    last batch of a bucket is filled up with rows of weight 0.
 
     Args:
         stories: List of `EncodedStory`.
-        batch_size: Stories in a batch.
-        **kwargs: As in `BucketedBatches`: `buckets`, `shuffle`, `seed`; and in
-            `keras.utils.PyDataset`.
+        batch_size: Number of stories in a batch.
+        **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
+            `None`, for quantiles of the lengths; `shuffle`, whether to draw a new order
+            in each epoch, which defaults to `False`; `seed` of the orders, which
+            defaults to 0; and keyword arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: As in `BucketedBatches`.
+        ValueError: `stories` is empty, `batch_size` is not a positive integer, or
+            `buckets` do not ascend to the length of the longest story.
 
     Example:
         >>> from keras_dnc.tasks.babi import EncodedStory
@@ -134,15 +182,34 @@ class StoryBatches(BucketedBatches):
 
     holds = "stories"
 
-    def __init__(self, stories, batch_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self, stories: Sequence[EncodedStory], batch_size: int, **kwargs: Any
+    ) -> None:
         super().__init__(stories, batch_size, **kwargs)
 
-    def length_of(self, example):
-        """Give the number of tokens."""
+    def length_of(self, example: EncodedStory) -> int:
+        """Return the number of tokens of a story.
+
+        Args:
+            example: `EncodedStory`.
+
+        Returns:
+            Number of tokens.
+        """
         return len(example.tokens)
 
-    def pad(self, examples, length):
-        """Give tokens, targets and weights, each `(batch_size, length)`."""
+    def pad(
+        self, examples: Sequence[EncodedStory], length: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Build a batch of stories, padded with zeros at the end.
+
+        Args:
+            examples: At most `batch_size` of `EncodedStory`; further rows are zeros.
+            length: Number of tokens to pad to.
+
+        Returns:
+            `(tokens, targets, weights)`, each `(batch_size, length)`.
+        """
         tokens = np.zeros((self.batch_size, length), "int32")
         targets = np.zeros((self.batch_size, length), "int32")
         weights = np.zeros((self.batch_size, length), "float32")
@@ -155,19 +222,24 @@ class StoryBatches(BucketedBatches):
 
 
 class QuestionBatches(BucketedBatches):
-    """Batches of questions, each with its sentences, bucketed by their number.
+    """Batches of questions with a similar number of sentences.
 
-    A batch is `({"sentences", "question"}, answers, weights)`, of shapes
-    `(batch, sentences, words)`, `(batch, words)`, `(batch,)` and `(batch,)`.
+    A batch is `({"sentences", "question"}, answers, weights)`, with the shapes
+    `(batch, sentences, words)`, `(batch, words)`, `(batch,)` and `(batch,)`. The number
+    of sentences is that of a bucket. The last batch of a bucket is filled up with rows
+    of weight 0.
 
     Args:
         questions: List of `EncodedQuestion`.
-        batch_size: Questions in a batch.
-        **kwargs: As in `BucketedBatches`: `buckets`, `shuffle`, `seed`; and in
-            `keras.utils.PyDataset`.
+        batch_size: Number of questions in a batch.
+        **kwargs: `buckets`, ascending numbers of sentences to pad to, which defaults to
+            `None`, for quantiles of the numbers; `shuffle`, whether to draw a new order
+            in each epoch, which defaults to `False`; `seed` of the orders, which
+            defaults to 0; and keyword arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: As in `BucketedBatches`.
+        ValueError: `questions` is empty, `batch_size` is not a positive integer, or
+            `buckets` do not ascend to the greatest number of sentences.
 
     Example:
         >>> from keras_dnc.tasks.babi import EncodedQuestion
@@ -181,17 +253,38 @@ class QuestionBatches(BucketedBatches):
 
     holds = "questions"
 
-    def __init__(self, questions, batch_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self, questions: Sequence[EncodedQuestion], batch_size: int, **kwargs: Any
+    ) -> None:
         super().__init__(questions, batch_size, **kwargs)
         self._words = max(one.sentences.shape[1] for one in self.examples)
         self._question_words = max(len(one.question) for one in self.examples)
 
-    def length_of(self, example):
-        """Give the number of sentences."""
+    def length_of(self, example: EncodedQuestion) -> int:
+        """Return the number of sentences of a question.
+
+        Args:
+            example: `EncodedQuestion`.
+
+        Returns:
+            Number of sentences.
+        """
         return len(example.sentences)
 
-    def pad(self, examples, length):
-        """Give sentences and questions, answers, and weights."""
+    def pad(
+        self, examples: Sequence[EncodedQuestion], length: int
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Build a batch of questions, padded with zeros at the end.
+
+        Args:
+            examples: At most `batch_size` of `EncodedQuestion`; further rows are zeros.
+            length: Number of sentences to pad to.
+
+        Returns:
+            `({"sentences", "question"}, answers, weights)`, with the shapes
+            `(batch_size, length, words)`, `(batch_size, words)`, `(batch_size,)` and
+            `(batch_size,)`. A weight is 1 for a question, 0 for an empty row.
+        """
         sentences = np.zeros((self.batch_size, length, self._words), "int32")
         question = np.zeros((self.batch_size, self._question_words), "int32")
         answers = np.zeros(self.batch_size, "int32")
@@ -205,10 +298,12 @@ class QuestionBatches(BucketedBatches):
         return {"sentences": sentences, "question": question}, answers, weights
 
 
-def _with_two_lengths_first(batches):
-    """Let the second batch be of another length than the first, where one is.
+def _with_two_lengths_first(
+    batches: list[tuple[int, np.ndarray]],
+) -> list[tuple[int, np.ndarray]]:
+    """Move a batch of another length than the first, if any, to the second position.
 
-    Keras takes an axis to have one size if it has in the first two batches.
+    Keras treats an axis as static if its size is equal in the first two batches.
     """
     first = batches[0][0]
     other = next((i for i, (length, _) in enumerate(batches) if length != first), None)
@@ -217,7 +312,8 @@ def _with_two_lengths_first(batches):
     return batches
 
 
-def _check_buckets(buckets, longest):
+def _check_buckets(buckets: tuple[int, ...], longest: int) -> None:
+    """Raise a `ValueError` unless the buckets ascend and hold the longest example."""
     if not buckets or list(buckets) != sorted(set(buckets)) or longest > buckets[-1]:
         raise ValueError(
             "Argument `buckets` must be lengths that ascend, the last at or above the "
@@ -225,10 +321,13 @@ def _check_buckets(buckets, longest):
         )
 
 
-def _default_buckets(lengths):
-    """Quantiles of the lengths, but those so close that padding costs less than XLA."""
+def _default_buckets(lengths: np.ndarray) -> list[int]:
+    """Choose quantiles of the lengths, without those close to the next longer one.
+
+    For a close one, padding costs less than another compilation.
+    """
     buckets = [int(lengths.max())]
     for length in np.quantile(lengths, _QUANTILES, method="lower")[::-1]:
-        if length <= _APART * buckets[0]:
+        if length <= _MAX_RATIO * buckets[0]:
             buckets.insert(0, int(length))
     return buckets

@@ -1,14 +1,14 @@
-"""Words to numbers: a story as one sequence, as Graves et al. 2016 read bAbI.
+"""A story as one sequence of integers (the format of Graves et al. 2016).
 
-Lower case; `.` and `?` are tokens of their own; after each question stands one `-` for
-every word of its answer, and only there is an answer asked for:
+Words are in lower case, and `.` and `?` are tokens. Each question is followed by one
+`-` for every word of its answer, and the answer is predicted at those steps only:
 
     tokens    mary went to the kitchen . where is mary ? -
     targets    .    .   .   .     .    .   .   .   .   . kitchen
     weights    0    0   0   0     0    0   0   0   0   0 1
 
-With thinking steps, blanks `_` stand between question and answer: time in which a
-network reads its memory more than once (Csordas and Schmidhuber 2019, section 4.2).
+Thinking steps are blanks `_` between question and answer, in which a network can read
+its memory several times (Csordas and Schmidhuber 2019, section 4.2).
 """
 
 import re
@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_dnc.tasks.babi.source import Story
 from keras_dnc.tasks.task import check_positive_integers
 
-PADDING = 0  # what `keras.layers.Embedding(mask_zero=True)` masks
-UNKNOWN = 1  # every word that the vocabulary lacks
+PADDING = 0  # masked by `keras.layers.Embedding(mask_zero=True)`
+UNKNOWN = 1  # index of every word that is not in the vocabulary
 ANSWER = "-"
 BLANK = "_"
 
@@ -28,14 +29,20 @@ _TOKEN = re.compile(r"[\w'-]+|[.?]")
 
 
 class EncodedStory(NamedTuple):
-    """A story in numbers.
+    """A story as one sequence, words encoded as integers.
 
     Attributes:
-        task: 1 to 20.
+        task: Number of the task, 1 to 20.
         tokens: `(time,)`, int32, at least 1.
-        targets: `(time,)`, int32, the answer's word where one is asked for, else 0.
-        weights: `(time,)`, float32, 1 where an answer is asked for, else 0. The words
-            of one answer stand next to each other; two answers never do.
+        targets: `(time,)`, int32, a word of the answer at answer steps, else 0.
+        weights: `(time,)`, float32, 1 at answer steps, else 0. The words of one answer
+            are adjacent; two answers never are.
+
+    Example:
+        >>> tokens, targets = np.array([3, 4, 2]), np.array([0, 0, 5])
+        >>> story = EncodedStory(1, tokens, targets, weights=np.array([0.0, 0.0, 1.0]))
+        >>> story.targets[story.weights > 0].tolist()
+        [5]
     """
 
     task: int
@@ -45,7 +52,13 @@ class EncodedStory(NamedTuple):
 
 
 def tokenize(text: str) -> list[str]:
-    """Cut a statement or question into lower-case words, `.` and `?`.
+    """Split a statement or question into lower-case words, `.` and `?`.
+
+    Args:
+        text: The statement or question.
+
+    Returns:
+        List of tokens.
 
     Example:
         >>> tokenize("Where is Mary?")
@@ -54,8 +67,14 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
-def answer_words(answer):
-    """Cut an answer into its words.
+def answer_words(answer: str) -> list[str]:
+    """Split an answer into its lower-case words.
+
+    Args:
+        answer: The answer, words separated by commas.
+
+    Returns:
+        List of words, empty for an empty answer.
 
     Example:
         >>> answer_words("football,apple")
@@ -65,15 +84,19 @@ def answer_words(answer):
 
 
 class Vocabulary:
-    """Words and their numbers.
+    """A mapping between words and integers.
 
-    0 is padding, 1 stands for every unknown word, and words follow in order.
+    Index 0 is padding, index 1 represents every unknown word, and the words follow in
+    the given order.
 
     Args:
         words: The words, each once.
 
+    Attributes:
+        words: All words, by index, from `"<padding>"` and `"<unknown>"` on.
+
     Raises:
-        ValueError: A word that comes twice.
+        ValueError: A word occurs twice, or is `"<padding>"` or `"<unknown>"`.
 
     Example:
         >>> vocabulary = Vocabulary(["mary", "went"])
@@ -91,8 +114,15 @@ class Vocabulary:
             )
 
     @classmethod
-    def from_stories(cls, stories):
-        """Take `-`, `_` and the words of all lines and answers, alphabetically."""
+    def from_stories(cls, stories: Iterable[Story]) -> "Vocabulary":
+        """Build the vocabulary of `-`, `_` and the words of all lines and answers.
+
+        Args:
+            stories: `Story` objects.
+
+        Returns:
+            `Vocabulary`, in alphabetical order.
+        """
         words = {ANSWER, BLANK}
         for story in stories:
             for line in story.lines:
@@ -100,32 +130,59 @@ class Vocabulary:
         return cls(sorted(words))
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """Give the words' numbers."""
+        """Return the index of each word.
+
+        Args:
+            words: Words.
+
+        Returns:
+            List of integers, `UNKNOWN` for each word that is not in the vocabulary.
+        """
         return [self._numbers.get(word, UNKNOWN) for word in words]
 
-    def decode(self, numbers) -> list[str]:
-        """Give the numbers' words."""
+    def decode(self, numbers: Iterable[int]) -> list[str]:
+        """Return the word at each index.
+
+        Args:
+            numbers: Integers from 0 to `len(self) - 1`.
+
+        Returns:
+            List of words.
+        """
         return [self.words[number] for number in numbers]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
 
-def encode_story(story, vocabulary, thinking_steps=0):
-    """Write a story as one sequence of numbers.
+def encode_story(
+    story: Story, vocabulary: Vocabulary, thinking_steps: int = 0
+) -> EncodedStory:
+    """Encode a story as one sequence of integers.
 
     Args:
         story: `Story`.
-        vocabulary: `Vocabulary`.
-        thinking_steps: Blanks between each question and its answer, at least 0; above
-            0 the vocabulary must have `_`.
+        vocabulary: `Vocabulary`, such as `Vocabulary.from_stories` builds.
+        thinking_steps: Number of blanks between each question and its answer, at least
+            0. Above 0 the vocabulary must have `_`. Defaults to 0.
 
     Returns:
         `EncodedStory`.
 
     Raises:
-        ValueError: The story has no line; `thinking_steps` is no integer of at least
-            0, or the vocabulary lacks the blank.
+        ValueError: The story has no line, `thinking_steps` is not an integer of at
+            least 0, or the vocabulary lacks the blank.
+
+    Example:
+        >>> from keras_dnc.tasks.babi import Line
+        >>> lines = (Line("Mary went home."), Line("Where is Mary?", "home", (1,)))
+        >>> story = Story(task=1, lines=lines)
+        >>> vocabulary = Vocabulary.from_stories([story])
+        >>> encoded = encode_story(story, vocabulary)
+        >>> " ".join(vocabulary.decode(encoded.tokens))
+        'mary went home . where is mary ? -'
+        >>> vocabulary.decode(encoded.targets[-1:]), encoded.weights[-1].item()
+        (['home'], 1.0)
     """
     if not story.lines:
         raise ValueError(
@@ -134,12 +191,12 @@ def encode_story(story, vocabulary, thinking_steps=0):
     _check_thinking_steps(thinking_steps, vocabulary)
     tokens, targets, weights = [], [], []
     for line in story.lines:
-        said, answer = tokenize(line.text), answer_words(line.answer)
+        words, answer = tokenize(line.text), answer_words(line.answer)
         if answer:
-            said = said + [BLANK] * thinking_steps
-        tokens += vocabulary.encode(said + [ANSWER] * len(answer))
-        targets += [PADDING] * len(said) + vocabulary.encode(answer)
-        weights += [0.0] * len(said) + [1.0] * len(answer)
+            words = words + [BLANK] * thinking_steps
+        tokens += vocabulary.encode(words + [ANSWER] * len(answer))
+        targets += [PADDING] * len(words) + vocabulary.encode(answer)
+        weights += [0.0] * len(words) + [1.0] * len(answer)
     return EncodedStory(
         task=story.task,
         tokens=np.array(tokens, "int32"),
@@ -148,18 +205,20 @@ def encode_story(story, vocabulary, thinking_steps=0):
     )
 
 
-def first_questions(story, count):
-    """Cut an encoded story after its first questions: a lesson shorter than the task.
+def first_questions(story: EncodedStory, count: int) -> EncodedStory:
+    """Truncate an encoded story after its first questions, for an easier task.
+
+    Useful as a level of a curriculum.
 
     Args:
         story: `EncodedStory`.
-        count: How many questions are kept, at least 1.
+        count: Number of questions to keep, at least 1.
 
     Returns:
-        `EncodedStory`, whole where it has no more questions.
+        `EncodedStory`; the whole story if it has at most `count` questions.
 
     Raises:
-        ValueError: `count` is no positive integer.
+        ValueError: `count` is not a positive integer.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])
@@ -168,15 +227,16 @@ def first_questions(story, count):
         [3, 4]
     """
     check_positive_integers(count=count)
-    asked = np.append(story.weights > 0, False)
-    ends = np.flatnonzero(asked[:-1] & ~asked[1:]) + 1
+    is_answer = np.append(story.weights > 0, False)
+    ends = np.flatnonzero(is_answer[:-1] & ~is_answer[1:]) + 1
     if len(ends) <= count:
         return story
     parts = (story.tokens, story.targets, story.weights)
     return EncodedStory(story.task, *(part[: ends[count - 1]] for part in parts))
 
 
-def _check_thinking_steps(thinking_steps, vocabulary):
+def _check_thinking_steps(thinking_steps: int, vocabulary: Vocabulary) -> None:
+    """Raise a `ValueError` unless the vocabulary can encode the thinking steps."""
     if type(thinking_steps) is not int or thinking_steps < 0:
         raise ValueError(
             "Argument `thinking_steps` must be an integer of at least 0. "

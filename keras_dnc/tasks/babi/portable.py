@@ -1,11 +1,14 @@
-"""Stories in one file that needs neither TensorFlow nor tensorflow-datasets.
+"""Stories in one file that is read without TensorFlow or tensorflow-datasets.
 
-Written once by `python -m keras_dnc.tasks.babi.prepare`, and read by `load_stories`
-where its `data` is such a file: a subset's stories, as gzipped JSON.
+`python -m keras_dnc.tasks.babi.prepare` writes the file once: the stories of a subset,
+as gzipped JSON. `load_stories` reads it when its `data` is the path of such a file.
 """
 
 import gzip
 import json
+import pathlib
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
@@ -14,16 +17,18 @@ from keras_dnc.tasks.babi.source import splits_of
 ENDING = ".json.gz"
 
 
-def write_portable(path, subset, stories_by_split):
-    """Write a subset's stories.
+def write_portable(
+    path: pathlib.Path, subset: str, stories_by_split: Mapping[str, Sequence[Story]]
+) -> None:
+    """Write the stories of a subset; equal stories give equal files.
 
     Args:
         path: `pathlib.Path` that ends in `.json.gz`.
-        subset: Such as `"en-10k"`.
-        stories_by_split: Dict from a split's name to its list of `Story`.
+        subset: Name of the subset, such as `"en-10k"`.
+        stories_by_split: Dict from the name of a split to its list of `Story`.
     """
     content = {"subset": subset, "splits": stories_by_split}
-    # No time in the header: the same stories give the same file.
+    # The header holds no time, so that equal stories give equal files.
     with (
         path.open("wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
@@ -31,20 +36,20 @@ def write_portable(path, subset, stories_by_split):
         packed.write(json.dumps(content).encode())
 
 
-def read_portable(path, config, split):
-    """Read the stories of one task, or of all.
+def read_portable(path: pathlib.Path, config: str, split: str) -> list[Story]:
+    """Read the stories of one task, or of all, from a portable file.
 
     Args:
         path: `pathlib.Path` of a file that `write_portable` wrote.
-        config: As in `load_stories`.
-        split: A split's name, without a slice.
+        config: Subset and task, such as `"en-10k-qa1"` or `"en-10k-all"`.
+        split: Name of a split, without a slice.
 
     Returns:
         List of `Story`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file holds another subset, or there is no such task or split.
+        FileNotFoundError: `path` does not exist.
+        ValueError: The file holds another subset, or no such task or split.
     """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         content = json.load(file)

@@ -5,6 +5,7 @@ python -m keras_dnc.tasks.babi.prepare --subset en-10k --output babi-en-10k.json
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 
 from keras_dnc.tasks.babi.portable import ENDING
 from keras_dnc.tasks.babi.portable import write_portable
@@ -13,8 +14,12 @@ from keras_dnc.tasks.babi.source import splits_of
 from keras_dnc.tasks.babi.stories import load_stories
 
 
-def main(arguments=None):
-    """Load all splits by tensorflow-datasets, and write them."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Load all splits of a subset with tensorflow-datasets, and write them to a file.
+
+    Args:
+        arguments: Command-line arguments. Defaults to `None`, for those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subset", default="en-10k", choices=SUBSETS)
     parser.add_argument("--data", help="archive or folder; downloaded where not given")

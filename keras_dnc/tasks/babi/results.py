@@ -1,4 +1,7 @@
-"""Test errors as the papers report them: per task, mean, and failed tasks."""
+"""Test errors as papers report them: per task, mean, and number of failed tasks."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -7,20 +10,22 @@ from keras_dnc.tasks.babi.source import TASK_NAMES
 _FAILED = 5.0  # percent above which a task counts as failed (Graves et al. 2016)
 
 
-def error_table(errors) -> str:
+def error_table(errors: Sequence[Mapping[int, float]]) -> str:
     """Write the test errors of one or more runs as a table.
 
     Args:
-        errors: List of one dict a run, from a task's number to its error in percent;
-            all of the same tasks.
+        errors: One dict per run, from the number of a task to its error in percent. All
+            runs must have the same tasks.
 
     Returns:
-        Text: a line for each task, one for their mean and one for the number of failed
-        tasks, error above 5 %; columns mean, standard deviation (of the sample; 0 for
-        one run) and median of the runs, and the least of each line.
+        Text with one line for each task, one for the mean over tasks and one for the
+        number of failed tasks, those with an error above 5 %. The columns are the mean,
+        the sample standard deviation (0 for one run), the median and the minimum over
+        runs.
 
     Raises:
-        ValueError: No runs, runs of different tasks, or a task that bAbI lacks.
+        ValueError: There are no runs, runs differ in their tasks, or a number is not
+            that of a bAbI task.
 
     Example:
         >>> print(error_table([{1: 0.5, 15: 8.0}, {1: 0.1, 15: 2.0}]))
@@ -50,9 +55,11 @@ def error_table(errors) -> str:
     return "\n".join(lines)
 
 
-def _deviation(row):
+def _deviation(row: np.ndarray) -> float:
+    """Compute the sample standard deviation, 0 for a single run."""
     return row.std(ddof=1) if len(row) > 1 else 0.0
 
 
-def _columns(*texts):
+def _columns(*texts: str) -> str:
+    """Align texts in columns of equal width."""
     return "".join(f"{text:>8}" for text in texts)

@@ -1,17 +1,23 @@
-"""The files of bAbI as its authors publish them: where they are, what they say.
+"""The official bAbI files: finding and parsing them.
 
-A file holds stories, one after the other; a line is a number that starts again at 1
-with each story, and a statement or a question. After a question stand, between tabs,
-its answer (several words between commas) and the numbers of the lines that support it:
+A file is a sequence of stories. A line holds its number, which restarts at 1 with each
+story, and a statement or a question. After a question, separated by tabs, come its
+answer (several words are separated by commas) and the numbers of the lines that support
+it:
 
     1 Mary went to the kitchen.
     2 Where is Mary? <TAB>kitchen<TAB>1
 """
 
 import hashlib
+import pathlib
 import re
 import tarfile
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
 from typing import NamedTuple
+from typing import TypeAlias
 
 SUBSETS = (
     "en",
@@ -46,6 +52,8 @@ TASK_NAMES = {
     20: "agent's motivations",
 }
 
+_Files: TypeAlias = Iterator[tuple[str, Callable[[], bytes]]]  # names, and readers
+
 _FOLDER = "tasks_1-20_v1-2"
 _ARCHIVE = f"*{_FOLDER}.tar.gz"
 _FILE = re.compile(r"([\w-]+)/qa(\d+)_(?:.+_)?(train|valid|test)\.txt$")
@@ -55,43 +63,65 @@ class Line(NamedTuple):
     """A statement or a question.
 
     Attributes:
-        text: What is said, without its number.
-        answer: The answer as the file has it, several words between commas; empty for
-            a statement.
-        supporting_facts: Numbers of the lines that the answer follows from.
+        text: The statement or question, without its number.
+        answer: The answer as written in the file, several words separated by commas.
+            Empty for a statement. Defaults to `""`.
+        supporting_facts: Numbers of the lines from which the answer follows, counted
+            from 1. Defaults to `()`.
+
+    Example:
+        >>> Line("Where is Mary?", "kitchen", (1,)).answer
+        'kitchen'
     """
 
     text: str
     answer: str = ""
-    supporting_facts: tuple = ()
+    supporting_facts: tuple[int, ...] = ()
 
 
 class Story(NamedTuple):
     """A story with its questions.
 
     Attributes:
-        task: 1 to 20, a key of `TASK_NAMES`.
-        lines: Tuple of `Line`.
+        task: Number of the task, 1 to 20, a key of `TASK_NAMES`.
+        lines: Statements and questions, in order.
+
+    Example:
+        >>> statement = Line("Mary went to the kitchen.")
+        >>> question = Line("Where is Mary?", "kitchen", (1,))
+        >>> Story(task=1, lines=(statement, question)).lines[1].supporting_facts
+        (1,)
     """
 
     task: int
-    lines: tuple
+    lines: tuple[Line, ...]
 
 
-def splits_of(subset):
-    """Names of the splits that a subset has."""
+def splits_of(subset: str) -> tuple[str, ...]:
+    """Return the names of the splits of a subset.
+
+    Args:
+        subset: One of `SUBSETS`.
+
+    Returns:
+        Names of splits, in order.
+
+    Example:
+        >>> splits_of("en-10k")
+        ('train', 'test')
+    """
     return ("train", "valid", "test") if "valid" in subset else ("train", "test")
 
 
-def find_source(path):
-    """Find bAbI under `path`.
+def find_source(path: pathlib.Path) -> pathlib.Path:
+    """Find the bAbI archive or the extracted folder.
 
     Args:
-        path: `pathlib.Path` of the archive, of a folder that holds the archive, or of
-            the extracted folder.
+        path: Path of the archive, of a folder that holds the archive, or of the
+            extracted folder.
 
     Returns:
-        Path of the archive, or of the folder that holds the subsets' folders.
+        Path of the archive, or of the folder that holds the folders of the subsets.
 
     Raises:
         FileNotFoundError: `path` is none of the three.
@@ -109,24 +139,28 @@ def find_source(path):
     )
 
 
-def _has_subset(folder):
+def _has_subset(folder: pathlib.Path) -> bool:
+    """Return whether a folder holds the folder of a subset."""
     return any((folder / subset).is_dir() for subset in SUBSETS)
 
 
-def read_stories(source, subset, split, tasks):
-    """Read the stories of some tasks, in the order of tasks and files.
+def read_stories(
+    source: pathlib.Path, subset: str, split: str, tasks: Collection[int]
+) -> Iterator[Story]:
+    """Read the stories of some tasks, ordered by task and by position in the file.
 
     Args:
-        source: What `find_source` gave.
+        source: Path of the archive or of the extracted folder, from `find_source`.
         subset: One of `SUBSETS`.
         split: One of `splits_of(subset)`.
-        tasks: Numbers, 1 to 20.
+        tasks: Numbers of tasks, 1 to 20.
 
     Yields:
         `Story`.
 
     Raises:
         FileNotFoundError: The source does not hold the file of a task.
+        ValueError: The archive is damaged, or a line does not have the format of bAbI.
     """
     texts = dict(_read_texts(source, subset, split, tasks))
     missing = sorted(set(tasks) - set(texts))
@@ -140,8 +174,10 @@ def read_stories(source, subset, split, tasks):
         yield from parse_stories(task, texts[task])
 
 
-def _read_texts(source, subset, split, tasks):
-    """Yield `(task, text)` for each file wanted, from a folder or an archive."""
+def _read_texts(
+    source: pathlib.Path, subset: str, split: str, tasks: Collection[int]
+) -> Iterator[tuple[int, str]]:
+    """Yield `(task, text)` for each selected file of a folder or an archive."""
     files = _folder_files(source) if source.is_dir() else _archive_files(source)
     for name, read in files:
         match = _FILE.search(name)
@@ -149,17 +185,20 @@ def _read_texts(source, subset, split, tasks):
             yield int(match[2]), read().decode("utf-8")
 
 
-def _folder_files(folder):
+def _folder_files(folder: pathlib.Path) -> _Files:
+    """Yield the name and a reader of each file in the extracted folder."""
     for path in folder.glob("*/qa*.txt"):
         yield f"{path.parent.name}/{path.name}", path.read_bytes
 
 
-def _archive_files(archive):
+def _archive_files(archive: pathlib.Path) -> _Files:
+    """Yield the name and a reader of each file in the archive."""
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file) as members:
             for member in members:
-                if member.isfile():
-                    yield member.name, members.extractfile(member).read
+                content = members.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield member.name, content.read
     except (tarfile.ReadError, EOFError) as error:
         raise ValueError(
             "Argument `data` (or `manual_dir`) must be a whole tar.gz archive. "
@@ -167,8 +206,20 @@ def _archive_files(archive):
         ) from error
 
 
-def fingerprint(source, subset, splits, tasks):
-    """Give a short text that differs where the files' contents differ."""
+def fingerprint(
+    source: pathlib.Path, subset: str, splits: Collection[str], tasks: Collection[int]
+) -> str:
+    """Compute a hash of the selected files' contents.
+
+    Args:
+        source: Path of the archive or of the extracted folder, from `find_source`.
+        subset: One of `SUBSETS`.
+        splits: Some of `splits_of(subset)`.
+        tasks: Numbers of tasks, 1 to 20.
+
+    Returns:
+        SHA-256 digest in hexadecimal; it differs if the contents differ.
+    """
     digest = hashlib.sha256()
     for split in splits:
         for task, text in sorted(_read_texts(source, subset, split, tasks)):
@@ -176,20 +227,20 @@ def fingerprint(source, subset, splits, tasks):
     return digest.hexdigest()
 
 
-def parse_stories(task, text):
-    """Cut a file's text into stories.
+def parse_stories(task: int, text: str) -> Iterator[Story]:
+    """Parse the text of a file into stories.
 
     Args:
-        task: Number of the task.
-        text: The whole file.
+        task: Number of the task, 1 to 20.
+        text: Content of the whole file.
 
     Yields:
         `Story`.
 
     Raises:
-        ValueError: A line that is not of bAbI's form.
+        ValueError: A line does not have the format of bAbI.
     """
-    lines = []
+    lines: list[Line] = []
     for line in text.splitlines():
         number, parsed = _parse_line(line)
         if number == 1 and lines:
@@ -200,7 +251,8 @@ def parse_stories(task, text):
         yield Story(task, tuple(lines))
 
 
-def _parse_line(line):
+def _parse_line(line: str) -> tuple[int, Line]:
+    """Parse a line into its number and its content."""
     number, _, rest = line.strip().partition(" ")
     fields = [field.strip() for field in rest.split("\t")]
     if not number.isdigit() or len(fields) not in (1, 3):

@@ -1,7 +1,9 @@
-"""Stories from the TensorFlow dataset `babi`, or from a portable file."""
+"""Loading stories from the TensorFlow dataset `babi` or from a portable file."""
 
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from keras_dnc.tasks.babi.portable import ENDING
 from keras_dnc.tasks.babi.portable import read_portable
@@ -18,26 +20,30 @@ def load_stories(
     data: str | os.PathLike | None = None,
     data_dir: str | os.PathLike | None = None,
 ) -> list[Story]:
-    """Load stories, prepared once by tensorflow-datasets and read from disk afterwards.
+    """Load the stories of a split.
+
+    The first call prepares the data with tensorflow-datasets; later calls read the
+    prepared data from disk.
 
     Args:
         config: Subset and task, such as `"en-10k-qa1"` or `"en-10k-all"`.
-        split: `"train"`, `"test"`, or `"valid"` where the subset has one; slices such
-            as `"train[:90%]"` work as everywhere in tensorflow-datasets.
-        data: For those without network: path of the official archive, of a folder that
-            holds it, or of the extracted folder. `None` downloads it. For those
-            without TensorFlow: path of a file of `python -m
-            keras_dnc.tasks.babi.prepare`, of which `split` names a whole split.
-        data_dir: Where prepared data is kept; `None` for tensorflow-datasets' own
-            place.
+        split: `"train"`, `"test"`, or `"valid"` where the subset has one, or a slice
+            such as `"train[:90%]"`.
+        data: Where to read the stories from. Without network, the path of the official
+            archive, of a folder that holds it, or of the extracted folder. Without
+            TensorFlow, the path of a file that `python -m keras_dnc.tasks.babi.prepare`
+            wrote; `split` must then be a whole split. Defaults to `None`, to download
+            the archive.
+        data_dir: Folder for the prepared data. Defaults to `None`, for that of
+            tensorflow-datasets.
 
     Returns:
         List of `Story`.
 
     Raises:
         FileNotFoundError: `data` does not hold the files.
-        ValueError: There is no such config or split, or the stories were prepared
-            before from other files.
+        ValueError: There is no such config or split, or the data in `data_dir` was
+            prepared from other files.
 
     Example:
         ```python
@@ -46,7 +52,7 @@ def load_stories(
     """
     if data is not None and str(data).endswith(ENDING):
         return read_portable(pathlib.Path(data), config, split)
-    # The import registers the dataset, and needs tensorflow-datasets.
+    # The import needs tensorflow-datasets, and registers the dataset.
     from keras_dnc.tasks.babi import babi_dataset_builder as module
 
     builder = module.Builder(config=config, data_dir=data_dir)
@@ -57,8 +63,8 @@ def load_stories(
     return [_to_story(example) for example in module.examples(builder, split)]
 
 
-def _check_prepared_from(builder, source):
-    """Refuse stories that were prepared, some time before, from other files."""
+def _check_prepared_from(builder: Any, source: pathlib.Path) -> None:
+    """Raise a `ValueError` if the prepared stories come from other files."""
     subset, tasks = builder.builder_config.subset, builder.builder_config.tasks
     seen = fingerprint(source, subset, splits_of(subset), tasks)
     file = pathlib.Path(builder.data_path) / "source.sha256"
@@ -72,7 +78,8 @@ def _check_prepared_from(builder, source):
         )
 
 
-def _to_story(example):
+def _to_story(example: Mapping[str, Any]) -> Story:
+    """Convert an example of the TensorFlow dataset to a `Story`."""
     lines = example["lines"]
     return Story(
         task=int(example["task"]),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dnc.sparse.accesses import accessed
-from keras_dnc.sparse.accesses import least_recent
-from keras_dnc.sparse.accesses import level_sizes
+from keras_dnc.sparse.least_recent import accessed
+from keras_dnc.sparse.least_recent import least_recent
+from keras_dnc.sparse.least_recent import level_sizes
 from tests.numbers import to_numpy
 
 
