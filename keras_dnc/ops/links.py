@@ -98,15 +98,16 @@ def _update(tensors, save):
 
 def _update_gradient(tensors, saved, gradients):
     link, write, precedence = tensors
-    gradient = _off_diagonal(gradients[0])
+    gradient = gradients[0]
+    diagonal = _diagonal(gradient)
     # Row and column sums as products with ones: XLA fuses sums with all around them,
     # and computes it twice.
     weighted, ones = gradient * link, ops.ones_like(write)
     by_decay = _times(weighted, ones) + _transpose_times(weighted, ones)
     return [
-        gradient * (1.0 - write[:, :, None] - write[:, None, :]),
-        _times(gradient, precedence) - by_decay,
-        _transpose_times(gradient, write),
+        _off_diagonal(gradient * (1.0 - write[:, :, None] - write[:, None, :])),
+        _times(gradient, precedence) - diagonal * precedence - by_decay,
+        _transpose_times(gradient, write) - diagonal * write,
     ]
 
 
@@ -165,6 +166,11 @@ def _times(matrix, vector):
 
 def _transpose_times(matrix, vector):
     return ops.matmul(vector[:, None, :], matrix)[:, 0, :]
+
+
+def _diagonal(matrix):
+    size = matrix.shape[-1]
+    return ops.reshape(matrix, (-1, size * size))[:, :: size + 1]
 
 
 def _off_diagonal(matrix):

@@ -119,14 +119,18 @@ def test_directions_are_read_in_the_order_of_read_mode(rng, options):
         return ops.convert_to_tensor(rows.astype("float32"))
 
     for _ in range(4):
-        write_weights = heads(2)
-        before, links = links, linkage(write_weights, links)
+        links = linkage(heads(2), links)
     reads = heads(3)
-    after, weights = linkage.read_directions(write_weights, before, reads)
     forward, backward = linkage.directional_read_weights(links.link, reads)
-    assert_close(to_numpy(weights)[:, :, :2], to_numpy(backward))
-    assert_close(to_numpy(weights)[:, :, 2:], to_numpy(forward))
-    assert_close(to_numpy(after.precedence_weights), to_numpy(links.precedence_weights))
+    for column, weights in enumerate([backward[:, :, 0], backward[:, :, 1]]):
+        mode = np.zeros((5, 3, 4), "float32")
+        mode[:, :, column] = 1.0
+        found = linkage.follow(links.link, reads, ops.convert_to_tensor(mode))
+        assert_close(to_numpy(found), to_numpy(weights))
+    mixed = ops.convert_to_tensor(rng.random((5, 3, 4)).astype("float32"))
+    found = to_numpy(linkage.follow(links.link, reads, mixed))
+    each = np.concatenate(to_numpy([backward, forward]), axis=2)
+    assert_close(found, np.sum(to_numpy(mixed)[..., None] * each, axis=2))
 
 
 def test_without_links_the_state_grows_as_the_memory_does():
