@@ -21,6 +21,7 @@ from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
+from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType
 from keras_dnc.typing import Fields
 from keras_dnc.typing import Shape
@@ -237,6 +238,7 @@ class LRUAccess(Access):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(LRUAccess)
 class MANNCell(AccessCell):
     r"""MANN: a controller beside a memory that writes to its least used slots.
 
@@ -252,25 +254,23 @@ class MANNCell(AccessCell):
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2, such as a
-            `FeedForwardController`.
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads, and write heads.
-        usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
-            below 1.
-        own_write_keys: Whether what is written differs from what is looked for.
-        strength: `None` for keys without a strength (the paper); `"softplus"` or
-            `"oneplus"`, how strengths are squashed.
+        controller: LSTM units, or any RNN cell whose states are rank 2: an
+            `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
+            Defaults to 200 units.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 40.
+        num_reads: Read heads, and write heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        control_biases: Where `LRUControls` start before training: dict from their names
-            to numbers, as in `Interface`. With `{"read_strengths": 5.0,
-            "reuse_gate": -2.0}` heads begin with a sharp look at what was written to
-            unused slots, and learn several times sooner that it is worth one.
-        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
-            or half-precision policy an LSTM made from units follows it and the memory
-            stays in float32; a controller that is passed has a policy of its own.
+            output; `None` for none. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, at least 0 and below 1, so that answers have to come
+            from memory (Franke et al. 2018). Defaults to 0.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory stays in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`.

@@ -20,12 +20,14 @@ from keras_dnc.dnc.content_access import check_switch
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 from keras_dnc.dnc.state import AccessControls
 from keras_dnc.dnc.state import MemoryAccessState
+from keras_dnc.signature import passes_on
 from keras_dnc.typing import Fields
 from keras_dnc.typing import Shape
 from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(ContentAccess)
 class MemoryAccess(ContentAccess):
     r"""Write heads and read heads over one memory, with links in the order of writing.
 
@@ -49,16 +51,13 @@ class MemoryAccess(ContentAccess):
     usage into write weights, each with an argument for the paper's form.
 
     Args:
-        *args: `memory_size`, `word_size`, `num_reads` and `num_writes`, the sizes of
-            `ContentAccess`, 128, 20, 1 and 1 by default.
         link_top_k: Links kept per slot, K of the paper's "Sparse link matrix", in
-            O(N K) numbers in place of N x N; `None` for all. Defaults to `None`.
+            O(N K) numbers in place of N x N; `None` for all. The RNN layer around the
+            cell must then be float32: links are slot numbers. Defaults to `None`.
         link_sharpness: Whether each read head sharpens what it reads along links, each
             direction by its own strength (Csordas and Schmidhuber 2019). Defaults to
             `False`.
-        **kwargs: Options of `ContentAccess`: `strength`, `usage_gradient`,
-            `masked_content`, `mask_floor`, `deallocate`, `normalize`,
-            `control_biases`, `dtype` and `name`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.

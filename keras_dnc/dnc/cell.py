@@ -14,12 +14,14 @@ from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
+from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType
 
 DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessState`
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(MemoryAccess)
 class DNCCell(AccessCell):
     r"""Differentiable Neural Computer: a controller beside an external memory.
 
@@ -47,35 +49,25 @@ class DNCCell(AccessCell):
         output_size: Numbers in the output.
         controller: LSTM units, or any RNN cell whose states are rank 2: an
             `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        num_writes: Write heads.
+            Defaults to 256 units.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 20.
+        num_reads: Read heads. Defaults to 1.
+        num_writes: Write heads. Defaults to 1.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        usage_gradient: Whether the gradient of usage flows into the write weights.
-        link_sparsity: Links kept per slot, K, as in the paper's "Sparse link matrix",
-            in O(N K) numbers in place of N x N; `None` for all. The RNN layer around
-            the cell must then be float32: links number slots.
+            output; `None` for none. Defaults to 20.
         temporal_links: Whether the memory has links at all. Without them, heads read
             by content alone (Franke et al. 2018, "content-based memory unit").
-        masked_content: Whether keys come with masks, so that a head can look for a
-            part of a word (Csordas and Schmidhuber 2019).
-        mask_floor: The least that a mask lets through, at least 0 and below 1.
-        deallocate: Whether a slot that is freed is wiped too (the same).
-        link_sharpness: Whether each read head sharpens what it reads along links, each
-            direction by its own strength (the same).
-        normalize: Whether the interface and an LSTM made from units are
-            layer-normalised (Franke et al. 2018).
+            Defaults to `True`.
         bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1: answers then have to come
-            from memory (Franke et al. 2018).
-        control_biases: Where `AccessControls` start before training: dict from their
-            names to numbers, as in `Interface`.
-        **kwargs: `name`, and `dtype`: under a mixed or half-precision policy an LSTM
-            made from units follows it and the memory stays in float32; a controller
-            that is passed has a policy of its own.
+            not see in training, at least 0 and below 1, so that answers have to come
+            from memory (Franke et al. 2018). Defaults to 0.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory stays in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`.

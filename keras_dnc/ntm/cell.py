@@ -11,12 +11,14 @@ from keras_dnc.cells.precision import full_precision
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
 from keras_dnc.ops.rows import where_active
+from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType
 from keras_dnc.typing import Shape
 from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(NTMAccess)
 class NTMCell(AccessCell):
     r"""Neural Turing Machine: a controller, and heads that step through a memory.
 
@@ -35,26 +37,24 @@ class NTMCell(AccessCell):
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2, such as a
-            `FeedForwardController`.
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        num_writes: Write heads.
-        shift_range: Slots that a head may go on in one step, in either direction; 0
-            for none.
-        initial_memory: What a fresh memory holds: `"constant"` for 1e-6 everywhere,
-            which learns fastest (Collier and Beel 2018), `"random"` for numbers drawn
-            once, `"learned"` for trained ones. `resize_memory` takes the first alone.
+        controller: LSTM units, or any RNN cell whose states are rank 2: an
+            `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
+            Defaults to 100 units.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 20.
+        num_reads: Read heads. Defaults to 1.
+        num_writes: Write heads. Defaults to 1.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where `NTMControls` start before training: dict from their names
-            to numbers, as in `Interface`. Strengths of 5 and interpolation
-            gates of 2 make heads look for content from the first step on.
-        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
-            or half-precision policy an LSTM made from units follows it and the memory
-            stays in float32; a controller that is passed has a policy of its own.
+            output; `None` for none. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, at least 0 and below 1, so that answers have to come
+            from memory (Franke et al. 2018). Defaults to 0.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory stays in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`.

@@ -6,6 +6,7 @@ import keras
 
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.signature import passes_on
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.linked_access import LinkedAccess
 from keras_dnc.sparse.search import Search
@@ -24,6 +25,7 @@ class SparseCell(AccessCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(SparseAccess)
 class SAMCell(SparseCell):
     r"""Sparse Access Memory: reads and writes over a few slots of a large memory.
 
@@ -44,22 +46,23 @@ class SAMCell(SparseCell):
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2.
-        memory_size: Slots of the memory, at most 2^24.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        top_k: Slots that a head reads.
-        search: How to find them: `"exact"` compares a key with all slots, `"lsh"` with
-            those that share a hash with it, `LSHSearch(...)` with arguments.
+        controller: LSTM units, or any RNN cell whose states are rank 2: an
+            `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
+            Defaults to 100 units.
+        memory_size: Slots of the memory. Defaults to 1024.
+        word_size: Numbers in a slot. Defaults to 32.
+        num_reads: Read heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where `SparseControls` start before training: dict from their
-            names to numbers, as in `Interface`.
-        **kwargs: `bypass_dropout`, as in `DNCCell`; `name`, and `dtype`: under a mixed
-            or half-precision policy an LSTM made from units follows it and the memory
-            stays in float32. The RNN layer around the cell must be float32: states
-            number slots.
+            output; `None` for none. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, at least 0 and below 1, so that answers have to come
+            from memory (Franke et al. 2018). Defaults to 0.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory stays in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -125,6 +128,7 @@ class SAMCell(SparseCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(LinkedAccess)
 class SDNCCell(SparseCell):
     r"""Sparse DNC: sparse access, with links to what was written before and after.
 
@@ -140,19 +144,23 @@ class SDNCCell(SparseCell):
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2.
-        memory_size: Slots of the memory, at most 2^24.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        top_k: Slots that a head reads.
-        search: `"exact"`, `"lsh"`, or a `Search` layer, as in `SAMCell`.
-        link_top_k: Links kept per slot and direction.
+        controller: LSTM units, or any RNN cell whose states are rank 2: an
+            `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
+            Defaults to 100 units.
+        memory_size: Slots of the memory. Defaults to 1024.
+        word_size: Numbers in a slot. Defaults to 32.
+        num_reads: Read heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where `LinkedControls` start before training: dict from their
-            names to numbers, as in `Interface`.
-        **kwargs: `bypass_dropout`, `name` and `dtype`, as in `SAMCell`.
+            output; `None` for none. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that the cell's output does
+            not see in training, at least 0 and below 1, so that answers have to come
+            from memory (Franke et al. 2018). Defaults to 0.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory stays in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`.

@@ -12,6 +12,7 @@ from keras_dnc.ops.rows import is_at
 from keras_dnc.ops.rows import largest_places
 from keras_dnc.ops.rows import summed
 from keras_dnc.ops.rows import values_at
+from keras_dnc.signature import passes_on
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import weighted_sum
 from keras_dnc.sparse.links import SparseLinkage
@@ -82,6 +83,7 @@ class LinkedRows(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(SparseAccess)
 class LinkedAccess(SparseAccess):
     r"""Sparse access that can also read what was written before or after.
 
@@ -95,10 +97,8 @@ class LinkedAccess(SparseAccess):
     scaled to sum to 1.
 
     Args:
-        *args: As in `SparseAccess`.
-        link_top_k: Links kept per slot and direction.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: As in `SparseAccess`.
+        link_top_k: Links kept per slot and direction. Defaults to 8.
+        {options}
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.

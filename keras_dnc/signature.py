@@ -1,0 +1,57 @@
+"""Complete signatures and docstrings of classes that pass arguments on to another.
+
+A cell has the options of its memory, which are said once: in the constructor and the
+docstring of the memory. The cell takes them as `**options`; `passes_on` puts them into
+its signature and its docstring, where a reader, `help` and the documentation look.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+Kind = TypeVar("Kind", bound=type)
+_MARK = "    {options}\n"  # a line among a docstring's `Args`
+_ENTRY = re.compile(r"^    (\w+):.*\n(?:^ {8}.*\n)*", re.MULTILINE)
+
+
+def passes_on(target: type) -> Callable[[Kind], Kind]:
+    """Return a decorator for a class that passes `**options` on to another class.
+
+    The class's `__signature__` gets the target's arguments that it does not name
+    itself, and its docstring their descriptions, in place of a line `{options}`.
+
+    Args:
+        target: The class that is created with the options.
+    """
+
+    def complete(kind: Kind) -> Kind:
+        own = inspect.signature(kind)
+        parameters = own.parameters.values()
+        named = [p for p in parameters if p.kind not in _VARIABLE]
+        names = {parameter.name for parameter in named}
+        takes_positional = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        passed = [
+            p if takes_positional else p.replace(kind=p.KEYWORD_ONLY)
+            for p in inspect.signature(target).parameters.values()
+            if p.kind not in _VARIABLE and p.name not in names
+        ]
+        entries = _entries(target.__doc__)
+        texts = [entries[p.name] for p in passed if p.name in entries]
+        docstring = inspect.cleandoc(kind.__doc__ or "")
+        kind.__doc__ = docstring.replace(_MARK, "".join(texts))
+        ordered = sorted([*named, *passed], key=lambda parameter: parameter.kind)
+        kind.__signature__ = own.replace(parameters=ordered)  # type: ignore
+        return kind
+
+    return complete
+
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _entries(docstring: str | None) -> dict[str, str]:
+    """Return a dict from names to the lines that describe them, as in `Args`."""
+    text = inspect.cleandoc(docstring or "")
+    arguments = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    return {match[1]: match[0] for match in _ENTRY.finditer(arguments + "\n")}
