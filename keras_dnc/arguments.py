@@ -6,9 +6,7 @@ with `check`.
 
 import numbers
 import warnings
-from collections.abc import Collection
-from collections.abc import Iterable
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 
@@ -81,15 +79,25 @@ def _integer(name: str, value: Any, least: int, rule: str) -> int:
     return int(value)
 
 
-def renamed(arguments: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """Return keyword arguments with `old`, a deprecated name, as `new`; warn of it."""
+def renamed(
+    arguments: dict[str, Any], old: str, new: str, warn: bool = True
+) -> dict[str, Any]:
+    """Return keyword arguments in which an argument has its new name.
+
+    Args:
+        arguments: Dict from names to values.
+        old: The deprecated name.
+        new: The name it has now.
+        warn: Whether to warn where the old name is used. Defaults to `True`.
+    """
     if old not in arguments:
         return arguments
-    warnings.warn(
-        f"Argument `{old}` is deprecated; it is now `{new}`.",
-        DeprecationWarning,
-        stacklevel=4,
-    )
+    if warn:
+        warnings.warn(
+            f"Argument `{old}` is deprecated; it is now `{new}`.",
+            DeprecationWarning,
+            stacklevel=4,
+        )
     others = {name: value for name, value in arguments.items() if name != old}
     return {**others, new: arguments[old]}
 

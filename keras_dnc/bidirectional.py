@@ -1,11 +1,12 @@
-"""A DNC whose controller also knows what comes later (Franke et al. 2018).
+"""A DNC with a second controller that reads backward (Franke et al. 2018).
 
-A second controller reads the sequence from its end and sees no memory. What it says
-stands beside what the first one says, and both together speak to the memory, which goes
-forward in time as ever.
+The backward controller reads the sequence from its end and has no memory. At each step
+its output is concatenated with that of the forward controller, and both drive one DNC
+memory, which runs forward in time. Reading order: `ContextController` (carries the
+backward outputs past the forward controller), `BiDNC` (the layer).
 """
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -13,34 +14,39 @@ from keras import tree
 
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import renamed
 from keras_dnc.bptt.memory_rnn import MemoryRNN
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
-from keras_dnc.cells.dropout import DropoutRNNCell
-from keras_dnc.cells.dropout import prime_dropout
-from keras_dnc.cells.dropout import reset_dropout
+from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.dnc.cell import DNCCell
+from keras_dnc.signature import passes_on
+from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class ContextController(keras.layers.Layer, DropoutRNNCell):
-    r"""A controller around which part of the input is led: the context.
+class ContextController(keras.layers.Layer, HoldsDropout):
+    r"""Controller that copies part of its input, the context, to its output.
 
     $$[c_t; x_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
 
+    with $c_t$ the context, which the inner controller does not see.
+
     Args:
-        controller: LSTM units, or any RNN cell whose states are rank 2.
-        context_size: Features of $c_t$.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        controller: LSTM units, or any RNN cell whose states are rank 2: an
+            `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a `FeedForwardController`.
+        context_size: Features of the context, the first of the input.
+        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, context_size + others)`.
-        states: The controller's.
+        inputs: `(batch, context_size + features)`.
+        states: States of the inner controller, each `(batch, size)`.
 
     Returns:
-        `(output, states)`: `(batch, units + context_size)`, the controller's states.
+        `(output, states)`: `(batch, units + context_size)`, and the new states of the
+        inner controller.
 
     Raises:
         ValueError: A controller that is no RNN cell, or a `context_size` that is no
@@ -64,21 +70,25 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
         self.state_size = self.controller.state_size
         self.output_size = cell_output_size(self.controller) + self.context_size
 
-    def build(self, input_shape):
-        """Create the controller's weights."""
+    def controller_input_size(self, input_size: int) -> int:
+        """Return the width of the input without the context."""
+        return input_size - self.context_size
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        """Create the weights of the inner controller."""
         batch, size = input_shape
         if not self.controller.built:
-            self.controller.build((batch, size - self.context_size))
+            self.controller.build((batch, self.controller_input_size(size)))
 
-    def call(self, inputs, states):
-        """Run the controller on what is not context; lead the context past it."""
+    def call(self, inputs: Tensor, states: Tensors) -> tuple[Tensor, Tensors]:
+        """Run the inner controller, and concatenate the context with its output."""
         context, seen = ops.split(inputs, [self.context_size], axis=-1)
         output, states = self.controller(seen, states)
         context = ops.cast(context, output.dtype)
         return ops.concatenate([output, context], axis=-1), states
 
-    def get_initial_state(self, batch_size=None):
-        """Give the controller's own first state, or zeros."""
+    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
+        """Return the inner controller's own initial state, or zeros."""
         own = getattr(self.controller, "get_initial_state", None)
         if own is not None:
             return own(batch_size=batch_size)
@@ -87,28 +97,8 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
             self.state_size,
         )
 
-    @property
-    def parts_with_dropout(self):
-        """The controller."""
-        return [self.controller]
-
-    def get_dropout_mask(self, step_input):
-        """Make the controller's masks, at the width that it sees."""
-        batch_size, size = ops.shape(step_input)[0], step_input.shape[-1]
-        prime_dropout(self.controller, batch_size, size - self.context_size)
-
-    def get_recurrent_dropout_mask(self, step_input):
-        """Do nothing: `get_dropout_mask` has made both masks."""
-
-    def reset_dropout_mask(self):
-        """Drop the controller's masks, after the loop."""
-        reset_dropout(self)
-
-    def reset_recurrent_dropout_mask(self):
-        """Do nothing: `reset_dropout_mask` has dropped both masks."""
-
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "controller": keras.saving.serialize_keras_object(self.controller),
@@ -116,47 +106,60 @@ class ContextController(keras.layers.Layer, DropoutRNNCell):
         }
 
     @classmethod
-    def from_config(cls, config):
-        """Create it, its controller first."""
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create the cell, the inner controller first."""
         controller = keras.saving.deserialize_keras_object(config["controller"])
         return cls(**{**config, "controller": controller})
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
+@passes_on(DNCCell)
 class BiDNC(keras.layers.Layer):
-    r"""Bidirectional DNC: one memory, forward in time; two controllers.
+    r"""Bidirectional DNC: a forward and a backward controller that share one memory.
 
     $$h^f_t = \mathrm{controller}([x_t; r_{t-1}], h^f_{t-1}), \quad
     h^b_t = \mathrm{backward}(x_t, h^b_{t+1})$$
     $$r_t = \mathrm{MemoryAccess}([h^f_t; h^b_t]), \quad
     y_t = W [h^f_t; h^b_t; r_t]$$
 
-    A layer, not a cell: it needs the whole sequence before its first step, and so
-    cannot be run one step at a time. Padding may stand at either end.
+    The memory runs forward in time. This is a layer, not a cell: it reads the whole
+    sequence before its first output, and cannot run one step at a time. Sequences may
+    be padded at either end.
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2.
-        backward_controller: The same for the backward direction; `None` for as many
-            LSTM units as the forward controller's output has numbers.
-        recompute: As in `MemoryRNN`.
-        return_sequences: Whether to give every output, or the last.
-        dtype: As in `DNCCell`.
-        name: As in `keras.layers.Layer`.
-        trainable: The same.
-        **cell_arguments: All others of `DNCCell`, such as `memory_size`.
+        controller: LSTM units of the forward controller, or any RNN cell whose states
+            are rank 2: an `LSTMCell`, a `GRUCell`, `StackedRNNCells`, a
+            `FeedForwardController`. Defaults to 256 units.
+        backward_controller: LSTM units of the backward controller, or an RNN cell;
+            `None` for an LSTM as wide as the forward controller's output. Defaults to
+            `None`.
+        recompute: Steps per chunk of back-propagation that recomputes the memory; 0 to
+            leave back-propagation to the backend, `None` for about the square root of
+            the number of steps; see `MemoryRNN`. Defaults to `None`.
+        return_sequences: Whether to return the output of every step, or only of the
+            last. Defaults to `False`.
+        dtype: Policy of the controllers; under a mixed or half-precision policy the
+            memory stays in float32. A controller that is passed has its own. Defaults
+            to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
+        {options}
 
     Call arguments:
         sequences: `(batch, time, features)`, time at least 1.
-        mask: `(batch, time)`, true at real steps, or `None`.
-        training: Whether dropout is on.
+        mask: `(batch, time)`, true at real steps, or `None` where all are. Defaults to
+            `None`.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(batch, time, output_size)`, or `(batch, output_size)`.
+        `(batch, time, output_size)` with `return_sequences`, else
+        `(batch, output_size)`.
 
     Raises:
-        ValueError: As in `DNCCell`; one cell for both controllers; sequences of
-            another rank, or of length 0.
+        ValueError: A size that is no positive integer, a controller that is no RNN
+            cell, one cell for both controllers, a negative `recompute`, an option that
+            `DNCCell` refuses, sequences of another rank, or of length 0.
 
     Example:
         >>> layer = BiDNC(5, controller=16, memory_size=16, return_sequences=True)
@@ -175,7 +178,7 @@ class BiDNC(keras.layers.Layer):
         backward_controller: int | keras.Layer | None = None,
         recompute: int | None = None,
         return_sequences: bool = False,
-        dtype: Any = None,
+        dtype: DType = None,
         name: str | None = None,
         trainable: bool = True,
         **cell_arguments: Any,
@@ -201,7 +204,8 @@ class BiDNC(keras.layers.Layer):
         self.return_sequences = return_sequences
         self._create_directions(cell_arguments)
 
-    def _create_directions(self, cell_arguments):
+    def _create_directions(self, cell_arguments: dict[str, Any]) -> None:
+        """Create the backward layer, and the forward layer around the memory."""
         policy = self.dtype_policy
         self.backward_layer = keras.layers.RNN(
             self.backward_controller,
@@ -223,7 +227,7 @@ class BiDNC(keras.layers.Layer):
             name="forward",
         )
 
-    def build(self, sequences_shape):
+    def build(self, sequences_shape: Shape) -> None:
         """Create the weights of both directions."""
         check_shape("sequences", sequences_shape, ("batch", "time", "features"))
         batch, time, size = sequences_shape
@@ -231,8 +235,10 @@ class BiDNC(keras.layers.Layer):
         context_size = cell_output_size(self.backward_controller)
         self.forward_layer.build((batch, time, context_size + size))
 
-    def call(self, sequences, mask=None, training=False):
-        """Read from the end, then run controller and memory from the beginning."""
+    def call(
+        self, sequences: Tensor, mask: Tensor | None = None, training: bool = False
+    ) -> Tensor:
+        """Read the sequence backward, then run controller and memory forward."""
         if sequences.shape[1] == 0:
             raise ValueError(
                 "Argument `sequences` must have shape (batch, time, features), time at "
@@ -242,19 +248,21 @@ class BiDNC(keras.layers.Layer):
         both = ops.concatenate([ops.flip(context, axis=1), sequences], axis=-1)
         return self.forward_layer(both, mask=mask, training=training)
 
-    def compute_mask(self, sequences, mask=None):
-        """Hand the mask on with a sequence of outputs."""
+    def compute_mask(
+        self, sequences: Tensor, mask: Tensor | None = None
+    ) -> Tensor | None:
+        """Return the mask if the output is a sequence, else `None`."""
         return mask if self.return_sequences else None
 
-    def compute_output_shape(self, sequences_shape):
-        """Give the shape of the outputs."""
+    def compute_output_shape(self, sequences_shape: Shape) -> Shape:
+        """Return the shape of the outputs."""
         batch, time, _ = sequences_shape
         if self.return_sequences:
             return (batch, time, self.output_size)
         return (batch, self.output_size)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
         cell = self.forward_layer.cell.get_config()
         return {
@@ -268,10 +276,11 @@ class BiDNC(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Create the layer, its controllers first."""
         controllers = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("controller", "backward_controller")
         }
+        config = renamed(config, "link_sparsity", "link_top_k", warn=False)
         return cls(**{**config, **controllers})

@@ -1,13 +1,25 @@
-"""The memory of MANN, which learns to bind at first sight (Santoro et al. 2016).
+"""Santoro et al. 2016: memory-augmented networks for one-shot learning (MANN).
 
-Least Recently Used Access: it writes to the slots that were read last, or to those that
-nothing has used for longest, and finds what it wrote by content alone. Reading order:
-`LRUAccess` (one step of writing and reading), `MANNCell` (a controller beside it).
+Least Recently Used Access writes to the slots read in the previous step or to the least
+used slots, and reads by content alone: a single example suffices to store a class and
+find it again (arXiv 1605.06065).
+
+Equation numbers are the paper's:
+
+    2  similarity     K(k_t, M_t(i)) = k_t . M_t(i) / (|k_t| |M_t(i)|)
+    3  read weights   w_t^r = softmax(K(k_t, M_t))
+    4  read words     r_t = sum_i w_t^r(i) M_t(i)
+    5  usage          w_t^u = gamma w_{t-1}^u + w_t^r + w_t^w
+    6  least used     w_t^lu(i) = 1 where w_t^u(i) is among the n smallest, else 0
+    7  write weights  w_t^w = sigma(alpha) w_{t-1}^r + (1 - sigma(alpha)) w_{t-1}^lu
+    8  memory         M_t(i) = M_{t-1}(i) + w_t^w(i) k_t, after erasing the least used
+
+Reading order: `LRUAccess` (one step of writing and reading), `MANNCell` (the network as
+a Keras RNN cell).
 """
 
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -22,54 +34,52 @@ from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
 from keras_dnc.signature import passes_on
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Fields, Shape, Tensor
 
 
 class LRUAccessState(NamedTuple):
-    """The memory, and when its slots were used.
+    """State of the memory and its usage.
 
     Attributes:
         memory: `(batch, memory_size, word_size)`.
-        usage: `(batch, memory_size)`, at least 0: reads and writes, decaying.
+        usage: `(batch, memory_size)`, at least 0: decaying sum of read and write
+            weights.
         read_weights: `(batch, num_reads, memory_size)`, rows sum to 1, or to 0 before
             the first step.
         write_weights: `(batch, num_reads, memory_size)`, in [0, 1].
     """
 
-    memory: Tensor
-    usage: Tensor
-    read_weights: Tensor
-    write_weights: Tensor
+    memory: Tensor  # M_t
+    usage: Tensor  # w_t^u
+    read_weights: Tensor  # w_t^r
+    write_weights: Tensor  # w_t^w
 
 
 class LRUControls(NamedTuple):
-    """What the controller asks of the memory in one step.
+    """Controls that the controller emits in one step.
 
     Attributes:
         read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
-        reuse_gate: `(batch, num_reads)`, in [0, 1]: write where the head has just read
-            (1), or to the least used slots (0).
-        write_keys: `(batch, num_reads, word_size)`, in [-1, 1], what to write; the
-            same as `read_keys` unless `own_write_keys`.
+        reuse_gate: `(batch, num_reads)`, in [0, 1]: write to the slots that the head
+            read in the previous step (1) or to the least used slots (0).
+        write_keys: `(batch, num_reads, word_size)`, in [-1, 1], added to the slots
+            written; equal to `read_keys` without `own_write_keys`.
         read_strengths: `(batch, num_reads)`, any real number, before squashing; `None`
             where keys have no strength.
     """
 
-    read_keys: Tensor
-    reuse_gate: Tensor
-    write_keys: Tensor
-    read_strengths: Tensor | None = None
+    read_keys: Tensor  # k_t
+    reuse_gate: Tensor  # sigma(alpha)
+    write_keys: Tensor  # k_t
+    read_strengths: Tensor | None = None  # beta_t
 
 
 def least_used(usage: Tensor, count: int) -> list[Tensor]:
-    """Find the slots that were used least; among equals, the first.
+    """Find the slots used least (eq. 6); of equally used slots, the first.
 
     Args:
         usage: `(batch, memory_size)`.
-        count: How many slots; all of a smaller memory.
+        count: Number of slots to find, n; all slots if the memory has fewer.
 
     Returns:
         List of `(batch, memory_size)`, each 1 at one slot and 0 elsewhere, the least
@@ -77,7 +87,7 @@ def least_used(usage: Tensor, count: int) -> list[Tensor]:
     """
     slots, found = usage.shape[-1], []
     for _ in range(min(count, slots)):
-        # An `argmin` of floats has bit operations on TensorFlow, which ONNX has not.
+        # On TensorFlow, an `argmin` of floats has bit operations that ONNX lacks.
         is_least = usage == ops.min(usage, axis=-1, keepdims=True)
         first = ops.argmax(ops.cast(is_least, "int32"), axis=-1)
         found.append(ops.one_hot(first, slots, dtype=usage.dtype))
@@ -87,38 +97,43 @@ def least_used(usage: Tensor, count: int) -> list[Tensor]:
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class LRUAccess(Access):
-    r"""Write where it was read last or where nothing was used; read by content.
+    r"""Heads that write to recently read or least used slots, and read by content.
 
-    $$w^{w,i}_t = g^i w^{r,i}_{t-1} + (1 - g^i) w^{lu}_{t-1}$$
+    $$w^{r,i}_t = \mathrm{softmax}(\cos(k^i_t, M_t)) \tag{2, 3}$$
+    $$r^i_t = M_t^\top w^{r,i}_t \tag{4}$$
+    $$w^u_t = \gamma w^u_{t-1} + \sum_i w^{r,i}_t + \sum_i w^{w,i}_t \tag{5}$$
+    $$w^{w,i}_t = \sigma(\alpha^i) w^{r,i}_{t-1}
+    + (1 - \sigma(\alpha^i)) w^{lu}_{t-1} \tag{7}$$
     $$M_t = M_{t-1} \circ (1 - \mathrm{first}(w^{lu}_{t-1}) 1^\top)
-    + \sum_i w^{w,i}_t (k^i)^\top$$
-    $$w^{r,i}_t = \mathrm{softmax}(\cos(k^i, M_t)), \quad r^i_t = M_t^\top w^{r,i}_t$$
-    $$u_t = \gamma u_{t-1} + \sum_i w^{r,i}_t + \sum_i w^{w,i}_t$$
+    + \sum_i w^{w,i}_t (k^i_t)^\top \tag{8}$$
 
-    with $w^{lu}$ 1 at as many slots as there are read heads, those of least usage and
-    the first of equals, and first($w^{lu}$) 1 at the one that is wiped. Every read head
-    has a write head beside it. Which slots are used least has no gradient.
+    where $w^{lu}$ is 1 at the least used slots, as many as there are read heads
+    (equation 6), and $\mathrm{first}(w^{lu})$ is 1 at the least used of them, which is
+    erased, at every step, even where the heads write to other slots. Each read head has
+    a write head. No gradient flows through the choice of the least used slots.
 
-    Without a strength, no slot can have a share of more than e^2 times another's: of
-    128 slots, one that is found for sure has at most 5 %. `strength` gives each key
-    one, as in the Neural Turing Machine: $\mathrm{softmax}(\beta^i \cos(k^i, M_t))$.
+    Without a strength, weights of two slots differ by a factor of at most $e^2$: of 128
+    slots, a single one has a weight of at most 5.5 %. With `strength`, each key has a
+    strength $\beta^i$, which the Neural Turing Machine has too, and equation 3 becomes
+    $\mathrm{softmax}(\beta^i_t \cos(k^i_t, M_t))$.
 
-    Departures: keys are squashed by tanh, of which the paper does not speak. A slot is
-    wiped at every step, even where the heads write elsewhere: the paper's words.
+    Departures: keys are squashed by tanh; the paper does not specify their range.
 
     Args:
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads, and write heads.
-        usage_decay: How much of usage a step leaves, the paper's gamma, at least 0 and
-            below 1.
-        own_write_keys: Whether what is written differs from what is looked for.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 40.
+        num_reads: Read heads, and write heads. Defaults to 4.
+        usage_decay: Factor of the previous usage in equation 5, the paper's gamma, at
+            least 0 and below 1. Defaults to 0.95.
+        own_write_keys: Whether the controller emits vectors to write that differ from
+            the keys to read by. Defaults to `False`.
         strength: `None` for keys without a strength (the paper); `"softplus"` or
-            `"oneplus"`, how strengths are squashed.
-        control_biases: Where `LRUControls` start before training: dict from their names
-            to numbers, as in `Interface`.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+            `"oneplus"`, how strengths are squashed. Defaults to `None`.
+        control_biases: Biases of `LRUControls` before training: dict from names of
+            controls to numbers; see `Interface`. Defaults to none.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
@@ -174,18 +189,18 @@ class LRUAccess(Access):
         """Dict from the names in `LRUControls` to `(shape, activation)`."""
         words = ((self.num_reads, self.word_size), "tanh")
         shapes: dict[str, tuple[Shape, str]] = {
-            "read_keys": words,
-            "reuse_gate": ((self.num_reads,), "sigmoid"),
+            "read_keys": words,  # k_t
+            "reuse_gate": ((self.num_reads,), "sigmoid"),  # sigma(alpha)
         }
         if self.own_write_keys:
             shapes["write_keys"] = words
         if self.strength is not None:
-            shapes["read_strengths"] = ((self.num_reads,), "linear")
+            shapes["read_strengths"] = ((self.num_reads,), "linear")  # beta_t
         return shapes
 
     @property
     def state_shapes(self) -> LRUAccessState:
-        """`LRUAccessState` with the shape of one sample at each leaf."""
+        """`LRUAccessState` with the shape of one batch element at each leaf."""
         return LRUAccessState(
             memory=(self.memory_size, self.word_size),
             usage=(self.memory_size,),
@@ -194,7 +209,7 @@ class LRUAccess(Access):
         )
 
     def controls(self, inputs: Tensor) -> LRUControls:
-        """Return the `LRUControls`; unless `own_write_keys`, one key serves both."""
+        """Return the `LRUControls`; without `own_write_keys`, the keys are written."""
         controls = super().controls(inputs)
         if self.own_write_keys:
             return controls
@@ -203,44 +218,45 @@ class LRUAccess(Access):
     def address(
         self, controls: LRUControls, state: LRUAccessState, found: Found
     ) -> Fields:
-        """Mix the slots read last and the slots used least, eq. 6 and 7."""
+        """Mix the slots read in the previous step and the least used slots."""
         usage = ops.stop_gradient(state.usage)
         slots = least_used(usage, self.num_reads)
+        unused: Tensor = sum(slots)  # w_{t-1}^lu, eq. 6
         gate = ops.expand_dims(controls.reuse_gate, -1)  # sigma(alpha)
-        weights = gate * state.read_weights + (1.0 - gate) * sum(slots)[:, None]
-        return {"write_weights": weights, "erased": slots[0]}  # w_t^w
+        weights = gate * state.read_weights + (1.0 - gate) * unused[:, None]
+        return {"write_weights": weights, "erased": slots[0]}  # w_t^w, eq. 7
 
     def write(
         self, controls: LRUControls, state: LRUAccessState, found: Found
     ) -> Fields:
-        """Erase the least used slot, and add the keys, eq. 8."""
+        """Erase the least used slot, and add the keys to the slots written."""
         columns = ops.transpose(found.write_weights, (0, 2, 1))
         kept = ops.expand_dims(1.0 - found.erased, -1)
         added = ops.matmul(columns, controls.write_keys)
-        return {"memory": state.memory * kept + added}  # M_t
+        return {"memory": state.memory * kept + added}  # M_t, eq. 8
 
     def read(
         self, controls: LRUControls, state: LRUAccessState, found: Found
     ) -> Fields:
-        """Read what is similar to the keys, and count what was used."""
+        """Read from the slots most similar to the keys, and update the usage."""
         similarity = fast_cosine_similarity(found.memory, controls.read_keys)  # eq. 2
         if self.strength is None:
             weights = ops.softmax(similarity)  # w_t^r, eq. 3
         else:
-            strengths = STRENGTHS[self.strength](controls.read_strengths)
+            strengths = STRENGTHS[self.strength](controls.read_strengths)  # beta_t
             weights = weighted_softmax(similarity, strengths)
         used = ops.sum(weights, axis=1) + ops.sum(found.write_weights, axis=1)
         return {
             "read_weights": weights,
             "usage": self.usage_decay * state.usage + ops.stop_gradient(used),  # eq. 5
-            "read_words": ops.matmul(weights, found.memory),  # eq. 4
+            "read_words": ops.matmul(weights, found.memory),  # r_t, eq. 4
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 @passes_on(LRUAccess)
 class MANNCell(AccessCell):
-    r"""MANN: a controller beside a memory that writes to its least used slots.
+    r"""MANN: a controller that drives a memory of least recently used access.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{LRUAccess}(\nu_t)$$
@@ -248,9 +264,11 @@ class MANNCell(AccessCell):
 
     The all-zero state is a fresh memory.
 
-    Departures: see `LRUAccess`. The output is linear, and squashed by the loss;
-    controller output, controller state and output are clipped (`clip_value=None`
-    switches it off).
+    Departures, besides those of `LRUAccess`:
+
+    - The output is linear; the loss squashes it.
+    - Controller output, controller state and output are clipped; `clip_value=None`
+      switches it off.
 
     Args:
         output_size: Numbers in the output.
@@ -262,9 +280,9 @@ class MANNCell(AccessCell):
         num_reads: Read heads, and write heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1, so that answers have to come
-            from memory (Franke et al. 2018). Defaults to 0.
+        bypass_dropout: Fraction of the controller's output that is dropped from the
+            input of the output layer in training, at least 0 and below 1, so that
+            answers must come from memory (Franke et al. 2018). Defaults to 0.
         dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
             the memory stays in float32. A controller that is passed has its own.
             Defaults to Keras's global policy.
@@ -275,7 +293,7 @@ class MANNCell(AccessCell):
     Call arguments:
         inputs: `(batch, features)`.
         states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
         `(output, states)`: `(batch, output_size)` and the new flat list.

@@ -22,8 +22,7 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.ops.lookup import lookup
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Shape, Tensor
 
 PADDING = 0  # index of the padding word, which fills up sentences and stories
 

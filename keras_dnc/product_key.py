@@ -21,8 +21,7 @@ from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.lookup import has_sparse_gradients
 from keras_dnc.ops.lookup import lookup
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Shape, Tensor
 
 
 def score_all_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ a clone, download that folder and pass its path. `python -m keras_dnc` lists the
 import json
 import os
 import pathlib
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 

@@ -1,8 +1,7 @@
 """Names for the types that every module speaks of."""
 
 from collections.abc import Callable
-from typing import Any
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Tensor: TypeAlias = Any  # of the backend at hand, which only it can name
 Tensors: TypeAlias = list[Tensor]

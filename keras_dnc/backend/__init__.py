@@ -19,10 +19,7 @@ from typing import Any
 
 import keras
 
-from keras_dnc.typing import Buffer
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import TensorFunction
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
 
 
 @functools.cache

@@ -5,10 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_dnc.typing import Buffer
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import TensorFunction
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = False
 

@@ -24,10 +24,7 @@ from keras_dnc.bptt.scan import StepSaved
 from keras_dnc.ops.residuals import recording
 from keras_dnc.ops.residuals import reusing
 from keras_dnc.ops.rows import where_active
-from keras_dnc.typing import Buffer
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Buffer, Fields, Tensor, Tensors
 
 
 class Checkpointed:

@@ -7,8 +7,7 @@ dropout masks, and whether it trains.
 
 import contextlib
 import inspect
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -20,8 +19,7 @@ from keras_dnc.bptt.scan import Sequence
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.dropout import get_dropout_masks
 from keras_dnc.cells.dropout import set_dropout_masks
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Tensor, Tensors
 
 
 class PureCell:

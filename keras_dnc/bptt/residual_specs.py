@@ -9,11 +9,7 @@ from keras import tree
 
 from keras_dnc.cells.access import Access
 from keras_dnc.ops.residuals import recording
-from keras_dnc.typing import Controls
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Controls, Fields, Shape, State, Tensor
 
 _RESIDUALS: weakref.WeakKeyDictionary[Access, Fields] = weakref.WeakKeyDictionary()
 _LARGE: weakref.WeakKeyDictionary[Access, list[str]] = weakref.WeakKeyDictionary()

@@ -12,16 +12,12 @@ sqrt(time) steps, the number of large states in memory grows like sqrt(time) (Ch
 al. 2016, Training deep nets with sublinear memory cost).
 """
 
-from typing import Any
-from typing import NamedTuple
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
 from keras_dnc import backend
-from keras_dnc.typing import Buffer
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Buffer, Tensor, Tensors
 
 
 class StepInputs(NamedTuple):

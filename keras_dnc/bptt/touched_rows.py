@@ -33,12 +33,7 @@ from keras_dnc.ops.residuals import reusing
 from keras_dnc.ops.rows import add_to_rows
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import where_active
-from keras_dnc.typing import Buffer
-from keras_dnc.typing import Controls
-from keras_dnc.typing import Fields
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Buffer, Controls, Fields, State, Tensor, Tensors
 
 
 class TouchedRows:

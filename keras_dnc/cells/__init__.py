@@ -1,15 +1,20 @@
-"""What two or more papers share. Imports keras only.
+"""Parts of memory cells that all papers share.
 
-Reading order: `state` (named state and the flat list `keras.layers.RNN` sees),
-`content` (addressing by similarity), `writing` (erase and add), `interface` (the
-controls a controller emits), `controllers`, `dropout` (masks made before the loop),
-`cell` (a controller beside a memory), `rnn` (the layer that runs a cell) with
-`recurrence` (cells as pure functions), `recompute` (back-propagation that stores
-little) and `in_place` (back-propagation of a memory of which a step touches a few
-`rows`), `resize` (the same weights around more slots), `backend` (loops and gradients
-on every backend), `precision`, and `arguments` (how bad input is refused).
+Reading order:
 
-Legend of shape names, one for the whole package:
+- `memory_cell`: named state, and the flat list that `keras.layers.RNN` carries.
+- `access_cell`: a controller with an external memory, as one RNN cell.
+- `access`: one step of a dense memory, in parts.
+- `row_access`: one step of a sparse memory, which reads and writes a few rows.
+- `interface`: the dense layer that emits the controls of a memory.
+- `content`: weights over slots from the similarity of keys and rows.
+- `controllers`: the networks that drive a memory.
+- `dropout`: dropout masks that are created before the loop over time.
+- `precision`: float32 for memories under half-precision policies.
+- `resize`: a trained model with a memory of another size.
+- `layers`: all layers inside a model.
+
+Legend of shape names in the whole package:
 
     batch          sequences in a batch
     time           steps of a sequence

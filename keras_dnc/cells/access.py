@@ -1,16 +1,16 @@
-"""The contract of a memory: what a paper writes down, and what every paper shares.
+"""The base of every memory, and the contract of a dense memory.
 
-A paper describes one step of its memory. `Access` is that step as a Keras layer: the
-paper names its state and its controls, and writes each part of the step as a method.
-Here the parts are put together.
+A paper describes one step of its memory. `Access` is that step as a Keras layer: a
+subclass names its state and its controls, and implements each part of the step as a
+method; `Access` composes the parts. `BaseAccess` has what dense and sparse memories
+share; the contract of a sparse memory is `row_access.RowAccess`.
 """
 
 import collections
 import inspect
 import types
-from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -23,17 +23,12 @@ from keras_dnc.cells.memory_cell import leaf_names
 from keras_dnc.cells.memory_cell import named_leaves
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops import residuals
-from keras_dnc.typing import Controls
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_CONTROL = "control "  # before the name of a control among residuals
+_CONTROL = "control "  # prefix of the name of a control among residuals
 
-Found = types.SimpleNamespace  # the fields of the parts of a step that have run
+Found = types.SimpleNamespace  # fields that the previous parts of a step have returned
 
 
 class AccessStep(NamedTuple):
@@ -42,7 +37,7 @@ class AccessStep(NamedTuple):
     Attributes:
         read_words: `(batch, num_reads, word_size)`.
         state: The new state, a NamedTuple.
-        found: Dict from names to tensors `(batch, ...)` that the step found besides.
+        found: Dict from names to the other fields of the step, tensors `(batch, ...)`.
     """
 
     read_words: Tensor
@@ -50,18 +45,11 @@ class AccessStep(NamedTuple):
     found: Fields
 
 
-class Access(keras.layers.Layer):
-    """Base of the memories from which a controller reads words.
+class BaseAccess(keras.layers.Layer):
+    """Base of the memories that a controller writes to and reads from.
 
-    A subclass has the properties `state_shapes` and `control_shapes`, and the methods
-    `address`, `write` and `read`; `free` and `controls` only where it needs them. It
-    calls `create_interface` at the end of its constructor.
-
-    The step runs its `parts` in order. Each is a method `(controls, state, found)`:
-    the controls and the previous state, NamedTuples, and the fields that the parts
-    before it have returned. It returns a dict of fields: new states by their names,
-    `read_words`, and whatever later parts need. A state that no part returns stays as
-    it was. `write` alone returns the large states, such as memory and links.
+    A subclass has the properties `state_shapes` and `control_shapes` and the method
+    `step`. It calls `create_interface` at the end of its constructor.
 
     Args:
         memory_size: Slots of the memory.
@@ -71,13 +59,24 @@ class Access(keras.layers.Layer):
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
+    Call arguments:
+        inputs: `(batch, features)`, the output of the controller.
+        state: The previous state, a NamedTuple with the fields of `state_shapes`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new state.
+
+    Raises:
+        ValueError: If a size is not a positive integer, or if a call argument has the
+            wrong shape.
+
     Attributes:
-        parts: Names of the parts of a step, in order.
-        controls_type: NamedTuple of the controls; `None` for one that is made of the
+        controls_type: NamedTuple class of the controls; `None` for a class made of the
             names in `control_shapes`.
+        interface: The `Interface` that turns the controller's output into controls.
+        control_biases: Biases of the controls before training.
     """
 
-    parts: tuple[str, ...] = ("address", "write", "read")
     controls_type: Any = None
 
     def __init__(
@@ -99,12 +98,14 @@ class Access(keras.layers.Layer):
         """Create the layer that turns the controller's output into controls.
 
         Args:
-            control_biases: Biases of controls before training; see `Interface`.
+            control_biases: Dict from names of controls to their biases before training,
+                numbers or lists of numbers; see `Interface`. Defaults to `None`, no
+                biases.
             normalize: Whether the interface is layer-normalised. Defaults to `False`.
         """
         shapes = self.control_shapes
         if self.controls_type is None:
-            self.controls_type = collections.namedtuple("Controls", shapes)
+            self.controls_type = _named_tuple("Controls", shapes)
         self.interface = Interface(
             {name: shapes[name] for name in self._control_names() if name in shapes},
             normalize,
@@ -115,62 +116,174 @@ class Access(keras.layers.Layer):
         self.control_biases = self.interface.control_biases
 
     def _control_names(self) -> tuple[str, ...]:
+        """Return the fields of `controls_type`."""
         return self.controls_type._fields
 
     @property
     def state_shapes(self) -> State:
-        """The state, a NamedTuple with the shape of one batch element at each leaf."""
+        """The state's NamedTuple with the shape of one batch element at each leaf."""
         raise NotImplementedError
 
     @property
     def control_shapes(self) -> dict[str, tuple[Shape, str]]:
-        """Dict from names of controls to `(shape, activation)`; see `Interface`."""
+        """Dict from names of controls to `(shape, activation)`, as for `Interface`."""
         raise NotImplementedError
 
     def get_initial_state(self, batch_size: int | Tensor) -> State:
-        """Return a state of zeros: nothing written, nothing read."""
+        """Return the state before the first step, zeros: nothing is written or read.
+
+        Args:
+            batch_size: Sequences in the batch, an integer or a scalar tensor.
+
+        Returns:
+            The state's NamedTuple, each leaf `(batch, *shape)`.
+        """
         return tree.map_shape_structure(
             lambda shape: ops.zeros((batch_size, *shape), dtype=self.compute_dtype),
             self.state_shapes,
         )
 
     def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
-        """Create the weights of the interface."""
+        """Create the weights of the interface.
+
+        Args:
+            inputs_shape: `(batch, features)`.
+            state_shape: Shapes of the state, which are not used. Defaults to `None`.
+        """
         check_shape("inputs", inputs_shape, ("batch", "features"))
         self.interface.build(inputs_shape)
 
     def call(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Write and read once.
-
-        Args:
-            inputs: `(batch, features)`, the controller's output.
-            state: The previous state.
-
-        Returns:
-            `(read_words, state)`.
-        """
+        """Take one step."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
         state = named_leaves(state, self.state_shapes)
         result = self.step(self.controls(inputs), state)
         return result.read_words, result.state
 
     def controls(self, inputs: Tensor) -> Controls:
-        """Return the controls as a NamedTuple, `None` for those the options lack."""
+        """Compute the controls of one step.
+
+        Args:
+            inputs: `(batch, features)`, the output of the controller.
+
+        Returns:
+            NamedTuple of tensors, `None` for controls that the options exclude.
+        """
         emitted = self.interface(inputs)
         return self.controls_type(*map(emitted.get, self._control_names()))
 
     def step(self, controls: Controls, state: State) -> AccessStep:
-        """Run the parts of a step one after the other.
+        """Take one step with given controls.
 
         Args:
-            controls: What `controls` returns.
-            state: The previous state, as `state_shapes`.
+            controls: The controls, from the method `controls`.
+            state: The previous state, a NamedTuple with the fields of `state_shapes`.
+
+        Returns:
+            An `AccessStep`.
+        """
+        raise NotImplementedError
+
+    def get_options(self) -> dict[str, Any]:
+        """Return the constructor's arguments without those of `keras.layers.Layer`.
+
+        Returns:
+            Dict from the names of the arguments of this class and of its bases up to
+            `BaseAccess` to their values.
+        """
+        options = {name: getattr(self, name) for name in _arguments(type(self))}
+        biases = self.interface.get_config()["control_biases"]
+        return {**options, "control_biases": biases}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), **self.get_options()}
+
+
+class Access(BaseAccess):
+    """Base of the dense memories: a step may change every slot.
+
+    A subclass has the properties `state_shapes` and `control_shapes`, and a method for
+    each name in `parts`. It calls `create_interface` at the end of its constructor.
+
+    A step runs its parts in order. Each is a method of `controls` and `state`, the
+    controls and the previous state, and of `found`, the fields that the previous parts
+    have returned. It returns a dict of fields: new states by name, `read_words`, and
+    fields that later parts need. A state that no part returns does not change. Only
+    `write` returns large states, such as memory and links: back-propagation saves the
+    fields of the other parts, and runs `write` again.
+
+    Args:
+        memory_size: Slots of the memory.
+        word_size: Numbers in a slot.
+        num_reads: Read heads.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`, the output of the controller.
+        state: The previous state, a NamedTuple with the fields of `state_shapes`.
+
+    Returns:
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new state.
+
+    Raises:
+        ValueError: If a size is not a positive integer, or if a call argument has the
+            wrong shape.
+
+    Attributes:
+        parts: Names of the parts of a step, in order.
+
+    Example:
+        A memory that adds a word to a slot and then reads that slot.
+
+        >>> class SlotState(NamedTuple):
+        ...     memory: Tensor
+        >>> class SlotAccess(Access):
+        ...     def __init__(self, memory_size, word_size, **kwargs):
+        ...         super().__init__(memory_size, word_size, num_reads=1, **kwargs)
+        ...         self.create_interface()
+        ...     @property
+        ...     def state_shapes(self):
+        ...         return SlotState(memory=(self.memory_size, self.word_size))
+        ...     @property
+        ...     def control_shapes(self):
+        ...         return {
+        ...             "slot": ((1, self.memory_size), "softmax"),
+        ...             "word": ((1, self.word_size), "tanh"),
+        ...         }
+        ...     def address(self, controls, state, found):
+        ...         return {"weights": controls.slot}
+        ...     def write(self, controls, state, found):
+        ...         added = found.weights[:, 0, :, None] * controls.word
+        ...         return {"memory": state.memory + added}
+        ...     def read(self, controls, state, found):
+        ...         return {"read_words": ops.matmul(found.weights, found.memory)}
+        >>> access = SlotAccess(memory_size=5, word_size=4)
+        >>> state = access.get_initial_state(batch_size=2)
+        >>> read_words, state = access(ops.ones((2, 3)), state)
+        >>> tuple(read_words.shape), tuple(state.memory.shape)
+        ((2, 1, 4), (2, 5, 4))
+    """
+
+    parts: tuple[str, ...] = ("address", "write", "read")
+
+    def step(self, controls: Controls, state: State) -> AccessStep:
+        """Run the parts of a step in order.
+
+        Args:
+            controls: The controls, from the method `controls`.
+            state: The previous state, a NamedTuple with the fields of `state_shapes`.
+
+        Returns:
+            An `AccessStep`.
         """
         found: Fields = {}
         for name in self.parts:
-            given = (
-                residuals.watched(controls, _CONTROL) if name == "write" else controls
-            )
+            given = controls
+            if name == "write":
+                given = residuals.kept_when_read(controls, _CONTROL)
             fields = getattr(self, name)(given, state, Found(**found))
             found |= _kept(fields)
         new = {name: found.pop(name) for name in state._fields if name in found}
@@ -181,11 +294,11 @@ class Access(keras.layers.Layer):
 
         Args:
             state: The state before the step.
-            kept: The step's residuals by name: the fields of the parts before `write`,
-                and the controls that `write` reads.
+            kept: Dict of the residuals of the step: the fields of the parts before
+                `write`, and the controls that `write` reads.
 
         Returns:
-            Dict from the name of each large state to its new value.
+            Dict from the names of the large states to their new values.
         """
         read = [kept.get(_CONTROL + name) for name in self._control_names()]
         controls = self.controls_type(*read)
@@ -193,36 +306,58 @@ class Access(keras.layers.Layer):
         return dict(zip(*_leaves(fields), strict=True))
 
     def address(self, controls: Controls, state: State, found: Found) -> Fields:
-        """Find where to write."""
+        """Compute the write weights.
+
+        Args:
+            controls: NamedTuple of the controls.
+            state: NamedTuple of the previous state.
+            found: Fields of the previous parts, as attributes.
+
+        Returns:
+            Dict of fields, such as `write_weights`.
+        """
         raise NotImplementedError
 
     def write(self, controls: Controls, state: State, found: Found) -> Fields:
-        """Change the large states: the memory, and links where there are any."""
+        """Compute the large states: the memory, and links if there are any.
+
+        Args:
+            controls: NamedTuple of the controls.
+            state: NamedTuple of the previous state.
+            found: Fields of the previous parts, as attributes.
+
+        Returns:
+            Dict from the names of the large states to their new values.
+        """
         raise NotImplementedError
 
     def read(self, controls: Controls, state: State, found: Found) -> Fields:
-        """Find where to read, and read."""
+        """Compute the read weights, and read.
+
+        Args:
+            controls: NamedTuple of the controls.
+            state: NamedTuple of the previous state.
+            found: Fields of the previous parts, as attributes.
+
+        Returns:
+            Dict of fields: `read_words`, and new states by name.
+        """
         raise NotImplementedError
 
-    def get_options(self) -> dict[str, Any]:
-        """Return the arguments that the classes of this layer add to `Layer`'s own."""
-        options = {name: getattr(self, name) for name in _arguments(type(self))}
-        biases = self.interface.get_config()["control_biases"]
-        return {**options, "control_biases": biases}
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), **self.get_options()}
+def _named_tuple(name: str, fields: Iterable[str]) -> type[tuple[Any, ...]]:
+    """Return a new NamedTuple class without types."""
+    return collections.namedtuple(name, fields)
 
 
 def _leaves(fields: Fields) -> tuple[list[str], list[Tensor]]:
-    """Return the names and the tensors in fields, some of which may be structures."""
+    """Return the names and the tensors in fields, which may be nested structures."""
     names = [leaf for name, value in fields.items() for leaf in leaf_names(value, name)]
     return names, [leaf for value in fields.values() for leaf in tree.flatten(value)]
 
 
 def _kept(fields: Fields) -> Fields:
-    """Return the fields of a part, each tensor in them named as a residual."""
+    """Name each tensor in the fields of a part as a residual, and return the fields."""
     kept = iter(residuals.keep(*_leaves(fields)))
     return {
         name: tree.map_structure(lambda _: next(kept), value)
@@ -231,10 +366,10 @@ def _kept(fields: Fields) -> Fields:
 
 
 def _arguments(kind: type) -> list[str]:
-    """Return the names of the constructor's arguments of `kind` and its bases."""
+    """Return the names of the constructor's arguments of a class and of its bases."""
     names: dict[str, None] = {}
     for base in reversed(kind.__mro__):
-        if issubclass(base, Access) and "__init__" in vars(base):
+        if issubclass(base, BaseAccess) and "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()
             names |= dict.fromkeys(p.name for p in parameters if p.kind in _NAMED)
     return [name for name in names if name not in ("self", "dtype", "control_biases")]

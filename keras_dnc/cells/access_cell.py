@@ -1,9 +1,7 @@
-"""A controller with an external memory, as one RNN cell: what every paper shares."""
+"""A controller with an external memory, as one RNN cell."""
 
 from collections.abc import Callable
-from typing import Any
-from typing import NamedTuple
-from typing import Self
+from typing import Any, NamedTuple, Self, cast
 
 import keras
 from keras import ops
@@ -13,8 +11,8 @@ from keras_dnc.arguments import check_positive_or_none
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
-from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import AccessStep
+from keras_dnc.cells.access import BaseAccess
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
@@ -23,20 +21,17 @@ from keras_dnc.cells.dropout import SequenceDropout
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.typing import Controls
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Controls, Shape, State, Tensor
 
 
 class CellState(NamedTuple):
-    """Everything that a cell around a memory carries from step to step.
+    """The state of an `AccessCell`.
 
     Attributes:
-        output: `(batch, output_size)`, within `clip_value` of 0.
+        output: `(batch, output_size)`, in [-`clip_value`, `clip_value`].
         read_words: `(batch, num_reads, word_size)`.
         access: The state of the memory and its addressing, a NamedTuple.
-        controller: The controller's own states, as the controller takes them.
+        controller: The states of the controller, in the structure that it takes.
     """
 
     output: Tensor
@@ -53,33 +48,35 @@ class AccessCell(MemoryCell):
     $$r_t = \mathrm{access}(\nu_t)$$
     $$y_t = W [d \circ \nu_t; r^1_t; \dots; r^R_t]$$
 
-    with d the mask of `bypass_dropout`, 1 outside of training.
+    with d the dropout mask of `bypass_dropout`, 1 except in training.
 
     Args:
         output_size: Numbers in the output.
-        controller: LSTM units, or any RNN cell whose states are rank 2.
-        access: The memory, a layer of its own for each cell.
+        controller: Number of LSTM units, or any RNN cell whose states are rank 2.
+        access: The memory, a `BaseAccess` layer that no other cell uses.
         clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that is hidden from the
-            cell's output in training, so that answers have to come from memory; at
-            least 0 and below 1. Defaults to 0.
-        lstm: Class of an LSTM made from units. Defaults to `FusedLSTMCell`.
-        **kwargs: `name`, `trainable`, and `dtype`: under a mixed or half-precision
-            policy an LSTM made from units follows it and the memory stays in float32.
+            output; `None` for no bound. Defaults to 20.
+        bypass_dropout: Fraction of the controller's output that is dropped, in
+            training, on the way to the output of the cell, so that the output has to
+            use the memory; at least 0 and below 1. Defaults to 0.
+        lstm: Class of the LSTM made from a number of units. Defaults to
+            `FusedLSTMCell`.
+        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`. Under a mixed
+            or half-precision policy, an LSTM made from a number of units follows the
+            policy, and the memory computes in float32.
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, `clip_value` or `bypass_dropout` out of range, or inputs of the
-            wrong rank.
+        ValueError: If a size is not a positive integer, `controller` is neither a
+            positive integer nor an RNN cell, `clip_value` or `bypass_dropout` is out of
+            range, or inputs or states have the wrong shape.
 
     Example:
         >>> import keras_dnc
@@ -93,7 +90,7 @@ class AccessCell(MemoryCell):
         self,
         output_size: int,
         controller: int | keras.Layer,
-        access: Access,
+        access: BaseAccess,
         clip_value: float | None = 20.0,
         bypass_dropout: float = 0.0,
         lstm: type[keras.Layer] = FusedLSTMCell,
@@ -125,7 +122,7 @@ class AccessCell(MemoryCell):
 
     @property
     def control_biases(self) -> dict[str, Any]:
-        """Biases of the controls before training."""
+        """Dict from names of controls to their biases before training."""
         return self.access.control_biases
 
     @property
@@ -140,23 +137,34 @@ class AccessCell(MemoryCell):
 
     @property
     def parts_with_dropout(self) -> list[keras.Layer]:
-        """The controller, and the dropout of its output on the way past the memory."""
+        """The controller, and the dropout between its output and that of the cell."""
         return [self.controller, self.bypass]
 
     def get_dropout_mask(self, step_input: Tensor) -> None:
-        """Make the masks of controller and bypass, before the loop."""
+        """Create the dropout masks of controller and bypass, before the loop."""
         super().get_dropout_mask(step_input)
         shape = (ops.shape(step_input)[0], cell_output_size(self.controller))
         self.bypass.get_dropout_mask(ops.zeros(shape, self.compute_dtype))
 
     def controller_input_size(self, input_size: int) -> int:
-        """Return the width of the input and the previous read words together."""
+        """Return the number of features that the controller gets.
+
+        Args:
+            input_size: Features of the input of the cell.
+
+        Returns:
+            Features of the input and of the previous read words together.
+        """
         return input_size + self.num_reads * self.word_size
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights of controller, interface and output."""
+        """Create the weights of controller, memory and output.
+
+        Args:
+            input_shape: `(batch, features)`.
+        """
         check_shape("inputs", input_shape, ("batch", "features"))
-        batch, self.input_size = input_shape
+        batch, self.input_size = input_shape[0], cast(int, input_shape[1])
         if not self.controller.built:
             self.controller.build((batch, self.controller_input_size(self.input_size)))
         units = cell_output_size(self.controller)
@@ -165,17 +173,20 @@ class AccessCell(MemoryCell):
             self.output_size, dtype=self.dtype_policy, name="output_linear"
         )
         self.output_linear.build((batch, self.controller_input_size(units)))
-        # Layers without weights are marked as built, too: before each batch on JAX,
-        # Keras runs a model once more that has a layer of which this is not said.
+        # Layers without weights are marked as built, too: on JAX, Keras runs a model
+        # that has a layer not built once more before each batch.
         for layer in layers_of(self)[1:]:
             layer.built = True
 
     def step(self, inputs: Tensor, state: CellState) -> CellStep:
-        """Run the controller, use the memory, compute the output.
+        """Take one step in named state: controller, memory, output.
 
         Args:
             inputs: `(batch, features)`.
             state: The previous `CellState`.
+
+        Returns:
+            A `CellStep`.
         """
         return self.step_with(self.access.step, inputs, state)
 
@@ -185,12 +196,16 @@ class AccessCell(MemoryCell):
         inputs: Tensor,
         state: CellState,
     ) -> CellStep:
-        """Take a step whose memory access is the function `use_memory`.
+        """Take one step with a given function for the memory.
 
         Args:
-            use_memory: From controls and the state of the memory to an `AccessStep`.
+            use_memory: Function of the controls and of the previous state of the memory
+                that returns an `AccessStep`.
             inputs: `(batch, features)`.
             state: The previous `CellState`.
+
+        Returns:
+            A `CellStep`.
         """
         features = self._with_words(inputs, state.read_words)
         controlled, controller_state = self.controller(features, state.controller)
@@ -213,14 +228,14 @@ class AccessCell(MemoryCell):
         return ops.concatenate([features, words], axis=-1)
 
     def _clip(self, tensor: Tensor) -> Tensor:
-        """Cast half-precision results to float32, and clip them."""
+        """Cast results of half precision to float32, and clip them."""
         tensor = ops.cast(tensor, self.compute_dtype)
         if self.clip_value is None:
             return tensor
         return ops.clip(tensor, -self.clip_value, self.clip_value)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; those of `access` in a paper's cell."""
+        """Return the constructor's arguments; in subclasses, those of `access` too."""
         serialize = keras.saving.serialize_keras_object
         is_general = type(self) is AccessCell
         return {
@@ -235,8 +250,15 @@ class AccessCell(MemoryCell):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create a cell, the layers inside it first."""
-        layers = {
+        """Create a cell from its config.
+
+        Args:
+            config: Dict of the constructor's arguments, with the configs of layers.
+
+        Returns:
+            A new cell.
+        """
+        layers: dict[str, Any] = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("controller", "access")
             if name in config

@@ -11,36 +11,42 @@ from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import fast_masked_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
+from keras_dnc.typing import DType, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class CosineWeights(keras.layers.Layer):
-    r"""Content-based addressing.
+    r"""Content-based addressing: weights over slots from the similarity to keys.
 
     $$C(M, k, \beta)_i = \mathrm{softmax}_i(\sigma(\beta) \cos(k, M_i))$$
 
-    Departures: Graves et al. 2016 squash the strength with `oneplus`; deepmind/dnc
-    with `softplus`, which is the default here, so that numbers equal theirs.
+    with $\sigma$ the function `strength`.
+
+    Departures: Graves et al. 2016 apply `oneplus` to the strength, deepmind/dnc
+    `softplus`. The default here is `softplus`, so that values equal those of
+    deepmind/dnc.
 
     Args:
-        strength: `"softplus"` (deepmind/dnc) or `"oneplus"` (the paper).
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+        strength: Function that makes strengths positive: `"softplus"` (deepmind/dnc) or
+            `"oneplus"` (the paper). Defaults to `"softplus"`.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
-        strengths: `(batch, heads)`, any real number, before squashing.
-        masks: `(batch, heads, word_size)`, in [0, 1], or `None`: how far each number
-            of key and rows counts, $C(M \circ m, k \circ m, \beta)$
-            (Csordas and Schmidhuber 2019).
+        strengths: `(batch, heads)`, any real numbers, to which `strength` is applied.
+        masks: `(batch, heads, word_size)`, in [0, 1], or `None`: factors of a head's
+            key and of every row, $C(M \circ m, k \circ m, \beta)$ (Csordas and
+            Schmidhuber 2019). Defaults to `None`.
 
     Returns:
         Weights, `(batch, heads, memory_size)`, rows sum to 1.
 
     Raises:
-        ValueError: `strength` is neither of the two, or a call argument has the
-            wrong shape.
+        ValueError: If `strength` is neither name, or if a call argument has the wrong
+            shape.
 
     Example:
         >>> import numpy as np
@@ -59,14 +65,20 @@ class CosineWeights(keras.layers.Layer):
     """
 
     def __init__(
-        self, strength: str = "softplus", dtype: Any = None, **kwargs: Any
+        self, strength: str = "softplus", dtype: DType = None, **kwargs: Any
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
 
-    def call(self, memory, keys, strengths, masks=None):
-        """Compare keys with rows and sharpen."""
+    def call(
+        self,
+        memory: Tensor,
+        keys: Tensor,
+        strengths: Tensor,
+        masks: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the weights over slots."""
         check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
         check_shape("keys", keys.shape, ("batch", "heads", memory.shape[2]))
         check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
@@ -78,6 +90,6 @@ class CosineWeights(keras.layers.Layer):
             similarity = fast_masked_cosine_similarity(memory, keys, masks)
         return weighted_softmax(similarity, sharpness)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "strength": self.strength}

@@ -1,4 +1,7 @@
-"""Controllers: the networks that drive a memory. Any Keras RNN cell is one."""
+"""Controllers, the networks that drive a memory.
+
+Any Keras RNN cell whose states are rank 2 can be a controller.
+"""
 
 import numbers
 from typing import Any
@@ -9,22 +12,23 @@ from keras import tree
 
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.joint_product import joint_product
+from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
-NORM_EPSILON = 1e-5  # keeps a layer normalisation's gradient finite at constant rows
+NORM_EPSILON = 1e-5  # keeps the gradient of layer normalisation finite at constant rows
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class FeedForwardController(keras.layers.Layer):
-    """A controller without memory of its own, as an RNN cell.
+    """A dense layer as an RNN cell: a controller without recurrence of its own.
 
-    All recurrence then runs through the external memory, whose use becomes easier to
-    read (Graves et al. 2014, section 3.3.1). The only state is the previous output,
-    which Keras's masked loop asks of a cell; the controller itself never reads it.
+    All recurrence runs through the external memory, whose use becomes easier to
+    interpret (Graves et al. 2014, section 3.3.1). The only state is the previous
+    output, which Keras's loop needs at masked steps; the controller does not read it.
 
     Args:
         units: Numbers in the output.
-        activation: Keras activation, by name or as a function.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        activation: Keras activation, by name or as a function. Defaults to `"tanh"`.
+        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -34,7 +38,7 @@ class FeedForwardController(keras.layers.Layer):
         `(output, [output])`, `(batch, units)`.
 
     Raises:
-        ValueError: `units` is no positive integer.
+        ValueError: If `units` is not a positive integer.
 
     Example:
         >>> import keras_dnc
@@ -54,24 +58,32 @@ class FeedForwardController(keras.layers.Layer):
         self.state_size = [self.units]
         self.output_size = self.units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the dense layer."""
         self.dense = keras.layers.Dense(
             self.units, self.activation, dtype=self.dtype_policy, name="dense"
         )
         self.dense.build(input_shape)
 
-    def call(self, inputs, states):
-        """Give the dense layer's output, and keep it as the state."""
+    def call(self, inputs: Tensor, states: Tensors) -> tuple[Tensor, Tensors]:
+        """Return the output of the dense layer, also as the new state."""
         output = self.dense(inputs)
         return output, [output]
 
-    def get_initial_state(self, batch_size=None):
-        """Give zeros, `[(batch, units)]`."""
+    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
+        """Return zeros.
+
+        Args:
+            batch_size: Sequences in the batch, an integer or a scalar tensor; Keras
+                always passes one.
+
+        Returns:
+            List of one tensor `(batch, units)`.
+        """
         return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)]
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -81,16 +93,25 @@ class FeedForwardController(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class FusedLSTMCell(keras.layers.LSTMCell):
-    """`keras.layers.LSTMCell` with one matrix product where that has two.
+    """`keras.layers.LSTMCell` with one matrix product in place of two.
 
-    The same weights and numbers. Its gradient multiplies by transposed kernels that
-    stand side by side: XLA transposes those once, before the loop over time, where it
-    otherwise does so at every step, and takes two to five times as long. With dropout
-    it computes as `keras.layers.LSTMCell` does.
+    Weights and values are those of `keras.layers.LSTMCell`. The gradient multiplies by
+    the concatenation of the transposed kernels, which XLA transposes once, before the
+    loop over time. It would transpose two separate kernels at every step, and take two
+    to five times as long. With dropout, the computation is that of
+    `keras.layers.LSTMCell`.
 
     Args:
-        *args: As in `keras.layers.LSTMCell`.
-        **kwargs: As in `keras.layers.LSTMCell`.
+        units: Numbers in the output.
+        **kwargs: The other arguments of `keras.layers.LSTMCell`.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: `[output, carry]`, each `(batch, units)`.
+        training: Whether dropout is on. Defaults to `False`.
+
+    Returns:
+        `(output, [output, carry])`, each `(batch, units)`.
 
     Example:
         >>> import keras_dnc
@@ -102,13 +123,18 @@ class FusedLSTMCell(keras.layers.LSTMCell):
         - Hochreiter and Schmidhuber 1997, Long short-term memory.
     """
 
-    def call(self, inputs, states, training=False):
-        """Take one step; `(output, [output, carry])`, each `(batch, units)`."""
+    def call(
+        self, inputs: Tensor, states: Tensors, training: bool = False
+    ) -> tuple[Tensor, Tensors]:
+        """Take one step."""
         if training and (self.dropout or self.recurrent_dropout):
             return super().call(inputs, states, training=training)
         return self._step(inputs, *states)
 
-    def _step(self, inputs, output, carry):
+    def _step(
+        self, inputs: Tensor, output: Tensor, carry: Tensor
+    ) -> tuple[Tensor, Tensors]:
+        """Compute the gates, the new carry and the new output."""
         gate_in, forget, new, gate_out = self._gates(inputs, output)
         carry = self.recurrent_activation(forget) * carry + self.recurrent_activation(
             gate_in
@@ -116,41 +142,42 @@ class FusedLSTMCell(keras.layers.LSTMCell):
         output = self.recurrent_activation(gate_out) * self._shown(carry)
         return output, [output, carry]
 
-    def _gates(self, inputs, output):
-        """Give input, forget, new and output gate before they are squashed."""
+    def _gates(self, inputs: Tensor, output: Tensor) -> Tensors:
+        """Return input gate, forget gate, candidate and output gate, not squashed."""
         gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
         if self.use_bias:
             gates = gates + self.bias
         return ops.split(gates, 4, axis=-1)
 
-    def _shown(self, carry):
-        """Give what the output gate lets through."""
+    def _shown(self, carry: Tensor) -> Tensor:
+        """Return the factor of the output gate, computed from the carry."""
         return self.activation(carry)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class NormalizedLSTMCell(FusedLSTMCell):
-    r"""LSTM cell whose gates and whose shown carry are layer-normalised.
+    r"""LSTM cell with layer normalisation of its gates and of the carry it outputs.
 
     $$(i, f, g, o) = \mathrm{LN}(W [x_t; h_{t-1}]) + b, \quad
     c_t = \sigma(f) c_{t-1} + \sigma(i) \tanh(g), \quad
     h_t = \sigma(o) \tanh(\mathrm{LN}(c_t))$$
 
-    each gate normalised by itself. What is carried is not normalised, so that a slot
-    of the carry keeps its number until a gate changes it.
+    Each gate is normalised separately. The carry is normalised on the way to the
+    output only, so that each of its numbers persists until a gate changes it.
 
-    Departures: Ba et al. normalise `W x` and `W h` apart; one product of both is
-    normalised here, as in Franke et al. 2018, whose controller this is. Dropout has
+    Departures: Ba et al. normalise $W x$ and $U h$ separately. Here the one product
+    $W [x; h]$ is normalised, as in the controller of Franke et al. 2018. Dropout has
     one mask for all gates.
 
     Args:
         units: Numbers in the output.
-        **kwargs: As in `keras.layers.LSTMCell`, but for `implementation`.
+        **kwargs: The other arguments of `keras.layers.LSTMCell`; `implementation` has
+            no effect.
 
     Call arguments:
         inputs: `(batch, features)`.
         states: `[output, carry]`, each `(batch, units)`.
-        training: Whether dropout is on.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
         `(output, [output, carry])`, each `(batch, units)`.
@@ -169,9 +196,9 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
-        self.dropout_mask_count = None  # Keras makes four, of which one gate sees one
+        self.dropout_mask_count = None  # one mask; Keras makes one for each gate
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the weights of `keras.layers.LSTMCell`, gains and shifts."""
         super().build(input_shape)
         self.gate_gain = self._gain("gate_gain", (4, self.units))
@@ -180,11 +207,14 @@ class NormalizedLSTMCell(FusedLSTMCell):
             name="carry_shift", shape=(self.units,), initializer="zeros"
         )
 
-    def _gain(self, name, shape):
+    def _gain(self, name: str, shape: Shape) -> keras.Variable:
+        """Create the gain of a normalisation, 1 before training."""
         return self.add_weight(name=name, shape=shape, initializer="ones")
 
-    def call(self, inputs, states, training=False):
-        """Take one step; `(output, [output, carry])`, each `(batch, units)`."""
+    def call(
+        self, inputs: Tensor, states: Tensors, training: bool = False
+    ) -> tuple[Tensor, Tensors]:
+        """Take one step."""
         output, carry = states
         if training and self.dropout:
             inputs = inputs * self.get_dropout_mask(inputs)
@@ -192,7 +222,8 @@ class NormalizedLSTMCell(FusedLSTMCell):
             output = output * self.get_recurrent_dropout_mask(output)
         return self._step(inputs, output, carry)
 
-    def _gates(self, inputs, output):
+    def _gates(self, inputs: Tensor, output: Tensor) -> Tensors:
+        """Return the four gates, normalised and not squashed."""
         gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
         gates = ops.reshape(gates, (-1, 4, self.units))
         gates = _normalized(gates) * self.gate_gain
@@ -200,33 +231,43 @@ class NormalizedLSTMCell(FusedLSTMCell):
             gates = gates + ops.reshape(self.bias, (4, self.units))
         return ops.unstack(gates, axis=1)
 
-    def _shown(self, carry):
+    def _shown(self, carry: Tensor) -> Tensor:
+        """Return the factor of the output gate, from the normalised carry."""
         return self.activation(_normalized(carry) * self.carry_gain + self.carry_shift)
 
 
-def _normalized(features):
-    """Bring the last axis to mean 0 and variance 1, computed in float32 at least."""
-    dtype = features.dtype  # of 11 bits in half precision, and squares beyond its range
+def _normalized(features: Tensor) -> Tensor:
+    """Normalise the last axis to mean 0 and variance 1, in at least float32.
+
+    In half precision, means would have at most 11 significant bits, and squares could
+    overflow.
+    """
+    dtype = features.dtype
     features = ops.cast(features, keras.backend.result_type(dtype, "float32"))
     centred = features - ops.mean(features, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return ops.cast(centred * ops.rsqrt(variance + NORM_EPSILON), dtype)
 
 
-def as_controller(controller, dtype, lstm, name="controller"):
-    """Give the RNN cell that `controller` stands for.
+def as_controller(
+    controller: int | keras.Layer,
+    dtype: DType,
+    lstm: type[keras.Layer],
+    name: str = "controller",
+) -> keras.Layer:
+    """Return a controller, or a new LSTM cell for a number of units.
 
     Args:
         controller: Units of an LSTM, or any RNN cell whose states are rank 2.
-        dtype: Policy of the LSTM.
-        lstm: Class of the LSTM.
-        name: Name of the argument, and of an LSTM made from units.
+        dtype: Policy of a new LSTM.
+        lstm: Class of a new LSTM.
+        name: Name of the argument, and of a new LSTM. Defaults to `"controller"`.
 
     Returns:
         A Keras RNN cell.
 
     Raises:
-        ValueError: `controller` is neither.
+        ValueError: If `controller` is neither a positive integer nor an RNN cell.
     """
     if isinstance(controller, numbers.Integral) and not isinstance(controller, bool):
         units = positive_integer(name, controller)
@@ -240,8 +281,8 @@ def as_controller(controller, dtype, lstm, name="controller"):
     return controller
 
 
-def _is_cell(controller):
-    """Whether Keras could run `controller` in an RNN layer, with rank-2 states."""
+def _is_cell(controller: Any) -> bool:
+    """Return whether an object is an RNN cell of Keras with states of rank 2."""
     is_layer = isinstance(controller, keras.layers.Layer)
     sizes = tree.flatten(getattr(controller, "state_size", None))
     return (
@@ -252,24 +293,47 @@ def _is_cell(controller):
     )
 
 
-def controller_state_shapes(controller):
-    """Nested list of the shapes of one sample's states, as `controller` takes them."""
+def controller_state_shapes(controller: keras.Layer) -> Any:
+    """Return the shape of one batch element of each state of a controller.
+
+    Args:
+        controller: A Keras RNN cell.
+
+    Returns:
+        Nested list of shapes, with the structure of the states that the cell takes.
+    """
     sizes = controller.state_size
     return [(sizes,)] if isinstance(sizes, int) else tree.map_structure(_shape, sizes)
 
 
-def _shape(size):
+def _shape(size: int) -> tuple[int]:
+    """Return the shape of one batch element of a state."""
     return (size,)
 
 
-def unstacked(cell):
-    """List the cells of a stack, of stacks of stacks too; else the cell itself."""
+def unstacked(cell: keras.Layer) -> list[keras.Layer]:
+    """Return the cells of a stack in order, or the cell if it is not a stack.
+
+    Args:
+        cell: A Keras RNN cell, such as `keras.layers.StackedRNNCells`, which may
+            contain other stacks.
+
+    Returns:
+        List of cells, none of which is a stack.
+    """
     if isinstance(cell, keras.layers.StackedRNNCells):
         return [found for child in cell.cells for found in unstacked(child)]
     return [cell]
 
 
-def cell_output_size(cell):
-    """Width of a Keras RNN cell's output: its own word, or its first state's size."""
+def cell_output_size(cell: keras.Layer) -> int:
+    """Return the number of features in the output of a Keras RNN cell.
+
+    Args:
+        cell: A Keras RNN cell.
+
+    Returns:
+        Its `output_size` if it has one, else the size of its first state.
+    """
     size = getattr(cell, "output_size", None)
     return tree.flatten(cell.state_size)[0] if size is None else size

@@ -1,8 +1,8 @@
-"""Dropout with one mask for all steps of a sequence, made before the loop over time.
+"""Dropout with one mask for all steps of a sequence, created before the loop over time.
 
-A mask first made inside the loop is a leaked tracer on JAX, and back-propagation that
-takes a step twice must drop the same numbers twice. Keras asks each cell for its masks
-before its loop; the functions here pass that on to all that is inside a cell.
+A mask that is created inside the loop is a leaked tracer on JAX, and back-propagation
+that takes a step twice has to use the same mask twice. Keras creates the masks of a
+cell before its loop; the functions here do so for the cells and layers inside a cell.
 """
 
 from typing import Any
@@ -16,33 +16,36 @@ from keras_dnc.backend import keras_internals
 from keras_dnc.backend.keras_internals import DropoutRNNCell
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.controllers import unstacked
+from keras_dnc.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
-    r"""Dropout inside a cell, the same numbers dropped at every step of a sequence.
+    r"""Dropout inside a cell, with the same mask at every step of a sequence.
 
     $$y_t = d \circ x_t, \quad d_j = \frac{b_j}{1 - \mathrm{rate}}, \quad
     b_j \sim \mathrm{Bernoulli}(1 - \mathrm{rate})$$
 
-    For authors of memory cells: a `MemoryCell` that lists this layer in its
-    `parts_with_dropout` has its mask dropped after the loop, and makes it before by
-    `get_dropout_mask`. Outside of a cell, take `keras.layers.Dropout`.
+    This layer is meant for authors of memory cells. A `MemoryCell` lists it in
+    `parts_with_dropout`, so that its mask is reset after the loop, and extends
+    `get_dropout_mask` to create its mask before the loop. Outside of cells, use
+    `keras.layers.Dropout`.
 
     Args:
-        rate: Fraction dropped, at least 0 and below 1.
-        seed: Of the masks, as in `keras.layers.Dropout`.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        rate: Fraction of the features to drop, at least 0 and below 1.
+        seed: Integer seed of the masks; `None` for a random seed. Defaults to `None`.
+        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`.
-        training: Whether anything is dropped.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(batch, features)`, what is kept divided by `1 - rate`.
+        `(batch, features)`: 0 or, for features that are not dropped, the input divided
+        by `1 - rate`.
 
     Raises:
-        ValueError: A rate outside of its range.
+        ValueError: If `rate` is out of range.
 
     Example:
         >>> import keras_dnc
@@ -55,7 +58,7 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
           recurrent neural networks.
     """
 
-    recurrent_dropout = 0.0  # what Keras's hooks ask of a cell
+    recurrent_dropout = 0.0  # an attribute that `DropoutRNNCell` needs
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,19 +66,64 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Multiply by the mask."""
         if not training or not self.rate:
             return inputs
         return inputs * self.get_dropout_mask(inputs)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-def prime_dropout(cell, batch_size, input_size):
-    """Make the dropout masks of a Keras RNN cell, or of each cell of a stack."""
+class HoldsDropout(DropoutRNNCell):
+    """Mixin for a cell around a controller, whose dropout masks are those of its parts.
+
+    Keras calls the methods of `DropoutRNNCell` before and after its loop, with the
+    input of the outer cell, whereas the masks must have the width of the controller's
+    input. A subclass has `controller` and `controller_input_size`.
+    """
+
+    controller: keras.Layer
+
+    @property
+    def parts_with_dropout(self) -> list[keras.Layer]:
+        """The cells and layers inside that may hold dropout masks, in a fixed order."""
+        return [self.controller]
+
+    def controller_input_size(self, input_size: int) -> int:
+        """Return the number of features that the controller gets.
+
+        Args:
+            input_size: Features of the input of the cell.
+        """
+        raise NotImplementedError
+
+    def get_dropout_mask(self, step_input: Tensor) -> None:
+        """Create the controller's dropout masks, before the loop."""
+        width = self.controller_input_size(step_input.shape[-1])
+        prime_dropout(self.controller, ops.shape(step_input)[0], width)
+
+    def get_recurrent_dropout_mask(self, step_input: Tensor) -> None:
+        """Do nothing: `get_dropout_mask` has created both masks."""
+
+    def reset_dropout_mask(self) -> None:
+        """Delete the dropout masks of all parts, after the loop."""
+        reset_dropout(self)
+
+    def reset_recurrent_dropout_mask(self) -> None:
+        """Do nothing: `reset_dropout_mask` has deleted both masks."""
+
+
+def prime_dropout(cell: keras.Layer, batch_size: Tensor, input_size: int) -> None:
+    """Create the dropout masks of a Keras RNN cell, or of each cell of a stack.
+
+    Args:
+        cell: A Keras RNN cell.
+        batch_size: Sequences in the batch, an integer or a scalar tensor.
+        input_size: Features of the input of the cell.
+    """
     for child in unstacked(cell):
         if isinstance(child, DropoutRNNCell):
             state_size = tree.flatten(child.state_size)[0]
@@ -85,26 +133,42 @@ def prime_dropout(cell, batch_size, input_size):
         input_size = cell_output_size(child)
 
 
-def reset_dropout(cell):
-    """Drop the dropout masks of all that is inside `cell`."""
+def reset_dropout(cell: keras.Layer) -> None:
+    """Delete the dropout masks of a cell and of all cells and layers inside it.
+
+    Args:
+        cell: A Keras RNN cell.
+    """
     for child in _with_masks(cell):
         child.reset_dropout_mask()
         child.reset_recurrent_dropout_mask()
 
 
-def get_dropout_masks(cell):
-    """Give the dropout masks that `cell` holds: nested lists of tensors and `None`."""
+def get_dropout_masks(cell: keras.Layer) -> list[Any]:
+    """Return the dropout masks that a cell has cached.
+
+    Args:
+        cell: A Keras RNN cell.
+
+    Returns:
+        Nested lists of tensors, `None` for a mask that is not cached.
+    """
     return [keras_internals.dropout_masks(child) for child in _with_masks(cell)]
 
 
-def set_dropout_masks(cell, masks):
-    """Have `cell` hold dropout masks as `get_dropout_masks` gives them."""
+def set_dropout_masks(cell: keras.Layer, masks: list[Any]) -> None:
+    """Replace the dropout masks that a cell has cached.
+
+    Args:
+        cell: A Keras RNN cell.
+        masks: Nested lists from `get_dropout_masks`.
+    """
     for child, values in zip(_with_masks(cell), masks, strict=True):
         keras_internals.set_dropout_masks(child, values)
 
 
-def _with_masks(cell):
-    """List the cells and layers inside `cell` that hold dropout masks of their own."""
+def _with_masks(cell: keras.Layer) -> list[Any]:
+    """Return the cells and layers in a cell that have dropout masks of their own."""
     if isinstance(cell, keras.layers.StackedRNNCells):
         parts = cell.cells
     else:

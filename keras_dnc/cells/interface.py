@@ -1,9 +1,8 @@
-"""The interface: what a controller says to its memory, each control by its name."""
+"""The interface between controller and memory: a dense layer of named controls."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,49 +12,52 @@ from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.controllers import NORM_EPSILON
+from keras_dnc.typing import Shape, Tensor
 
 
 class Control(NamedTuple):
     """One control of an interface.
 
     Attributes:
-        shape: Its shape for one sample, such as `(num_reads, word_size)`.
-        activation: What squashes it into its range, a Keras activation by name. The
-            softmax runs over the last axis.
+        shape: Shape of one batch element, such as `(num_reads, word_size)`.
+        activation: Keras activation that bounds the control, by name; a softmax is over
+            the last axis. Defaults to `"linear"`.
     """
 
-    shape: tuple
+    shape: tuple[int, ...]
     activation: str = "linear"
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class Interface(keras.layers.Layer):
-    """One dense layer, split into named controls, each squashed into its range.
+    """A dense layer whose output is split into named controls with activations.
 
-    One matrix product for all controls is several times faster than one for each, and
-    computes the same numbers.
+    One matrix product for all controls is several times as fast as one for each, and
+    computes the same values.
 
     Args:
-        controls: Dict from a control's name to its `Control`, or to the pair
-            `(shape, activation)`. The order is the order of the kernel's columns.
-        normalize: Whether the dense layer's output is layer-normalised, all controls
-            together, before it is split (Franke et al. 2018).
-        control_biases: Dict from names of controls to their biases before training,
-            which are squashed with the rest: a number for all, or a list with one for
-            each number of the control's last axis; 0 where nothing is said. A gate that
-            starts at -2 is nearly closed, at 2 nearly open.
-        **kwargs: `name` and `dtype`, as in `keras.layers.Layer`.
+        controls: Dict from the name of each control to a pair `(shape, activation)`,
+            such as a `Control`. Its order is that of the columns of the kernel.
+        normalize: Whether the output of the dense layer is layer-normalised, all
+            controls together, before it is split (Franke et al. 2018). Defaults to
+            `False`.
+        control_biases: Dict from names of controls to their biases before training, to
+            which activations are applied: one number for the whole control, or a list
+            with one number for each index of its last axis. Other controls start with
+            bias 0. A sigmoid gate with bias -2 is nearly closed, with 2 nearly open.
+            Defaults to `None`, no biases.
+        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
 
     Returns:
-        Dict from each name to a tensor `(batch, *shape)`.
+        Dict from the name of each control to a tensor `(batch, *shape)`.
 
     Raises:
-        ValueError: No control, a size that is no positive integer, an activation that
-            Keras does not know, biases of a control that there is not, that do not fit
-            it or that are not finite, or inputs of the wrong rank.
+        ValueError: If there is no control, a size is not a positive integer, an
+            activation is unknown to Keras, biases are of an unknown control, of the
+            wrong shape or not finite, or inputs have the wrong rank.
 
     Example:
         >>> import numpy as np
@@ -65,14 +67,15 @@ class Interface(keras.layers.Layer):
         ((5, 2, 3), (5, 2))
 
     References:
-        - Graves et al. 2016, Methods, "Interface parameters".
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, Methods, "Interface parameters".
         - Franke, Niehues and Waibel 2018, Robust and scalable differentiable neural
           computer for question answering, section 3.2.
     """
 
     def __init__(
         self,
-        controls,
+        controls: Mapping[str, tuple[Any, str]],
         normalize: bool = False,
         control_biases: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -92,8 +95,8 @@ class Interface(keras.layers.Layer):
         self.control_biases = _biases(control_biases, self.controls)
 
     @property
-    def columns(self):
-        """Where each control stands in the kernel: dict from name to `slice`."""
+    def columns(self) -> dict[str, slice]:
+        """Dict from the name of each control to its columns of the kernel."""
         slices, start = {}, 0
         for name, control in self.controls.items():
             stop = start + math.prod(control.shape)
@@ -101,8 +104,8 @@ class Interface(keras.layers.Layer):
             start = stop
         return slices
 
-    def build(self, input_shape):
-        """Create the one dense layer, and what normalises it."""
+    def build(self, input_shape: Shape) -> None:
+        """Create the dense layer, and the layer normalisation."""
         units = list(self.columns.values())[-1].stop
         first = self._first_bias(units)
         self.dense = keras.layers.Dense(
@@ -112,7 +115,7 @@ class Interface(keras.layers.Layer):
             name="dense",
         )
         self.dense.build(input_shape)
-        if self.normalize:  # which takes the mean out of what comes before
+        if self.normalize:  # its `beta` has the biases: normalising would change others
             self.norm = keras.layers.LayerNormalization(
                 epsilon=NORM_EPSILON,
                 beta_initializer=first,
@@ -121,8 +124,8 @@ class Interface(keras.layers.Layer):
             )
             self.norm.build((None, units))
 
-    def _first_bias(self, units):
-        """Give the initializer of the bias, a row of all controls."""
+    def _first_bias(self, units: int) -> str | keras.initializers.Initializer:
+        """Return the initializer of the biases of all controls."""
         if not self.control_biases:
             return "zeros"
         first = np.zeros(units)
@@ -131,8 +134,8 @@ class Interface(keras.layers.Layer):
             first[columns] = np.broadcast_to(bias, control.shape).reshape(-1)
         return keras.initializers.Constant(first)
 
-    def call(self, inputs):
-        """Project, split, squash."""
+    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Project, split, apply activations."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
         projected = self.dense(inputs)
         if self.normalize:
@@ -143,12 +146,13 @@ class Interface(keras.layers.Layer):
         }
 
     @staticmethod
-    def _squash(columns, control):
+    def _squash(columns: Tensor, control: Control) -> Tensor:
+        """Reshape the columns of a control and apply its activation."""
         shaped = ops.reshape(columns, (-1, *control.shape))
         return keras.activations.get(control.activation)(shaped)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         controls = {
             name: [list(control.shape), control.activation]
             for name, control in self.controls.items()
@@ -164,8 +168,8 @@ class Interface(keras.layers.Layer):
         }
 
 
-def _control(name, shape, activation):
-    """Give a `Control`, each part of which has been checked."""
+def _control(name: str, shape: Any, activation: str) -> Control:
+    """Check the parts of a control, and return a `Control`."""
     if not isinstance(shape, list | tuple):
         raise ValueError(
             f"Argument `controls[{name!r}].shape` must be a tuple of positive "
@@ -176,8 +180,8 @@ def _control(name, shape, activation):
     return Control(shape, activation)
 
 
-def _biases(biases, controls):
-    """Give `control_biases` as a dict of numbers and lists of them, checked."""
+def _biases(biases: Any, controls: Mapping[str, Control]) -> dict[str, Any]:
+    """Check `control_biases`, and return a dict of numbers and lists of numbers."""
     if biases is None:
         return {}
     if not isinstance(biases, Mapping) or set(biases) - set(controls):
@@ -188,8 +192,8 @@ def _biases(biases, controls):
     return {name: _bias(name, bias, controls[name]) for name, bias in biases.items()}
 
 
-def _bias(name, bias, control):
-    """Give the bias of one control as a number or a list of numbers, checked."""
+def _bias(name: str, bias: Any, control: Control) -> float | list[float]:
+    """Check the bias of one control, and return a number or a list of numbers."""
     numbers = np.asarray(bias)
     shapes = ((), tuple(control.shape[-1:]))
     is_real = numbers.dtype.kind in "iuf"  # neither bool nor text

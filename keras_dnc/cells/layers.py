@@ -1,4 +1,4 @@
-"""The layers inside a model."""
+"""All layers inside a model."""
 
 import keras
 
@@ -6,5 +6,18 @@ from keras_dnc.backend.keras_internals import all_layers
 
 
 def layers_of(model: keras.Layer) -> list[keras.Layer]:
-    """Return `model` and every layer inside it, at any depth."""
+    """Return a model and every layer inside it, at any depth.
+
+    Args:
+        model: Any Keras layer or model.
+
+    Returns:
+        List of layers, `model` first.
+
+    Example:
+        >>> dense = keras.layers.Dense(2, name="dense")
+        >>> model = keras.Sequential([dense], name="model")
+        >>> [layer.name for layer in layers_of(model)]
+        ['model', 'dense']
+    """
     return [model, *all_layers(model)]

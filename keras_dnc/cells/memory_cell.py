@@ -1,43 +1,34 @@
 """Named state inside a cell, a flat list of rank-2 tensors at the border with Keras.
 
-`keras.layers.RNN` carries a list of `(batch, features)` tensors from step to step. Any
-other rank breaks under masks, and an axis that happens to equal the batch is masked
-along the wrong axis without an error. A memory cell computes with named tensors of real
-shapes instead; `MemoryCell` converts between the two.
+`keras.layers.RNN` carries a list of `(batch, features)` tensors from step to step.
+States of another rank fail under masks, and a state with an axis of the size of the
+batch is masked along the wrong axis without an error. A memory cell computes with named
+tensors of real shapes instead; `MemoryCell` converts between the two.
 """
 
 import math
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 from keras import tree
 
 from keras_dnc.arguments import check_shape
-from keras_dnc.cells.dropout import DropoutRNNCell
-from keras_dnc.cells.dropout import prime_dropout
-from keras_dnc.cells.dropout import reset_dropout
+from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
-from keras_dnc.typing import Controls
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor, Tensors
 
 
 class CellStep(NamedTuple):
     """The result of one step of a memory cell.
 
     Attributes:
-        state: The new state, a NamedTuple of the cell's own; its first field is the
-            output of the step, `(batch, output_size)`.
-        controls: The controls that the controller has emitted, a NamedTuple.
-        found: Dict from names to what the step found besides: tensors `(batch, ...)`
-            that are no states, such as the slots that a sparse memory has written.
+        state: The new state, the cell's NamedTuple; its first field is the output of
+            the step, `(batch, output_size)`.
+        controls: The controls that the controller emits, a NamedTuple.
+        found: Dict from names to tensors `(batch, ...)` that are not part of the state,
+            such as the slots that a sparse memory writes.
     """
 
     state: State
@@ -45,29 +36,47 @@ class CellStep(NamedTuple):
     found: Fields
 
 
-class MemoryCell(keras.layers.Layer, DropoutRNNCell):
-    """Base of every recurrent cell with an external memory.
+class MemoryCell(keras.layers.Layer, HoldsDropout):
+    """Base of the recurrent cells with an external memory.
 
-    A subclass has `state_shapes`, `build` and `step`; this class implements the rest
-    of what `keras.layers.RNN` needs of a cell: `state_size`, `call`,
-    `get_initial_state`, and the controller's dropout masks.
+    A subclass has `controller`, `output_size`, `state_shapes`, `controller_input_size`,
+    `build` and `step`. This class implements the other members that `keras.layers.RNN`
+    needs: `state_size`, `call`, `get_initial_state`, and the methods for dropout masks.
 
-    Precision: under a mixed or half-precision policy only the controller computes in
-    half precision; the memory and its addressing stay in float32.
+    Under a mixed or half-precision policy, only the controller computes in half
+    precision; the memory and its addressing compute in float32.
 
     Args:
-        dtype: Policy of a controller that the cell makes itself (one that is passed
-            has its own); the cell's is float32 where this one computes in half
-            precision, and the same otherwise. Defaults to Keras's global policy.
+        dtype: Policy of a controller that the cell creates. The cell has the same
+            policy, or float32 if this one computes in half precision. Defaults to
+            Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(batch, features)`.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
+        training: Whether dropout is on. Defaults to `False`.
+
+    Returns:
+        `(output, states)`: `(batch, output_size)` and the new list.
+
+    Raises:
+        ValueError: If inputs or states have the wrong shape.
 
     Attributes:
         controller: The recurrent cell that drives the memory.
         controller_dtype_policy: The policy passed as `dtype`.
-        input_size: Features of the input, known once the cell is built.
+        input_size: Features of the input, set by `build`.
+
+    Example:
+        >>> import keras_dnc
+        >>> cell = keras_dnc.NTMCell(3, controller=8, memory_size=16, word_size=4)
+        >>> isinstance(cell, MemoryCell)
+        True
+        >>> dict(zip(cell.state_names, cell.state_size))["memory"]
+        64
     """
 
-    controller: keras.Layer
     input_size: int
 
     def __init__(self, dtype: DType = None, **kwargs: Any) -> None:
@@ -76,10 +85,10 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
 
     @property
     def state_shapes(self) -> State:
-        """The cell's state NamedTuple, the shape of one batch element at each leaf.
+        """The state's NamedTuple with the shape of one batch element at each leaf.
 
-        The first leaf is the previous output, `(output_size,)`: Keras's loop on JAX
-        takes the first state as the output of a masked step.
+        The first leaf is that of the previous output, `(output_size,)`: Keras's loop on
+        JAX uses the first state as the output of a masked step.
         """
         raise NotImplementedError
 
@@ -88,7 +97,7 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
 
         Args:
             inputs: `(batch, features)`.
-            state: The cell's state NamedTuple, real shapes.
+            state: The state's NamedTuple, each leaf `(batch, *shape)`.
 
         Returns:
             A `CellStep`.
@@ -96,30 +105,24 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         raise NotImplementedError
 
     def decode(self, state: State) -> State:
-        """Return named state in which a fresh start has its initial values.
+        """Replace the all-zero state by the initial values of the cell.
 
-        Keras starts, and resets, a layer with zeros. A cell whose sequences start with
-        other values, such as learned ones, recognises batch elements of that all-zero
-        state here and fills them in.
+        Keras starts a layer, and resets it, with zeros. If the initial values of a cell
+        are not zero, such as learned ones, a subclass overrides this method: it
+        recognises the batch elements in the all-zero state, and fills in the values.
 
         Args:
-            state: The cell's state NamedTuple, real shapes.
+            state: The state's NamedTuple, each leaf `(batch, *shape)`.
+
+        Returns:
+            The state's NamedTuple. By default, `state`.
         """
         return state
 
     @property
-    def parts_with_dropout(self) -> list[keras.Layer]:
-        """The cells and layers inside that may hold dropout masks, in a fixed order."""
-        return [self.controller]
-
-    @property
     def numbers_slots(self) -> bool:
-        """Whether states are slot numbers, which half precision would round."""
+        """Whether the state contains indices of slots, which half precision rounds."""
         return False
-
-    def controller_input_size(self, input_size: int) -> int:
-        """Return the width of the controller's input for `input_size` features."""
-        raise NotImplementedError
 
     def call(
         self, inputs: Tensor, states: Tensors, training: bool = False
@@ -129,14 +132,14 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         Args:
             inputs: `(batch, features)`.
             states: List of `(batch, size)`, one entry per number in `state_size`.
-            training: Whether dropout is on; reaches the controller by Keras's own
-                call context. Defaults to `False`.
+            training: Whether dropout is on. Keras's call context passes it on to the
+                controller. Defaults to `False`.
 
         Returns:
             `(output, states)`: `(batch, output_size)` and the new list.
 
         Raises:
-            ValueError: Inputs or states of the wrong shape.
+            ValueError: If inputs or states have the wrong shape.
         """
         check_shape("inputs", inputs.shape, ("batch", self.input_size))
         state = self.step(inputs, self.unflatten(states)).state
@@ -148,39 +151,46 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         return [math.prod(shape) for shape in self.flat_state_shapes]
 
     @property
-    def flat_state_shapes(self) -> list[Shape]:
+    def flat_state_shapes(self) -> list[tuple[int, ...]]:
         """Shape of one batch element of each state, in the order of `flatten`."""
-        shapes: list[Shape] = []
+        shapes: list[tuple[int, ...]] = []
         tree.map_shape_structure(shapes.append, self.state_shapes)
         return shapes
 
     @property
     def state_names(self) -> list[str]:
-        """Name of each state, in the order of `flatten`: field by field, list by list.
+        """Name of each state, in the order of `flatten`.
 
-        Such as `"memory"` for `state.access.memory` and `"controller_1"` for
+        For example, `"memory"` for `state.access.memory`, and `"controller_1"` for
         `state.controller[1]`.
         """
         return leaf_names(self.state_shapes, "")
 
     def flatten(self, state: State) -> Tensors:
-        """Convert named state into the flat list that `keras.layers.RNN` carries."""
+        """Convert named state to the flat list that `keras.layers.RNN` carries.
+
+        Args:
+            state: The state's NamedTuple, each leaf `(batch, *shape)`.
+
+        Returns:
+            List of `(batch, size)`, one entry per number in `state_size`.
+        """
         return [
             ops.reshape(leaf, (-1, size))
             for leaf, size in zip(tree.flatten(state), self.state_size, strict=True)
         ]
 
     def unflatten(self, states: Tensors) -> State:
-        """Convert the flat list of `keras.layers.RNN` into named state, real shapes.
+        """Convert the flat list that `keras.layers.RNN` carries to named state.
 
         Args:
             states: List of `(batch, size)`, one entry per number in `state_size`.
 
         Returns:
-            The cell's state NamedTuple, each leaf `(batch, *shape)`.
+            The state's NamedTuple, each leaf `(batch, *shape)`.
 
         Raises:
-            ValueError: A wrong number of states, or a state of the wrong shape.
+            ValueError: If the number of states or the shape of a state is wrong.
         """
         states = tree.flatten(states)
         if len(states) != len(self.state_size):
@@ -200,10 +210,11 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
         )
 
     def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
-        """Return the all-zero state, with the controller's own initial state inside.
+        """Return the state before the first step: zeros, and the controller's own.
 
         Args:
-            batch_size: Sequences in the batch, an integer or a scalar tensor.
+            batch_size: Sequences in the batch, an integer or a scalar tensor; Keras
+                always passes one.
 
         Returns:
             List of `(batch, size)`, one entry per number in `state_size`.
@@ -222,38 +233,36 @@ class MemoryCell(keras.layers.Layer, DropoutRNNCell):
             )
         return self.flatten(state)
 
-    # The four hooks of DropoutRNNCell. Keras calls them around its loop with the raw
-    # input; the controller's masks have to be as wide as the controller's own input.
-
     def get_dropout_mask(self, step_input: Tensor) -> None:
-        """Make the controller's dropout masks, before the loop.
+        """Create the controller's dropout masks, before the loop.
 
-        The one hook that Keras calls on a cell with the layer's own input, so that a
-        layer of half precision can be refused here.
+        Of the methods that Keras calls on a cell, only this one gets the input of the
+        layer. A layer that computes in half precision is therefore refused here.
         """
         if self.numbers_slots:
             check_not_half_precision(step_input.dtype)
-        width = self.controller_input_size(step_input.shape[-1])
-        prime_dropout(self.controller, ops.shape(step_input)[0], width)
-
-    def get_recurrent_dropout_mask(self, step_input: Tensor) -> None:
-        """Do nothing: `get_dropout_mask` has made both masks."""
-
-    def reset_dropout_mask(self) -> None:
-        """Drop the controller's dropout masks, after the loop."""
-        reset_dropout(self)
-
-    def reset_recurrent_dropout_mask(self) -> None:
-        """Do nothing: `reset_dropout_mask` has dropped both masks."""
+        super().get_dropout_mask(step_input)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, the policy as it was passed."""
+        """Return the constructor's arguments, with the policy passed as `dtype`."""
         policy = keras.dtype_policies.serialize(self.controller_dtype_policy)
         return {**super().get_config(), "dtype": policy}
 
 
 def leaf_names(shapes: Any, name: str) -> list[str]:
-    """Return the names of the leaves of nested NamedTuples and lists."""
+    """Return the names of the leaves of nested NamedTuples and lists.
+
+    Args:
+        shapes: NamedTuples and lists of shapes.
+        name: Name of `shapes` itself, from which the names in a list are made.
+
+    Returns:
+        List of names, in the order of `keras.tree.flatten`.
+
+    Example:
+        >>> leaf_names([(3,), (3,)], "controller")
+        ['controller_0', 'controller_1']
+    """
     if hasattr(shapes, "_asdict"):
         fields = shapes._asdict().items()
         return [leaf for key, child in fields for leaf in leaf_names(child, key)]
@@ -266,12 +275,19 @@ def leaf_names(shapes: Any, name: str) -> list[str]:
 
 
 def named_leaves(state: Any, shapes: State) -> State:
-    """Return `state` with the structure of `shapes`, each leaf checked.
+    """Restore the NamedTuples of a state, and check the shape of each leaf.
 
-    A model that was loaded passes nested lists.
+    A model that has been loaded passes nested lists in place of NamedTuples.
+
+    Args:
+        state: Nested NamedTuples or lists of tensors.
+        shapes: NamedTuple with the shape of one batch element at each leaf.
+
+    Returns:
+        NamedTuple with the structure of `shapes`.
 
     Raises:
-        ValueError: A leaf of the wrong shape.
+        ValueError: If a leaf has the wrong shape.
     """
     leaves, names = iter(tree.flatten(state)), iter(leaf_names(shapes, ""))
 

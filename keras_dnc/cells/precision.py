@@ -1,22 +1,42 @@
-"""Memories and their addressing compute in at least float32."""
+"""Policies under which memories and their addressing compute in at least float32."""
 
 import keras
+
+from keras_dnc.typing import DType
 
 _HALF_PRECISION = ("float16", "bfloat16")
 
 
-def full_precision(dtype):
-    """Give the policy `dtype`, or float32 where it computes in half precision.
+def full_precision(dtype: DType) -> DType:
+    """Return a policy, or float32 in place of a policy that computes in half precision.
 
-    Weights over many slots and products over time lose their meaning in 11 bits: an
-    unused slot's usage rounds to none, and its gradient to NaN.
+    Half precision has at most 11 significant bits, too few for weights over many slots
+    and products over time: small usage rounds to 0, and gradients become NaN.
+
+    Args:
+        dtype: Name of a dtype or policy, a `keras.DTypePolicy`, or `None` for Keras's
+            global policy.
+
+    Returns:
+        A `keras.DTypePolicy` or `"float32"`.
+
+    Example:
+        >>> full_precision("mixed_float16")
+        'float32'
     """
     policy = keras.dtype_policies.get(dtype)
     return "float32" if policy.compute_dtype in _HALF_PRECISION else policy
 
 
-def check_not_half_precision(dtype):
-    """Raise a `ValueError` where an RNN layer of `dtype` would round slots' numbers."""
+def check_not_half_precision(dtype: DType) -> None:
+    """Raise an error if an RNN layer would round the slot indices in a cell's states.
+
+    Args:
+        dtype: Dtype in which the RNN layer computes.
+
+    Raises:
+        ValueError: If the dtype is float16 or bfloat16.
+    """
     dtype = keras.backend.standardize_dtype(dtype)
     if dtype in _HALF_PRECISION:
         raise ValueError(

@@ -1,8 +1,10 @@
 """A trained model with a larger or a smaller memory (Graves et al. 2016).
 
-The weights of a memory network see words, never slots, so that they serve a memory of
-any size.
+No weight of a memory network depends on the number of slots, so the same weights work
+with a memory of any size.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -12,26 +14,26 @@ from keras_dnc.backend.keras_internals import all_layers
 
 
 def resize_memory(model: keras.Model, memory_size: int) -> keras.Model:
-    """Give the same model with another number of slots in every memory.
+    """Return a copy of a model with another number of slots in every memory.
 
-    The weights are the same, and nothing is trained again. A larger memory holds longer
-    sequences; a smaller one is faster. What no training touches is made anew where it
-    depends on the size: the random planes of an `LSHSearch`.
+    The weights are copied, and no training is needed. A larger memory holds longer
+    sequences; a smaller one is faster. The random planes of an `LSHSearch`, which
+    depend on the size and are not trained, are drawn again.
 
     Args:
-        model: A built Keras model around one or more cells of this package. A model
-            of a class of its own must have `get_config`.
+        model: A built Keras model around one or more cells of this package. A model of
+            a custom class must have `get_config`.
         memory_size: Slots of every memory of the new model.
 
     Returns:
-        A new model, compiled as the old one is, with a fresh optimizer. The old model
-        stays as it is.
+        A new model, compiled like the old one, with a new optimizer. The old model is
+        not changed.
 
     Raises:
-        ValueError: `memory_size` is no positive integer; the model has no memory, has
-            not been built, has a cell that two layers share, or has weights whose shape
-            depends on the number of slots, as initial memories that are learned or
-            random.
+        ValueError: If `memory_size` is not a positive integer, or if the model is not
+            built, has no memory, shares a cell between layers, or has weights whose
+            shape depends on the number of slots, such as a learned or random initial
+            memory.
 
     Example:
         >>> import keras_dnc
@@ -59,8 +61,8 @@ def resize_memory(model: keras.Model, memory_size: int) -> keras.Model:
     return new
 
 
-def _resized(config, memory_size):
-    """Give a model's config with another `memory_size` wherever a memory has one."""
+def _resized(config: Any, memory_size: int) -> Any:
+    """Return the config of a model with another `memory_size` in every memory."""
     if isinstance(config, list | tuple):
         return [_resized(part, memory_size) for part in config]
     if not isinstance(config, dict):
@@ -73,8 +75,8 @@ def _resized(config, memory_size):
     return found
 
 
-def _is_of_this_package(registered_name):
-    """Whether a layer, or one that it is derived from, belongs to keras_dnc."""
+def _is_of_this_package(registered_name: str | None) -> bool:
+    """Return whether the class of a layer, or one of its bases, is of this package."""
     layer = keras.saving.get_registered_object(registered_name or "")
     package = __name__.partition(".")[0] + "."
     return isinstance(layer, type) and any(
@@ -82,7 +84,7 @@ def _is_of_this_package(registered_name):
     )
 
 
-def _check_every_memory(model, new, memory_size):
+def _check_every_memory(model: keras.Model, new: keras.Model, memory_size: int) -> None:
     """Raise a `ValueError` unless there are memories, and all have the new size."""
     memories = [layer for layer in all_layers(new) if hasattr(layer, "memory_size")]
     if not memories:
@@ -99,11 +101,11 @@ def _check_every_memory(model, new, memory_size):
             )
 
 
-# Random hyperplanes of an `LSHSearch`: no training touches them.
-_MADE_ANEW = "planes"
+_DRAWN_AGAIN = "planes"  # random hyperplanes of an `LSHSearch`, which are not trained
 
 
-def _copy_weights(model, new):
+def _copy_weights(model: keras.Model, new: keras.Model) -> None:
+    """Copy all weights whose shape is the same; refuse others but random planes."""
     if len(model.weights) != len(new.weights):
         raise ValueError(
             "Argument `model` must be one that its config gives back, and share no "
@@ -112,9 +114,9 @@ def _copy_weights(model, new):
         )
     for old, weight in zip(model.weights, new.weights, strict=True):
         if tuple(old.shape) == tuple(weight.shape):
-            # A copy: on JAX a model gives its arrays away when it trains or predicts.
+            # A copy: on JAX, a model donates its arrays when it trains or predicts.
             weight.assign(ops.convert_to_numpy(old))
-        elif old.name != _MADE_ANEW:
+        elif old.name != _DRAWN_AGAIN:
             raise ValueError(
                 "Argument `model` must have no weights whose shape depends on the "
                 "number of slots, as initial memories that are learned or random. "

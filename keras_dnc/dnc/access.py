@@ -1,6 +1,7 @@
 """The memory of the Differentiable Neural Computer: writing, linking, reading.
 
-Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors".
+Graves et al. 2016, Methods, from "Interface parameters" to "Read vectors". Equation
+numbers are those of the list in `keras_dnc.dnc`.
 """
 
 from typing import Any
@@ -21,9 +22,7 @@ from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 from keras_dnc.dnc.state import AccessControls
 from keras_dnc.dnc.state import MemoryAccessState
 from keras_dnc.signature import passes_on
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Fields, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -31,32 +30,36 @@ from keras_dnc.typing import Tensor
 class MemoryAccess(ContentAccess):
     r"""Write heads and read heads over one memory, with links in the order of writing.
 
-    Usage, allocation and writing are those of `ContentAccess`:
+    With usage $u_t$ and allocation $a_t$ of `Freeness` (equations 1 to 3), and links
+    $L_t$ and precedence $p_t$ of `TemporalLinkage` (equations 6 and 7):
 
-    $$w^w_t = g^w (g^a a_t + (1 - g^a) C(M_{t-1}, k^w, \beta^w)), \quad
-    M_t = M_{t-1} \circ (1 - w^w_t e^\top) + w^w_t v^\top$$
+    $$w^w_t = g^w_t (g^a_t a_t + (1 - g^a_t) C(M_{t-1}, k^w_t, \beta^w_t)) \tag{4}$$
+    $$M_t = M_{t-1} \circ (1 - w^w_t e_t^\top) + w^w_t v_t^\top \tag{5}$$
+    $$f^i_t = L_t w^{r,i}_{t-1}, \quad b^i_t = L_t^\top w^{r,i}_{t-1} \tag{8}$$
+    $$w^{r,i}_t = \pi^i_1 b^i_t + \pi^i_2 f^i_t
+    + \pi^i_3 C(M_t, k^{r,i}_t, \beta^{r,i}_t) \tag{9}$$
+    $$r^i_t = M_t^\top w^{r,i}_t \tag{10}$$
 
-    and the read heads also follow the links $L_t$ of `TemporalLinkage`:
+    The option `link_sharpness` replaces $b^i_t$ in equation 9 by $S(b^i_t, s^i_1)$ and
+    $f^i_t$ by $S(f^i_t, s^i_2)$; see `sharpen_directions`. The equations of the options
+    `masked_content`, `deallocate` and `normalize` are in `ContentAccess`.
 
-    $$f^i_t = L_t w^{r,i}_{t-1}, \quad b^i_t = L_t^\top w^{r,i}_{t-1}$$
-    $$w^{r,i}_t = \pi^i_1 b^i_t + \pi^i_2 f^i_t + \pi^i_3 C(M_t, k^{r,i}, \beta^{r,i}),
-    \quad r^i_t = M_t^\top w^{r,i}_t$$
+    Departures, each of which deepmind/dnc makes:
 
-    and, with `link_sharpness`,
-
-    $$w^{r,i}_t = \pi^i_1 S(b^i_t, s^i_1) + \pi^i_2 S(f^i_t, s^i_2) + \dots$$
-
-    Departures, all as in deepmind/dnc: several write heads; read modes in the order
-    backward, forward, content; strengths squashed by softplus and no gradient from
-    usage into write weights, each with an argument for the paper's form.
+    - Several write heads, each with links and directions of its own.
+    - Read modes in the order backward, forward, content; the paper's order is backward,
+      content, forward.
+    - Strengths are squashed by softplus; `strength="oneplus"` gives the paper's form.
+    - No gradient flows from usage into write weights; `usage_gradient=True` gives the
+      paper's form.
 
     Args:
         link_top_k: Links kept per slot, K of the paper's "Sparse link matrix", in
             O(N K) numbers in place of N x N; `None` for all. The RNN layer around the
             cell must then be float32: links are slot numbers. Defaults to `None`.
-        link_sharpness: Whether each read head sharpens what it reads along links, each
-            direction by its own strength (Csordas and Schmidhuber 2019). Defaults to
-            `False`.
+        link_sharpness: Whether each read head sharpens its forward and its backward
+            weights, each by its own strength (Csordas and Schmidhuber 2019). Defaults
+            to `False`.
         {options}
 
     Call arguments:
@@ -68,9 +71,10 @@ class MemoryAccess(ContentAccess):
         `MemoryAccessState`.
 
     Raises:
-        ValueError: A size that is no positive integer, an unknown `strength`, a switch
-            that is no bool, a `mask_floor` without masks or outside of its range,
-            `control_biases` that fit no control, or a call argument of the wrong shape.
+        ValueError: A size or `link_top_k` that is no positive integer, an unknown
+            `strength`, a switch that is no bool, a `mask_floor` without masks or
+            outside of its range, `control_biases` that fit no control, or a call
+            argument of the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -91,7 +95,7 @@ class MemoryAccess(ContentAccess):
 
     def __init__(
         self,
-        *args: int,
+        *args: Any,
         link_top_k: int | None = None,
         link_sharpness: bool = False,
         **kwargs: Any,
@@ -99,14 +103,16 @@ class MemoryAccess(ContentAccess):
         if "link_sparsity" in kwargs:
             kwargs = renamed(kwargs, "link_sparsity", "link_top_k")
             link_top_k = kwargs.pop("link_top_k")
-        # Before the base's constructor, whose interface depends on them.
+        # Set before the constructor of the base, whose interface depends on them.
         self.link_top_k = positive_integer_or_none("link_top_k", link_top_k)
         self.link_sharpness = check_switch("link_sharpness", link_sharpness)
         super().__init__(*args, **kwargs)
 
     def _create_parts(self) -> None:
+        """Create the layers of a step."""
         super()._create_parts()
         policy = self.dtype_policy
+        self.linkage: TemporalLinkage | SparseTemporalLinkage
         if self.link_top_k is None:
             self.linkage = TemporalLinkage(dtype=policy)
         else:
@@ -135,36 +141,37 @@ class MemoryAccess(ContentAccess):
     def address(
         self, controls: AccessControls, state: MemoryAccessState, found: Found
     ) -> Fields:
-        """Find write weights, and how far each slot is now the last one written."""
+        """Find write weights, and the precedence weights that result from them."""
         fields = super().address(controls, state, found)
         precedence = newest(fields["write_weights"], state.precedence_weights)
-        return {**fields, "precedence_weights": precedence}  # p_t
+        return {**fields, "precedence_weights": precedence}  # p_t, eq. 7
 
     def write(
         self, controls: AccessControls, state: MemoryAccessState, found: Found
     ) -> Fields:
-        """Erase and add, and link what is written to what was written last."""
+        """Erase and add, and link the slots written to the slots written last."""
         before = TemporalLinkageState(state.link, state.precedence_weights)
         link = self.linkage(found.write_weights, before).link
-        return {**super().write(controls, state, found), "link": link}  # L_t
+        return {**super().write(controls, state, found), "link": link}  # L_t, eq. 6
 
     def read(
         self, controls: AccessControls, state: MemoryAccessState, found: Found
     ) -> Fields:
-        """Mix what links lead to and what is similar to the keys."""
-        by_content = ops.expand_dims(controls.read_mode[:, :, -1], -1)
-        content = by_content * self._content_weights(controls, found)
+        """Read from the slots that links lead to and those most similar to the keys."""
+        read_mode: Tensor = controls.read_mode  # pi_t^i
+        content = read_mode[:, :, -1:] * self._content_weights(controls, found)
         weights = self._along_links(controls, state, found) + content
-        return self._read_words(weights, found)
+        return self._read_words(weights, found)  # w_t^{r,i}, eq. 9
 
     def _along_links(
         self, controls: AccessControls, state: MemoryAccessState, found: Found
     ) -> Tensor:
-        """Follow the links from what was read, `(batch, num_reads, memory_size)`."""
-        read_mode = controls.read_mode[:, :, :-1]
+        """Follow the links from the slots read, `(batch, num_reads, memory_size)`."""
+        read_mode: Tensor = controls.read_mode
+        read_mode = read_mode[:, :, :-1]  # pi_1, pi_2
         if not self.link_sharpness:
             return self.linkage.follow(found.link, state.read_weights, read_mode)
-        forward, backward = self.linkage.directional_read_weights(
+        forward, backward = self.linkage.directional_read_weights(  # f_t^i, b_t^i
             found.link, state.read_weights
         )
         directions = ops.concatenate([backward, forward], axis=2)

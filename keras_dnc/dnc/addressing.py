@@ -1,12 +1,12 @@
 """Addressing of the DNC: which slots are free, and in what order slots were written.
 
 Graves et al. 2016, Methods, "Dynamic memory allocation" and "Temporal memory linkage".
+Equation numbers are those of the list in `keras_dnc.dnc`.
 """
 
 import functools
 import operator
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -19,31 +19,35 @@ from keras_dnc.ops.links import read_along_links
 from keras_dnc.ops.links import step_along_links
 from keras_dnc.ops.links import update_links
 from keras_dnc.ops.similarity import oneplus
-from keras_dnc.typing import DType
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Tensor
 
 _EPSILON = 1e-6  # keeps usage off 0, where the product over slots has no gradient
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class Freeness(keras.layers.Layer):
-    r"""Usage of every slot, and where there is room to write.
+    r"""Usage of every slot, and the allocation of free slots to write heads.
 
-    $$\psi = \prod_i (1 - f^i w^{r,i}_{t-1})$$
-    $$u_t = (u_{t-1} + w^w_{t-1} - u_{t-1} \circ w^w_{t-1}) \circ \psi$$
-    $$a_j = (1 - u_j) \prod_{i \text{ before } j} u_i$$
+    $$\psi_t = \prod_i (1 - f^i_t w^{r,i}_{t-1}) \tag{1}$$
+    $$u_t = (u_{t-1} + w^w_{t-1} - u_{t-1} \circ w^w_{t-1}) \circ \psi_t \tag{2}$$
+    $$a_t[j] = (1 - u_t[j]) \prod_{k \text{ before } j} u_t[k] \tag{3}$$
 
     where a slot comes before another when its usage is lower, or equal and its index
     is lower.
 
-    Departures, all as in deepmind/dnc: no gradient flows from usage into the write
-    weights (`usage_gradient=True` gives the paper's); several write heads add to usage
-    by the probability that any of them wrote; usage is kept above 1e-6 in the product.
+    Departures, each of which deepmind/dnc makes:
+
+    - No gradient flows from usage into the write weights; `usage_gradient=True` gives
+      the paper's form.
+    - Several write heads: usage grows by the probability that any of them wrote.
+    - Usage is kept above 1e-6 in equation 3, where the product has no gradient at 0.
 
     Args:
         usage_gradient: Whether the gradient of usage flows into the write weights.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+            Defaults to `False`.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         write_weights: `(batch, num_writes, memory_size)` of the previous step, rows
@@ -57,7 +61,7 @@ class Freeness(keras.layers.Layer):
         Usage, `(batch, memory_size)`, in [0, 1].
 
     Raises:
-        ValueError: A call argument has the wrong shape.
+        ValueError: `usage_gradient` is no bool, or a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -85,7 +89,7 @@ class Freeness(keras.layers.Layer):
         read_weights: Tensor,
         usage: Tensor,
     ) -> Tensor:
-        """Add what was written, take away what was read and freed."""
+        """Add the slots written to usage, and subtract the slots read and freed."""
         check_shape("usage", usage.shape, ("batch", "memory_size"))
         slots = usage.shape[1]
         check_shape("write_weights", write_weights.shape, ("batch", "writes", slots))
@@ -93,29 +97,32 @@ class Freeness(keras.layers.Layer):
         check_shape("free_gate", free_gate.shape, ("batch", read_weights.shape[1]))
         if not self.usage_gradient:
             write_weights = ops.stop_gradient(write_weights)
-        written = 1.0 - _product_over_heads(1.0 - write_weights)
-        retention = self.retention(free_gate, read_weights)
-        return (usage + written - usage * written) * retention
+        written = 1.0 - _product_over_heads(1.0 - write_weights)  # w_{t-1}^w, any head
+        retention = self.retention(free_gate, read_weights)  # psi_t
+        return (usage + written - usage * written) * retention  # u_t, eq. 2
 
     @staticmethod
     def retention(free_gate: Tensor, read_weights: Tensor) -> Tensor:
-        """Return the share of each slot that is kept, `(batch, memory_size)`.
+        """Return how far each slot is not freed by the read heads, psi_t (eq. 1).
 
         Args:
             free_gate: `(batch, num_reads)`, in [0, 1].
             read_weights: `(batch, num_reads, memory_size)` of the previous step.
+
+        Returns:
+            `(batch, memory_size)`, in [0, 1].
         """
         return _product_over_heads(1.0 - ops.expand_dims(free_gate, -1) * read_weights)
 
     def allocation_weights(self, usage: Tensor, write_gates: Tensor) -> Tensor:
         """Find free slots for each write head in turn.
 
-        Each head sees the usage as the heads before it will have left it.
+        Each head sees the usage that results from the writes of the heads before it.
 
         Args:
             usage: `(batch, memory_size)`, in [0, 1].
             write_gates: `(batch, num_writes)`, in [0, 1]: how much of its allocation
-                each head will write.
+                each head writes, the product of allocation gate and write gate.
 
         Returns:
             `(batch, num_writes, memory_size)`, rows sum to at most 1.
@@ -133,7 +140,7 @@ class Freeness(keras.layers.Layer):
 
 
 def allocation(usage: Tensor) -> Tensor:
-    """Weight each slot by its freeness, the least used slot first.
+    """Weight each slot by its freeness, the least used slot first (eq. 3).
 
     Values and gradients are those of the sorted free list, ties in the order of slots.
 
@@ -143,18 +150,18 @@ def allocation(usage: Tensor) -> Tensor:
     Returns:
         `(batch, memory_size)`, sums to at most 1.
     """
-    # How free a slot is: computed as deepmind/dnc does, whose ties matter.
-    freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)
+    # The rounding of deepmind/dnc: another one would order ties differently.
+    freeness = 1.0 - (_EPSILON + (1.0 - _EPSILON) * usage)  # 1 - u_t
     return freeness * product_before(freeness)  # a_t
 
 
 def _product_over_heads(weights: Tensor) -> Tensor:
-    """Multiply over axis 1; plain factors, whose gradient is exact at zero."""
+    """Multiply over axis 1, factor by factor, so that the gradient is exact at zero."""
     return functools.reduce(operator.mul, ops.unstack(weights, axis=1))
 
 
 class TemporalLinkageState(NamedTuple):
-    """What the links remember.
+    """State of the temporal links.
 
     Attributes:
         link: `(batch, num_writes, memory_size, memory_size)`, in [0, 1]. `link[i, j]`
@@ -164,23 +171,27 @@ class TemporalLinkageState(NamedTuple):
             how far each slot was the last one written.
     """
 
-    link: Tensor
-    precedence_weights: Tensor
+    link: Tensor  # L_t
+    precedence_weights: Tensor  # p_t
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class TemporalLinkage(keras.layers.Layer):
-    r"""The order in which slots were written.
+    r"""Links between slots in the order in which they were written.
 
-    $$L_t[i, j] = (1 - w^w_i - w^w_j) L_{t-1}[i, j] + w^w_i p_{t-1}[j], \quad
-    L[i, i] = 0$$
-    $$p_t = (1 - \textstyle\sum_i w^w_i) p_{t-1} + w^w$$
+    $$L_t[i, j] = (1 - w^w_t[i] - w^w_t[j]) L_{t-1}[i, j] + w^w_t[i] p_{t-1}[j], \quad
+    L_t[i, i] = 0 \tag{6}$$
+    $$p_t = (1 - \textstyle\sum_i w^w_t[i]) p_{t-1} + w^w_t \tag{7}$$
+    $$f^i_t = L_t w^{r,i}_{t-1}, \quad b^i_t = L_t^\top w^{r,i}_{t-1} \tag{8}$$
 
-    Departures: one link matrix per write head, as in deepmind/dnc.
+    The layer computes equations 6 and 7, its methods equation 8.
+
+    Departures: one link matrix per write head, which deepmind/dnc has too.
 
     Args:
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
@@ -212,7 +223,7 @@ class TemporalLinkage(keras.layers.Layer):
     def call(
         self, write_weights: Tensor, state: TemporalLinkageState
     ) -> TemporalLinkageState:
-        """Decay the links of what is written over, add the newest one."""
+        """Weaken the links of slots that are written, and add the newest link."""
         state = TemporalLinkageState(*state)
         link, precedence_weights = state
         legend = ("batch", "num_writes", "memory_size")
@@ -227,14 +238,14 @@ class TemporalLinkage(keras.layers.Layer):
             ops.reshape(precedence_weights, (-1, slots)),
         )
         return TemporalLinkageState(
-            link=ops.reshape(new, (-1, *shape[1:], slots)),
-            precedence_weights=newest(write_weights, precedence_weights),
+            link=ops.reshape(new, (-1, *shape[1:], slots)),  # L_t
+            precedence_weights=newest(write_weights, precedence_weights),  # p_t
         )
 
     def directional_read_weights(
         self, link: Tensor, read_weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Step from what was read to what was written next, and to what before.
+        """Step from the slots read to those written next and those written before.
 
         Args:
             link: `(batch, num_writes, memory_size, memory_size)`.
@@ -244,7 +255,7 @@ class TemporalLinkage(keras.layers.Layer):
             `(forward, backward)`, each `(batch, num_reads, num_writes, memory_size)`,
             rows sum to at most 1.
         """
-        weights = step_along_links(*_per_write_head(link, read_weights))
+        weights = step_along_links(*_per_write_head(link, read_weights))  # eq. 8
         forward, backward = (
             ops.reshape(part, (-1, link.shape[1], *read_weights.shape[1:]))
             for part in weights
@@ -255,7 +266,8 @@ class TemporalLinkage(keras.layers.Layer):
     def follow(self, link: Tensor, read_weights: Tensor, read_mode: Tensor) -> Tensor:
         """Return `directional_read_weights`, weighted by `read_mode` and summed.
 
-        The gradient, written by hand, takes a fraction of the time of the two apart.
+        A gradient written by hand makes this several times faster to differentiate than
+        the two operations one after the other.
 
         Args:
             link: `(batch, num_writes, memory_size, memory_size)`.
@@ -271,7 +283,7 @@ class TemporalLinkage(keras.layers.Layer):
             ops.transpose(read_mode, (0, 2, 1)), (-1, 2 * writes, reads)
         )
         backward_mode, forward_mode = ops.split(modes, 2, axis=1)
-        weights = read_along_links(
+        weights = read_along_links(  # pi_1 b_t^i + pi_2 f_t^i
             *_per_write_head(link, read_weights),
             ops.reshape(forward_mode, (-1, reads)),
             ops.reshape(backward_mode, (-1, reads)),
@@ -285,7 +297,7 @@ class TemporalLinkage(keras.layers.Layer):
 
 
 def _per_write_head(link: Tensor, read_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return links and read weights with the write heads side by side in the batch."""
+    """Return links and read weights with the write heads merged into the batch axis."""
     writes, slots = link.shape[1:3]
     reads = ops.stack([read_weights] * writes, 1)
     return (
@@ -297,8 +309,8 @@ def _per_write_head(link: Tensor, read_weights: Tensor) -> tuple[Tensor, Tensor]
 def sharpen_directions(weights: Tensor, sharpness: Tensor) -> Tensor:
     r"""Sharpen directional read weights, which each step along links blurs.
 
-    $$S(d, s)_i = \left(\frac{d_i + \epsilon}{\max_j (d_j + \epsilon)}\right)^s
-    \Big/ \sum_j \dots, \quad s = \mathrm{oneplus}(\hat s)$$
+    $$S(d, s)_i = \frac{(d_i + \epsilon)^s}{\sum_j (d_j + \epsilon)^s}, \quad
+    s = \mathrm{oneplus}(\hat s)$$
 
     Args:
         weights: `(..., memory_size)`, at least 0.
@@ -315,10 +327,18 @@ def sharpen_directions(weights: Tensor, sharpness: Tensor) -> Tensor:
     powers = ops.expand_dims(oneplus(sharpness), -1)
     # Rounding may bring a weight just below 0, where a logarithm has no value.
     logs = ops.log(ops.maximum(weights + _EPSILON, 0.5 * _EPSILON))
-    return ops.softmax(powers * logs, axis=-1)  # divides by the largest, and the sum
+    return ops.softmax(powers * logs, axis=-1)  # S(d, s), first divided by the largest
 
 
 def newest(write_weights: Tensor, precedence_weights: Tensor) -> Tensor:
-    """Return the precedence weights after a step, of the shape of both arguments."""
+    """Return the precedence weights after a step (eq. 7).
+
+    Args:
+        write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
+        precedence_weights: `(batch, num_writes, memory_size)` of the previous step.
+
+    Returns:
+        `(batch, num_writes, memory_size)`, rows sum to at most 1.
+    """
     remaining = 1.0 - ops.sum(write_weights, axis=-1, keepdims=True)
-    return remaining * precedence_weights + write_weights
+    return remaining * precedence_weights + write_weights  # p_t

@@ -1,7 +1,6 @@
 """The Differentiable Neural Computer as a Keras RNN cell (Graves et al. 2016)."""
 
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 import keras
 
@@ -23,27 +22,32 @@ DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessS
 @keras.saving.register_keras_serializable(package="keras_dnc")
 @passes_on(MemoryAccess)
 class DNCCell(AccessCell):
-    r"""Differentiable Neural Computer: a controller beside an external memory.
+    r"""Differentiable Neural Computer: a controller that drives an external memory.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{MemoryAccess}(\nu_t)$$
     $$y_t = W [d \circ \nu_t; r^1_t; \dots; r^R_t]$$
 
-    with d = 1, but for the mask of `bypass_dropout` in training: each of its numbers is
-    0 with that probability, else divided by what is left. Each other improvement has
-    its equation in `MemoryAccess`, `ContentAccess` or `NormalizedLSTMCell`.
+    with d = 1 except in training with `bypass_dropout`: each number of d is then 0 with
+    that probability, and 1 divided by the complementary probability otherwise. The
+    equations of the memory are in `MemoryAccess`, those of its options there and in
+    `ContentAccess`, and those of a layer-normalised controller in `NormalizedLSTMCell`.
 
     With the same weights, outputs, states and gradients equal those of deepmind/dnc.
     The all-zero state is a fresh memory.
 
-    Departures, all as in deepmind/dnc: key strengths by softplus (`strength="oneplus"`
-    gives the paper's); no gradient from usage into write weights
-    (`usage_gradient=True`); several write heads; read modes ordered backward, forward,
-    content; controller output, controller state and output clipped
-    (`clip_value=None` switches it off); forget-gate bias 1 in the LSTM. Of the
-    improvements: dropout on the bypass has one mask for a sequence, where Franke et al.
-    draw anew at each step: what is drawn before the loop is known when
-    back-propagation takes a step a second time.
+    Departures, each of which deepmind/dnc makes, but for the last:
+
+    - Key strengths are squashed by softplus; `strength="oneplus"` gives the paper's
+      form.
+    - No gradient flows from usage into write weights; `usage_gradient=True` gives the
+      paper's form.
+    - Several write heads; read modes in the order backward, forward, content.
+    - Controller output, controller state and output are clipped; `clip_value=None`
+      switches it off.
+    - The bias of the LSTM's forget gate starts at 1.
+    - `bypass_dropout` uses one mask for a whole sequence, where Franke et al. draw one
+      per step: back-propagation that recomputes a step needs the mask again.
 
     Args:
         output_size: Numbers in the output.
@@ -56,12 +60,12 @@ class DNCCell(AccessCell):
         num_writes: Write heads. Defaults to 1.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none. Defaults to 20.
-        temporal_links: Whether the memory has links at all. Without them, heads read
-            by content alone (Franke et al. 2018, "content-based memory unit").
-            Defaults to `True`.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1, so that answers have to come
-            from memory (Franke et al. 2018). Defaults to 0.
+        temporal_links: Whether the memory has links. Without them, heads read by
+            content alone (Franke et al. 2018, "content-based memory unit"). Defaults to
+            `True`.
+        bypass_dropout: Fraction of the controller's output that is dropped from the
+            input of the output layer in training, at least 0 and below 1, so that
+            answers must come from memory (Franke et al. 2018). Defaults to 0.
         dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
             the memory stays in float32. A controller that is passed has its own.
             Defaults to Keras's global policy.
@@ -72,7 +76,7 @@ class DNCCell(AccessCell):
     Call arguments:
         inputs: `(batch, features)`.
         states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
         `(output, states)`: `(batch, output_size)` and the new flat list.
@@ -158,15 +162,13 @@ class DNCCell(AccessCell):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create a cell, also from configs that say `link_sparsity`."""
-        if "link_sparsity" in config:
-            config = {**config, "link_top_k": config["link_sparsity"]}
-            del config["link_sparsity"]
+        """Create a cell; the config may have `link_sparsity`, a deprecated name."""
+        config = renamed(config, "link_sparsity", "link_top_k", warn=False)
         return super().from_config(config)
 
 
 def _without_links(options: dict[str, Any]) -> dict[str, Any]:
-    """Return `options`, or raise a `ValueError` if one of them needs links."""
+    """Remove the options of links, or raise a `ValueError` if one of them is set."""
     options = dict(options)
     for name in ("link_top_k", "link_sharpness"):
         value = options.pop(name, None)

@@ -1,7 +1,7 @@
-"""Weights of google-deepmind/dnc, carried over to a `DNCCell`."""
+"""Weights of google-deepmind/dnc, loaded into a `DNCCell`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -11,28 +11,32 @@ from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.dnc.cell import DNCCell
 
-_LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # a dict's name, a checkpoint's name
+_LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # name in a dict, name in a checkpoint
 _LSTM_BIAS = ("lstm/b", "lstm/b_gates")
-_FORGET_BIAS = 1.0  # their LSTM adds it at run time, Keras's holds it in its weights
+_FORGET_BIAS = 1.0  # deepmind/dnc adds it at run time; Keras keeps it in the bias
+_IMPROVEMENTS = ("masked_content", "deallocate", "link_sharpness", "normalize")
+
+
+Arrays: TypeAlias = dict[str, np.ndarray]  # from the names of weights to their values
 
 
 def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
-    """Give a `DNCCell` the weights of a model trained with google-deepmind/dnc.
+    """Load the weights of a model trained with google-deepmind/dnc into a `DNCCell`.
 
     Args:
         cell: A `DNCCell` whose controller is an LSTM with Keras's default activations.
-            Where it has not been built yet, it is built for the input size that the
-            weights imply.
-        weights: Dict from their variable names (`"memory_access/write_keys/w"`,
-            `"lstm/w"`, `"output_linear/b"`, ...) to arrays, or the path of a
-            TensorFlow checkpoint of theirs, where the LSTM's variables are
-            `lstm/w_gates` and `lstm/b_gates`. Names may carry a scope, such as `dnc/`;
-            variables of other parts of the checkpoint are passed over.
+            A cell that is not built yet is built for the input size that the weights
+            imply.
+        weights: Dict from the variable names of deepmind/dnc
+            (`"memory_access/write_keys/w"`, `"lstm/w"`, `"output_linear/b"`, ...) to
+            arrays, or the path of a TensorFlow checkpoint of deepmind/dnc, where the
+            LSTM's variables are `lstm/w_gates` and `lstm/b_gates`. Names may have a
+            scope, such as `dnc/`; other variables are ignored.
 
     Raises:
-        ValueError: No `DNCCell`, one with improvements that deepmind/dnc does not
-            have, a controller of another kind, a missing or ambiguous
-            name, or an array of the wrong shape. The cell is then as it was.
+        ValueError: `cell` is no `DNCCell`, has an improvement that deepmind/dnc does
+            not have, or another controller; a name is missing or ambiguous; or an array
+            has the wrong shape. The weights of the cell are then unchanged.
         FileNotFoundError: There is no checkpoint at the path.
 
     Example:
@@ -47,7 +51,7 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
     """
     _check_cell(cell)
     is_dict = isinstance(weights, Mapping)
-    source = _DictSource(weights) if is_dict else _CheckpointSource(weights)
+    source: _Source = _DictSource(weights) if is_dict else _CheckpointSource(weights)
     kernel = source.read(*_LSTM_KERNEL)
     input_size = _input_size(cell, kernel)
     values = {
@@ -60,11 +64,8 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
     _assign(cell, values, input_size)
 
 
-_IMPROVEMENTS = ("masked_content", "deallocate", "link_sharpness", "normalize")
-
-
-def _check_cell(cell):
-    """Refuse what is no `DNCCell`, or one of other equations or another controller."""
+def _check_cell(cell: keras.Layer) -> None:
+    """Raise a `ValueError` unless `cell` is a `DNCCell` as deepmind/dnc defines it."""
     if not isinstance(cell, DNCCell):
         raise ValueError(
             f"Argument `cell` must be a `DNCCell`. Received: cell={cell!r}"
@@ -78,7 +79,11 @@ def _check_cell(cell):
             "Argument `cell` must have the equations of deepmind/dnc. "
             f"Received: a cell with {improved}"
         )
-    controller = cell.controller
+    _check_controller(cell.controller)
+
+
+def _check_controller(controller: keras.Layer) -> None:
+    """Raise a `ValueError` unless `controller` is the LSTM of deepmind/dnc."""
     is_lstm = (
         isinstance(controller, keras.layers.LSTMCell)
         and not isinstance(controller, NormalizedLSTMCell)
@@ -93,8 +98,8 @@ def _check_cell(cell):
         )
 
 
-def _input_size(cell, kernel):
-    """Features of the model's input: what the LSTM's kernel holds beside its own."""
+def _input_size(cell: DNCCell, kernel: np.ndarray) -> int:
+    """Return the features of the model's input, from the rows of the LSTM's kernel."""
     units = cell.controller.units
     known = cell.controller_input_size(0) + units
     if kernel.ndim != 2 or kernel.shape[0] <= known or kernel.shape[1] != 4 * units:
@@ -106,8 +111,10 @@ def _input_size(cell, kernel):
     return kernel.shape[0] - known
 
 
-def _lstm_values(controller, kernel, bias):
-    """Reorder gates: theirs are i, candidate, f, o; Keras's i, f, candidate, o."""
+def _lstm_values(
+    controller: keras.layers.LSTMCell, kernel: np.ndarray, bias: np.ndarray
+) -> Arrays:
+    """Return the weights of the controller, gates in the order of Keras."""
     units = controller.units
     check_shape("weights['lstm/b']", bias.shape, (4 * units,))
     kernel = _reorder_gates(kernel)
@@ -120,13 +127,14 @@ def _lstm_values(controller, kernel, bias):
     }
 
 
-def _reorder_gates(columns):
+def _reorder_gates(columns: np.ndarray) -> np.ndarray:
+    """Reorder gates from i, candidate, f, o (Sonnet) to i, f, candidate, o (Keras)."""
     i, candidate, f, o = np.split(columns, 4, axis=-1)
     return np.concatenate([i, f, candidate, o], axis=-1)
 
 
-def _interface_values(cell, source):
-    """Stand their linear maps beside each other, as the one dense layer has them."""
+def _interface_values(cell: DNCCell, source: "_Source") -> Arrays:
+    """Concatenate the linear maps of all controls into those of one dense layer."""
     units = cell_output_size(cell.controller)
     kernels, biases = [], []
     for name, columns in cell.access.interface.columns.items():
@@ -140,7 +148,8 @@ def _interface_values(cell, source):
     }
 
 
-def _output_values(cell, source):
+def _output_values(cell: DNCCell, source: "_Source") -> Arrays:
+    """Return the weights of the output layer."""
     rows = cell.controller_input_size(cell_output_size(cell.controller))
     shape = (rows, cell.output_size)
     return {
@@ -149,8 +158,8 @@ def _output_values(cell, source):
     }
 
 
-def _assign(cell, values, input_size):
-    """Assign every value, once all are known to fit."""
+def _assign(cell: DNCCell, values: Arrays, input_size: int) -> None:
+    """Assign every value, after all shapes have been checked."""
     dense = cell.access.interface.dense
     rows = cell.controller_input_size(input_size)
     check_shape("cell.controller.kernel", cell.controller.kernel.shape, (rows, "units"))
@@ -164,16 +173,18 @@ def _assign(cell, values, input_size):
 
 
 class _Source:
-    """Arrays by deepmind/dnc's names, with or without a scope before them."""
+    """Arrays by their names in deepmind/dnc, with or without a scope before them."""
 
-    def names(self):
+    def names(self) -> list[str]:
+        """Return the names of all arrays."""
         raise NotImplementedError
 
-    def value(self, name):
+    def value(self, name: str) -> Any:
+        """Return the array of that full name."""
         raise NotImplementedError
 
-    def read(self, *keys):
-        """Give the one array whose name is, or ends in, one of `keys`."""
+    def read(self, *keys: str) -> np.ndarray:
+        """Return the only array whose name is, or ends in, one of `keys`."""
         found = [
             name
             for name in self.names()
@@ -187,36 +198,41 @@ class _Source:
             )
         return np.asarray(self.value(found[0]))
 
-    def read_shape(self, key, shape):
-        """Give the array named `key`, which must have `shape`."""
+    def read_shape(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the array named `key`, which must have `shape`."""
         value = self.read(key)
         check_shape(f"weights[{key!r}]", value.shape, shape)
         return value
 
 
 class _DictSource(_Source):
-    def __init__(self, weights):
+    """Arrays of a dict."""
+
+    def __init__(self, weights: Mapping[str, Any]) -> None:
         self.weights = weights
 
-    def names(self):
+    def names(self) -> list[str]:
         return list(self.weights)
 
-    def value(self, name):
+    def value(self, name: str) -> Any:
         return self.weights[name]
 
 
 class _CheckpointSource(_Source):
-    def __init__(self, path):
+    """Arrays of a TensorFlow checkpoint."""
+
+    def __init__(self, path: Any) -> None:
         self.reader = _open_checkpoint(path)
 
-    def names(self):
+    def names(self) -> list[str]:
         return list(self.reader.get_variable_to_shape_map())
 
-    def value(self, name):
+    def value(self, name: str) -> Any:
         return self.reader.get_tensor(name)
 
 
-def _open_checkpoint(path):
+def _open_checkpoint(path: Any) -> Any:
+    """Open a TensorFlow checkpoint, or raise a `FileNotFoundError`."""
     import tensorflow as tf
 
     try:

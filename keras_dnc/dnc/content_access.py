@@ -1,8 +1,9 @@
 """The DNC's memory without links: usage, allocation, writing, reading by content.
 
 Graves et al. 2016, Methods, "Interface parameters" to "Read vectors", without "Temporal
-memory linkage". Franke et al. 2018 call it the content-based memory unit; it saves what
-costs the DNC most, N x N links. `access.MemoryAccess` adds them.
+memory linkage". Franke et al. 2018 call it the content-based memory unit. It has no
+N x N links, which are the most expensive part of the DNC; `access.MemoryAccess` adds
+them. Equation numbers are those of the list in `keras_dnc.dnc`.
 """
 
 from collections.abc import Mapping
@@ -21,34 +22,33 @@ from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.state import AccessControls
 from keras_dnc.dnc.state import ContentAccessState
 from keras_dnc.ops.writing import erase_and_write
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Fields, Shape, State, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class ContentAccess(Access):
     r"""Write heads that allocate and free slots, read heads that read by content.
 
-    $$u_t = \mathrm{Freeness}(w^w_{t-1}, f_t, w^r_{t-1}, u_{t-1}), \quad
-    a_t = \mathrm{allocation}(u_t)$$
-    $$w^w_t = g^w (g^a a_t + (1 - g^a) C(M_{t-1}, k^w, \beta^w))$$
-    $$M_t = M_{t-1} \circ (1 - w^w_t e^\top) + w^w_t v^\top$$
-    $$w^{r,i}_t = C(M_t, k^{r,i}, \beta^{r,i}), \quad r^i_t = M_t^\top w^{r,i}_t$$
+    With usage $u_t$ and allocation $a_t$ of `Freeness` (equations 1 to 3):
 
-    and, where the options say so,
+    $$w^w_t = g^w_t (g^a_t a_t + (1 - g^a_t) C(M_{t-1}, k^w_t, \beta^w_t)) \tag{4}$$
+    $$M_t = M_{t-1} \circ (1 - w^w_t e_t^\top) + w^w_t v_t^\top \tag{5}$$
+    $$w^{r,i}_t = C(M_t, k^{r,i}_t, \beta^{r,i}_t) \tag{9}$$
+    $$r^i_t = M_t^\top w^{r,i}_t \tag{10}$$
 
-    $$C(M \circ m, k \circ m, \beta), \quad m = m_0 + (1 - m_0) \sigma(\hat m)
-    \quad \text{(masked content)}$$
-    $$M_t = M_{t-1} \circ \psi_t 1^\top \circ (1 - w^w_t e^\top) + w^w_t v^\top
-    \quad \text{(deallocate)}$$
-    $$\xi_t = \mathrm{LN}(W_\xi \nu_t + b_\xi) \quad \text{(normalize)}$$
+    The options `masked_content`, with $m_0$ for `mask_floor`, `deallocate` and
+    `normalize` change these, in this order, to
 
-    Departures, all as in deepmind/dnc: several write heads; strengths squashed by
-    softplus and no gradient from usage into write weights, each with an argument for
-    the paper's form.
+    $$C(M \circ m, k \circ m, \beta), \quad m = m_0 + (1 - m_0) \sigma(\hat m)$$
+    $$M_t = M_{t-1} \circ \psi_t 1^\top \circ (1 - w^w_t e_t^\top) + w^w_t v_t^\top$$
+    $$\xi_t = \mathrm{LN}(W_\xi \nu_t + b_\xi)$$
+
+    Departures, each of which deepmind/dnc makes:
+
+    - Several write heads; their erasures are multiplied, their additions summed.
+    - Strengths are squashed by softplus; `strength="oneplus"` gives the paper's form.
+    - No gradient flows from usage into write weights; `usage_gradient=True` gives the
+      paper's form.
 
     Args:
         memory_size: Slots of the memory. Defaults to 128.
@@ -59,11 +59,11 @@ class ContentAccess(Access):
             strengths are squashed. Defaults to `"softplus"`.
         usage_gradient: Whether the gradient of usage flows into the write weights
             (the paper) or not (deepmind/dnc). Defaults to `False`.
-        masked_content: Whether keys come with masks, so that a head can look for a
-            part of a word (Csordas and Schmidhuber 2019). Defaults to `False`.
-        mask_floor: The least that a mask lets through, at least 0 and below 1; needs
+        masked_content: Whether each key has a mask, so that a head can search by a part
+            of a word (Csordas and Schmidhuber 2019). Defaults to `False`.
+        mask_floor: Lower bound of the masks, at least 0 and below 1; needs
             `masked_content`. Defaults to 0.
-        deallocate: Whether a slot that is freed is erased too (Csordas and Schmidhuber
+        deallocate: Whether freeing a slot also erases it (Csordas and Schmidhuber
             2019). Defaults to `False`.
         normalize: Whether the interface is layer-normalised (Franke et al. 2018).
             Defaults to `False`.
@@ -139,6 +139,7 @@ class ContentAccess(Access):
         self.create_interface(control_biases, normalize)
 
     def _create_parts(self) -> None:
+        """Create the layers of a step."""
         policy = self.dtype_policy
         self.freeness = Freeness(self.usage_gradient, dtype=policy)
         self.write_content = CosineWeights(self.strength, dtype=policy)
@@ -160,8 +161,8 @@ class ContentAccess(Access):
             "read_strengths": ((reads,), "linear"),  # beta_t^{r,i}
         }
         if self.masked_content:
-            shapes["write_masks"] = ((writes, word), "sigmoid")
-            shapes["read_masks"] = ((reads, word), "sigmoid")
+            shapes["write_masks"] = ((writes, word), "sigmoid")  # m_t^w
+            shapes["read_masks"] = ((reads, word), "sigmoid")  # m_t^{r,i}
         return shapes
 
     @property
@@ -176,7 +177,7 @@ class ContentAccess(Access):
         )
 
     def controls(self, inputs: Tensor) -> AccessControls:
-        """Return the `AccessControls`, masks at or above `mask_floor`."""
+        """Return the `AccessControls`, with masks of at least `mask_floor`."""
         controls = super().controls(inputs)
         if not self.mask_floor:
             return controls
@@ -186,47 +187,49 @@ class ContentAccess(Access):
         )
 
     def _above_floor(self, masks: Tensor) -> Tensor:
+        """Scale masks from [0, 1] to [`mask_floor`, 1]."""
         return self.mask_floor + (1.0 - self.mask_floor) * masks
 
     def free(self, controls: AccessControls, state: State, found: Found) -> Fields:
-        """Add what was written to usage, take away what was read and freed."""
+        """Add the slots written to usage, and subtract the slots read and freed."""
         usage = self.freeness(
             state.write_weights, controls.free_gate, state.read_weights, state.usage
         )
-        return {"usage": usage}  # u_t
+        return {"usage": usage}  # u_t, eq. 1 and 2
 
     def address(self, controls: AccessControls, state: State, found: Found) -> Fields:
         """Mix free slots and slots of similar content into write weights."""
-        allocation = self.freeness.allocation_weights(
+        allocation = self.freeness.allocation_weights(  # a_t, eq. 3
             found.usage, controls.allocation_gate * controls.write_gate
         )
-        content = self.write_content(
+        content = self.write_content(  # c_t^w
             state.memory,
             controls.write_keys,
             controls.write_strengths,
             controls.write_masks,
         )
-        allocation_gate = ops.expand_dims(controls.allocation_gate, -1)
-        write_gate = ops.expand_dims(controls.write_gate, -1)
+        allocation_gate = ops.expand_dims(controls.allocation_gate, -1)  # g_t^a
+        write_gate = ops.expand_dims(controls.write_gate, -1)  # g_t^w
         mixed = allocation_gate * allocation + (1.0 - allocation_gate) * content
-        return {"write_weights": write_gate * mixed}  # w_t^w
+        return {"write_weights": write_gate * mixed}  # w_t^w, eq. 4
 
     def write(self, controls: AccessControls, state: State, found: Found) -> Fields:
-        """Erase and add; with `deallocate`, erase what the read heads free first."""
+        """Erase and add; with `deallocate`, erase the slots that are freed before."""
         memory = state.memory
         if self.deallocate:
-            kept = self.freeness.retention(controls.free_gate, state.read_weights)
-            memory = memory * ops.expand_dims(kept, -1)  # psi_t
+            retention = self.freeness.retention(controls.free_gate, state.read_weights)
+            memory = memory * ops.expand_dims(retention, -1)  # M_{t-1} o psi_t
         memory = erase_and_write(
             memory, found.write_weights, controls.erase_vectors, controls.write_vectors
         )
-        return {"memory": memory}  # M_t
+        return {"memory": memory}  # M_t, eq. 5
 
     def read(self, controls: AccessControls, state: State, found: Found) -> Fields:
-        """Read what is similar to the keys."""
+        """Read from the slots most similar to the keys."""
         return self._read_words(self._content_weights(controls, found), found)
 
     def _content_weights(self, controls: AccessControls, found: Found) -> Tensor:
+        """Compare keys and slots, `(batch, num_reads, memory_size)`, rows sum to 1."""
         return self.read_content(  # c_t^{r,i}
             found.memory,
             controls.read_keys,
@@ -235,7 +238,8 @@ class ContentAccess(Access):
         )
 
     def _read_words(self, read_weights: Tensor, found: Found) -> Fields:
-        words = ops.matmul(read_weights, found.memory)  # r_t^i
+        """Return read weights and read words, `(batch, num_reads, word_size)`."""
+        words = ops.matmul(read_weights, found.memory)  # r_t^i, eq. 10
         return {"read_weights": read_weights, "read_words": words}
 
 

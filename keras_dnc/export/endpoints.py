@@ -6,8 +6,7 @@ because other runtimes do not support them.
 
 import warnings
 from collections.abc import Callable
-from typing import Any
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -19,8 +18,7 @@ from keras_dnc.export.chain import NotServableError
 from keras_dnc.export.chain import chain_of
 from keras_dnc.export.stepper import Stepper
 from keras_dnc.export.stepper import steppers_of
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Shape, Tensor
 
 Named: TypeAlias = dict[str, Tensor]
 Endpoint: TypeAlias = tuple[Callable[[Any], Named], list[Any]]  # function, signature

@@ -6,10 +6,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from collections.abc import Mapping
-from typing import Any
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 

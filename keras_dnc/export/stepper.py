@@ -1,8 +1,7 @@
 """Single steps of a recurrent layer, with named states in their real shapes."""
 
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -10,10 +9,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Fields, Shape, Tensor
 
 
 def steppers_of(chain: Iterable[keras.Layer]) -> "dict[str, Stepper]":
@@ -76,7 +72,8 @@ class Stepper:
         Returns:
             Dict from state names to tensors `(batch_size, *shape)`.
         """
-        return self._named(self._layer.get_initial_state(batch_size))
+        states = self._layer.get_initial_state(batch_size)
+        return self._named(_started(self._layer.cell, states))
 
     def __call__(
         self, inputs: Tensor, mask: Tensor | None, request: Fields
@@ -102,18 +99,20 @@ class Stepper:
 
     def _named(self, states: Any) -> dict[str, Tensor]:
         """Return the states of the layer by name, in their real shapes."""
-        leaves = _real(self._layer.cell, tree.flatten(states))
         return {
             name: ops.reshape(leaf, (-1, *shape))
-            for (name, shape), leaf in zip(self.shapes.items(), leaves, strict=True)
+            for (name, shape), leaf in zip(
+                self.shapes.items(), tree.flatten(states), strict=True
+            )
         }
 
     def _flat(self, request: Fields) -> Any:
         """Return the states of a request in the structure that the layer takes."""
-        leaves = [request[name] for name in self.shapes]
-        return tree.pack_sequence_as(
-            self._layer.state_size, _bordering(self._layer.cell, leaves)
-        )
+        leaves = [
+            ops.reshape(request[name], (-1, math.prod(shape)))
+            for name, shape in self.shapes.items()
+        ]
+        return tree.pack_sequence_as(self._layer.state_size, leaves)
 
     def _held(self, outputs: Tensor, initial_state: Any, mask: Tensor) -> Tensor:
         """Repeat the output before at masked steps, where Keras on TensorFlow has 0."""
@@ -145,31 +144,11 @@ def _named_shapes(cell: keras.Layer) -> tuple[Sequence[str], Sequence[Shape]]:
     return [f"state_{n}" for n in range(len(sizes))], [(size,) for size in sizes]
 
 
-def _real(cell: keras.Layer, flat: Tensors) -> Tensors:
-    """Convert the rank-2 states that Keras carries to those that a user sees."""
+def _started(cell: keras.Layer, states: Any) -> Any:
+    """Return the first states of any RNN cell, those of memory cells decoded."""
     if isinstance(cell, MemoryCell):
-        return tree.flatten(cell.unflatten(flat))
-    return _of_children(_real, cell, flat)
-
-
-def _bordering(cell: keras.Layer, leaves: Tensors) -> Tensors:
-    """Convert the states that a user sees to the rank-2 states that Keras carries."""
-    if isinstance(cell, MemoryCell):
-        rest = iter(leaves)
-        state = tree.map_shape_structure(lambda _: next(rest), cell.state_shapes)
-        return cell.flatten(state)
-    return _of_children(_bordering, cell, leaves)
-
-
-def _of_children(
-    turn: Callable[[keras.Layer, Tensors], Tensors], cell: keras.Layer, states: Tensors
-) -> Tensors:
-    """Apply `turn` to the states of each stacked cell; leave those of other cells."""
-    if not isinstance(cell, keras.layers.StackedRNNCells):
-        return states
-    turned: Tensors = []
-    rest = iter(states)
-    for child in cell.cells:
-        own = [next(rest) for _ in tree.flatten(child.state_size)]
-        turned += turn(child, own)
-    return turned
+        return cell.flatten(cell.unflatten(states))
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        children = zip(cell.cells, states, strict=True)
+        return [_started(child, own) for child, own in children]
+    return states

@@ -8,9 +8,7 @@ dict of arrays.
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
-from typing import Protocol
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 

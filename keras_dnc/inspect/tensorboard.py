@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np

@@ -7,13 +7,8 @@ import functools
 import inspect
 import os
 import types
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
-from typing import IO
-from typing import TYPE_CHECKING
-from typing import Any
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
@@ -22,9 +17,7 @@ from keras import tree
 
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Fields, Tensor, Tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +218,7 @@ def _moment(cell: MemoryCell, arguments: Fields, record: Any, real: Tensor) -> _
         "mask": real,
         **dict(zip(states, kept, strict=True)),
         **{name: value for name, value in controls.items() if value is not None},
-        **_where_real(cell.observed(arguments["state"], record), real),
+        **_where_real(record.found, real),
     }
     return {name: ops.convert_to_numpy(value) for name, value in named.items()}
 

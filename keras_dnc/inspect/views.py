@@ -5,8 +5,7 @@ weight for every slot.
 """
 
 from collections.abc import Iterable
-from typing import Any
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 

@@ -4,8 +4,7 @@ Graves et al. 2014, sections 3.1 and 3.2.
 """
 
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -18,17 +17,14 @@ from keras_dnc.cells.access import Found
 from keras_dnc.ntm.addressing import HeadControls
 from keras_dnc.ntm.addressing import NTMAddressing
 from keras_dnc.ops.writing import erase_and_write
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Fields, Shape, Tensor
 
-_FILLED = 1e-6  # in every number of a constant initial memory (Collier and Beel 2018)
+_FILLED = 1e-6  # each number of a constant initial memory (Collier and Beel 2018)
 INITIAL_MEMORIES = ("constant", "random", "learned")
 
 
 class NTMAccessState(NamedTuple):
-    """The memory, and where the heads are.
+    """State of the memory and its heads.
 
     Attributes:
         memory: `(batch, memory_size, word_size)`.
@@ -36,32 +32,37 @@ class NTMAccessState(NamedTuple):
         write_weights: `(batch, num_writes, memory_size)`, rows sum to 1.
     """
 
-    memory: Tensor
-    read_weights: Tensor
-    write_weights: Tensor
+    memory: Tensor  # M_t
+    read_weights: Tensor  # w_t of the read heads
+    write_weights: Tensor  # w_t of the write heads
 
 
 class NTMControls(NamedTuple):
-    """What the controller asks of the memory in one step.
+    """Controls that the controller emits in one step.
 
     Attributes:
-        write_vectors: `(batch, num_writes, word_size)`, in [-1, 1], what to add.
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1], what to wipe first.
-        write_keys: `(batch, num_writes, word_size)`, in [-1, 1]; this and what follows
-            as in `HeadControls`.
-        write_strengths: `(batch, num_writes)`.
-        write_interpolation_gate: `(batch, num_writes)`.
-        write_shift_weights: `(batch, num_writes, 2 * shift_range + 1)`.
-        write_sharpness: `(batch, num_writes)`.
+        write_vectors: `(batch, num_writes, word_size)`, in [-1, 1], added to the slots
+            written.
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1]: share of each number
+            that is erased from the slots written, before the addition.
+        write_keys: `(batch, num_writes, word_size)`, in [-1, 1].
+        write_strengths: `(batch, num_writes)`, before squashing.
+        write_interpolation_gate: `(batch, num_writes)`, in [0, 1]: address by content
+            (1) or start from the previous weights (0).
+        write_shift_weights: `(batch, num_writes, 2 * shift_range + 1)`, rows sum to 1:
+            distribution over shifts from `-shift_range` to `shift_range` slots.
+        write_sharpness: `(batch, num_writes)`, before squashing.
         read_keys: `(batch, num_reads, word_size)`, in [-1, 1].
-        read_strengths: `(batch, num_reads)`.
-        read_interpolation_gate: `(batch, num_reads)`.
-        read_shift_weights: `(batch, num_reads, 2 * shift_range + 1)`.
-        read_sharpness: `(batch, num_reads)`.
+        read_strengths: `(batch, num_reads)`, before squashing.
+        read_interpolation_gate: `(batch, num_reads)`, in [0, 1]: address by content (1)
+            or start from the previous weights (0).
+        read_shift_weights: `(batch, num_reads, 2 * shift_range + 1)`, rows sum to 1:
+            distribution over shifts from `-shift_range` to `shift_range` slots.
+        read_sharpness: `(batch, num_reads)`, before squashing.
     """
 
-    write_vectors: Tensor
-    erase_vectors: Tensor
+    write_vectors: Tensor  # a_t
+    erase_vectors: Tensor  # e_t
     write_keys: Tensor
     write_strengths: Tensor
     write_interpolation_gate: Tensor
@@ -74,38 +75,48 @@ class NTMControls(NamedTuple):
     read_sharpness: Tensor
 
     def of(self, verb: str) -> HeadControls:
-        """Return the `HeadControls` of the heads that `"write"` or `"read"`."""
+        """Return the `HeadControls` of the write heads or of the read heads.
+
+        Args:
+            verb: `"write"` or `"read"`.
+        """
         named = self._asdict()
         return HeadControls(*(named[f"{verb}_{n}"] for n in HeadControls._fields))
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class NTMAccess(Access):
-    r"""Write heads and read heads over one memory, each where its addressing says.
+    r"""Write heads and read heads over one memory, each addressed by `NTMAddressing`.
 
-    $$w^{w} = \mathrm{NTMAddressing}(M_{t-1}, \dots), \quad
-    M_t = M_{t-1} \circ (1 - w^w e^\top) + w^w a^\top$$
-    $$w^{r} = \mathrm{NTMAddressing}(M_t, \dots), \quad r = M_t^\top w^{r}$$
+    With weights $w^w_t$ of the write head over $M_{t-1}$ and then $w^r_t$ of the read
+    head over $M_t$ (equations 5 to 9):
 
-    Departures: the paper leaves open whether a step writes or reads first; here it
-    writes, as the DNC does. Keys and what is added are squashed by tanh, as in Collier
-    and Beel 2018.
+    $$r_t = M_t^\top w^r_t \tag{2}$$
+    $$M_t = M_{t-1} \circ (1 - w^w_t e_t^\top) + w^w_t a_t^\top \tag{3, 4}$$
+
+    Departures:
+
+    - A step writes before it reads, the order of the DNC; the paper leaves it open.
+    - Keys and added vectors are squashed by tanh (Collier and Beel 2018).
 
     Args:
-        memory_size: Slots of the memory.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        num_writes: Write heads.
-        shift_range: Slots that a head may go on in one step, in either direction; 0
-            for none.
-        initial_memory: What a fresh memory holds: `"constant"` for 1e-6 everywhere,
-            `"random"` for numbers drawn once, normal with a deviation of 0.5,
-            `"learned"` for trained ones.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where `NTMControls` start before training: dict from their names
-            to numbers, as in `Interface`.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+        memory_size: Slots of the memory. Defaults to 128.
+        word_size: Numbers in a slot. Defaults to 20.
+        num_reads: Read heads. Defaults to 1.
+        num_writes: Write heads. Defaults to 1.
+        shift_range: Slots by which a head may shift its weights in one step, in either
+            direction; 0 for none. Defaults to 1.
+        initial_memory: Values of a fresh memory: `"constant"` for 1e-6 everywhere,
+            `"random"` for values drawn once from a normal distribution of standard
+            deviation 0.5, `"learned"` for trained values that start like the random
+            ones. Defaults to `"constant"`.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed. Defaults
+            to `"softplus"`.
+        control_biases: Biases of `NTMControls` before training: dict from names of
+            controls to numbers; see `Interface`. Defaults to none.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
@@ -130,7 +141,7 @@ class NTMAccess(Access):
         ((4, 2, 8), (4, 16, 8))
 
     References:
-        - Graves et al. 2014, Neural Turing Machines, sections 3.1 to 3.3.
+        - Graves et al. 2014, Neural Turing Machines, sections 3.1 to 3.3, eq. 2-9.
         - Collier and Beel 2018, Implementing Neural Turing Machines, ICANN.
     """
 
@@ -162,7 +173,6 @@ class NTMAccess(Access):
     def control_shapes(self) -> dict[str, tuple[Shape, str]]:
         """Dict from the names in `NTMControls` to `(shape, activation)`."""
         word, shifts = self.word_size, 2 * self.shift_range + 1
-
         shapes: dict[str, tuple[Shape, str]] = {
             "write_vectors": ((self.num_writes, word), "tanh"),  # a_t
             "erase_vectors": ((self.num_writes, word), "sigmoid"),  # e_t
@@ -178,7 +188,7 @@ class NTMAccess(Access):
 
     @property
     def state_shapes(self) -> NTMAccessState:
-        """`NTMAccessState` with the shape of one sample at each leaf."""
+        """`NTMAccessState` with the shape of one batch element at each leaf."""
         return NTMAccessState(
             memory=(self.memory_size, self.word_size),
             read_weights=(self.num_reads, self.memory_size),
@@ -186,7 +196,7 @@ class NTMAccess(Access):
         )
 
     def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
-        """Create the interface, and an initial memory that is not constant."""
+        """Create the interface, and the initial memory unless it is constant."""
         super().build(inputs_shape, state_shape)
         self.fresh_memory = None
         if self.initial_memory != "constant":
@@ -199,7 +209,7 @@ class NTMAccess(Access):
             )
 
     def initial_values(self) -> NTMAccessState:
-        """Return the start of one sequence: all heads on slot 0, the initial memory."""
+        """Return the state of one fresh sequence: initial memory, heads on slot 0."""
         check_built(self)
         first = ops.one_hot(0, self.memory_size, dtype=self.compute_dtype)
         if self.fresh_memory is None:
@@ -215,14 +225,14 @@ class NTMAccess(Access):
         )
 
     def get_initial_state(self, batch_size: int | Tensor) -> NTMAccessState:
-        """Return the `NTMAccessState` at the start of sequences."""
+        """Return the `NTMAccessState` of fresh sequences."""
         values = zip(self.initial_values(), self.state_shapes, strict=True)
         return NTMAccessState(
             *(ops.broadcast_to(value, (batch_size, *shape)) for value, shape in values)
         )
 
     def controls(self, inputs: Tensor) -> NTMControls:
-        """Return the `NTMControls`; without shifts, all heads stay."""
+        """Return the `NTMControls`; without shifts, the only shift is 0."""
         controls = super().controls(inputs)
         if self.shift_range:
             return controls
@@ -235,16 +245,16 @@ class NTMAccess(Access):
     def address(
         self, controls: NTMControls, state: NTMAccessState, found: Found
     ) -> Fields:
-        """Move the write heads."""
+        """Compute the write weights."""
         weights = self.addressing(
             state.memory, controls.of("write"), state.write_weights
         )
-        return {"write_weights": weights}  # w_t, eq. 5-9
+        return {"write_weights": weights}  # w_t^w, eq. 5-9
 
     def write(
         self, controls: NTMControls, state: NTMAccessState, found: Found
     ) -> Fields:
-        """Erase and add."""
+        """Erase from the slots written, then add to them."""
         memory = erase_and_write(
             state.memory,
             found.write_weights,
@@ -256,14 +266,21 @@ class NTMAccess(Access):
     def read(
         self, controls: NTMControls, state: NTMAccessState, found: Found
     ) -> Fields:
-        """Move the read heads, and read."""
+        """Compute the read weights, and read."""
         weights = self.addressing(found.memory, controls.of("read"), state.read_weights)
         words = ops.matmul(weights, found.memory)  # r_t, eq. 2
-        return {"read_weights": weights, "read_words": words}
+        return {"read_weights": weights, "read_words": words}  # w_t^r, eq. 5-9
 
 
 def check_built(layer: keras.Layer) -> None:
-    """Raise a `ValueError` unless the weights of the initial state exist."""
+    """Raise a `ValueError` unless a layer has been built.
+
+    Args:
+        layer: A layer whose weights hold its initial state.
+
+    Raises:
+        ValueError: The layer has not been built.
+    """
     if not layer.built:
         raise ValueError(
             "A layer must be built before it has a fresh state, which it may learn. "

@@ -1,7 +1,6 @@
-"""Where a head of the Neural Turing Machine looks (Graves et al. 2014, section 3.3)."""
+"""Addressing of the Neural Turing Machine (Graves et al. 2014, section 3.3)."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -10,55 +9,60 @@ from keras_dnc.arguments import check_shape
 from keras_dnc.cells.content import CosineWeights
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.similarity import oneplus
-from keras_dnc.typing import DType
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Shape, Tensor
 
-_EPSILON = 1e-12  # keeps the logarithm of a weight, and its gradient, finite at 0
+_EPSILON = 1e-12  # keeps a weight's logarithm, and its gradient, finite at 0
 
 
 class HeadControls(NamedTuple):
-    """Where the controller asks a number of heads to look.
+    """Controls of the addressing of several heads.
 
     Attributes:
         keys: `(batch, heads, word_size)`.
-        strengths: `(batch, heads)`, before squashing.
-        interpolation_gate: `(batch, heads)`, in [0, 1]: look for the key (1) or start
-            from where the head was (0).
-        shift_weights: `(batch, heads, 2 * shift_range + 1)`, rows sum to 1: how far to
-            go on, from `-shift_range` to `shift_range` slots.
-        sharpness: `(batch, heads)`, before squashing.
+        strengths: `(batch, heads)`, any real number, before squashing.
+        interpolation_gate: `(batch, heads)`, in [0, 1]: address by content (1) or start
+            from the previous weights (0).
+        shift_weights: `(batch, heads, 2 * shift_range + 1)`, rows sum to 1:
+            distribution over shifts from `-shift_range` to `shift_range` slots.
+        sharpness: `(batch, heads)`, any real number, before squashing.
     """
 
-    keys: Tensor
-    strengths: Tensor
-    interpolation_gate: Tensor
-    shift_weights: Tensor
-    sharpness: Tensor
+    keys: Tensor  # k_t
+    strengths: Tensor  # beta_t
+    interpolation_gate: Tensor  # g_t
+    shift_weights: Tensor  # s_t
+    sharpness: Tensor  # gamma_t
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class NTMAddressing(keras.layers.Layer):
-    r"""Find content or stay, go on by a few slots, sharpen.
+    r"""Weights of heads by content and by location.
 
-    $$w^c = \mathrm{softmax}(\sigma(\beta) \cos(k, M))$$
-    $$w^g = g w^c + (1 - g) w_{t-1}$$
-    $$w^s_i = \sum_j s_j w^g_{(i - j) \bmod N}$$
-    $$w_i = (w^s_i)^\gamma / \sum_j (w^s_j)^\gamma, \quad \gamma = 1 +
-    \mathrm{softplus}(\hat\gamma)$$
+    Each head finds slots by content or keeps its weights, shifts them, sharpens them:
 
-    Departures: the paper says of the strength that it is positive, of the sharpness
-    that it is at least 1; softplus and oneplus make them so. Powers are taken of
-    $w^s + 10^{-12}$, by way of logarithms: no gradient of $0^\gamma$ is NaN, and a
-    large $\gamma$ leaves no sum of zeros.
+    $$w^c_t = \mathrm{softmax}(\beta_t \cos(k_t, M_t)) \tag{5}$$
+    $$w^g_t = g_t w^c_t + (1 - g_t) w_{t-1} \tag{7}$$
+    $$\tilde w_t(i) = \sum_j s_t(j) w^g_t((i - j) \bmod N) \tag{8}$$
+    $$w_t(i) = \tilde w_t(i)^{\gamma_t} / \sum_j \tilde w_t(j)^{\gamma_t} \tag{9}$$
+
+    Departures:
+
+    - The paper requires a positive strength and a sharpness of at least 1, and leaves
+      the functions open: here $\beta_t = \mathrm{softplus}(\hat\beta_t)$, or oneplus,
+      and $\gamma_t = 1 + \mathrm{softplus}(\hat\gamma_t)$.
+    - Powers are taken of $\tilde w_t + 10^{-12}$ in logarithms: the gradient of
+      $0^\gamma$ is not NaN, and no large $\gamma$ makes every power 0.
 
     Args:
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed. Defaults
+            to `"softplus"`.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         memory: `(batch, memory_size, word_size)`.
-        controls: `HeadControls`, or what one is made of in the same order.
+        controls: `HeadControls`, or its fields in the same order.
         previous_weights: `(batch, heads, memory_size)`, rows sum to 1.
 
     Returns:
@@ -73,8 +77,8 @@ class NTMAddressing(keras.layers.Layer):
         >>> controls = HeadControls(
         ...     keys=np.zeros((1, 1, 4)),
         ...     strengths=np.zeros((1, 1)),
-        ...     interpolation_gate=np.zeros((1, 1)),  # from where it was,
-        ...     shift_weights=np.array([[[0.0, 0.0, 1.0]]]),  # one slot further
+        ...     interpolation_gate=np.zeros((1, 1)),  # keep the previous weights,
+        ...     shift_weights=np.array([[[0.0, 0.0, 1.0]]]),  # shifted by one slot
         ...     sharpness=np.zeros((1, 1)),
         ... )
         >>> before = np.array([[[0.0, 1.0, 0.0]]])
@@ -93,8 +97,13 @@ class NTMAddressing(keras.layers.Layer):
         self.strength = strength
         self.content = CosineWeights(strength, dtype=self.dtype_policy)
 
-    def build(self, memory_shape, controls_shape=None, previous_weights_shape=None):
-        """Create nothing: there are no weights."""
+    def build(
+        self,
+        memory_shape: Shape,
+        controls_shape: Any = None,
+        previous_weights_shape: Shape | None = None,
+    ) -> None:
+        """Do nothing but mark the inner layer as built: there are no weights."""
         self.content.built = True
 
     def call(
@@ -103,17 +112,18 @@ class NTMAddressing(keras.layers.Layer):
         """Address by content, interpolate, shift, sharpen."""
         controls = HeadControls(*controls)
         self._check(memory, controls, previous_weights)
-        content = self.content(memory, controls.keys, controls.strengths)  # eq. 5
-        gate = ops.expand_dims(controls.interpolation_gate, -1)
-        weights = gate * content + (1.0 - gate) * previous_weights  # eq. 7
-        weights = shift(weights, controls.shift_weights)  # eq. 8
-        return sharpen(weights, oneplus(controls.sharpness))  # eq. 9
+        keys, strengths = controls.keys, controls.strengths  # k_t, beta_t
+        content = self.content(memory, keys, strengths)  # w_t^c, eq. 5
+        gate = ops.expand_dims(controls.interpolation_gate, -1)  # g_t
+        weights = gate * content + (1.0 - gate) * previous_weights  # w_t^g, eq. 7
+        weights = shift(weights, controls.shift_weights)  # w~_t, eq. 8
+        return sharpen(weights, oneplus(controls.sharpness))  # w_t, eq. 9
 
     @staticmethod
     def _check(
         memory: Tensor, controls: HeadControls, previous_weights: Tensor
     ) -> None:
-        """Raise a `ValueError` unless shapes fit; `content` sees to `strengths`."""
+        """Raise a `ValueError` unless shapes fit; `content` checks `strengths`."""
         check_shape("memory", memory.shape, ("batch", "memory_size", "word_size"))
         keys = ("batch", "heads", memory.shape[2])
         check_shape("keys", controls.keys.shape, keys)
@@ -136,11 +146,12 @@ class NTMAddressing(keras.layers.Layer):
 
 
 def shift(weights: Tensor, shift_weights: Tensor) -> Tensor:
-    """Mix weights moved on by each number of slots, the last slot before the first.
+    """Convolve weights with a distribution over shifts, circularly (eq. 8).
 
     Args:
         weights: `(batch, heads, memory_size)`.
-        shift_weights: `(batch, heads, 2 * shift_range + 1)`.
+        shift_weights: `(batch, heads, 2 * shift_range + 1)`, the weights of shifts from
+            `-shift_range` to `shift_range` slots.
 
     Returns:
         `(batch, heads, memory_size)`.
@@ -154,7 +165,7 @@ def shift(weights: Tensor, shift_weights: Tensor) -> Tensor:
 
 
 def sharpen(weights: Tensor, sharpness: Tensor) -> Tensor:
-    """Raise weights to a power, and bring each row back to a sum of 1.
+    """Raise weights to a power, and normalise each row (eq. 9).
 
     Args:
         weights: `(batch, heads, memory_size)`, at least 0.

@@ -12,28 +12,28 @@ from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
 from keras_dnc.ops.rows import where_active
 from keras_dnc.signature import passes_on
-from keras_dnc.typing import DType
-from keras_dnc.typing import Shape
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 @passes_on(NTMAccess)
 class NTMCell(AccessCell):
-    r"""Neural Turing Machine: a controller, and heads that step through a memory.
+    r"""Neural Turing Machine: a controller that drives the heads of a memory.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{NTMAccess}(\nu_t)$$
     $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
 
     A sequence starts with every head on slot 0, with the memory that `initial_memory`
-    names, and with learned read words. States are the real values; a batch element
-    whose weights are all zero, as in the all-zero state, has not started yet, and
-    `unflatten` fills in that start.
+    names, and with learned read words. After any step the weights of each head sum to
+    1: a batch element whose weights are all zero, as in the all-zero state, has not
+    started yet, and `unflatten` fills in its initial values.
 
-    Departures: see `NTMAddressing` and `NTMAccess`. The output is linear, and squashed
-    by the loss; controller output, controller state and output are clipped
-    (`clip_value=None` switches it off), as in Collier and Beel 2018.
+    Departures, besides those of `NTMAddressing` and `NTMAccess`:
+
+    - The output is linear; the loss squashes it.
+    - Controller output, controller state and output are clipped (Collier and Beel
+      2018); `clip_value=None` switches it off.
 
     Args:
         output_size: Numbers in the output.
@@ -46,9 +46,9 @@ class NTMCell(AccessCell):
         num_writes: Write heads. Defaults to 1.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1, so that answers have to come
-            from memory (Franke et al. 2018). Defaults to 0.
+        bypass_dropout: Fraction of the controller's output that is dropped from the
+            input of the output layer in training, at least 0 and below 1, so that
+            answers must come from memory (Franke et al. 2018). Defaults to 0.
         dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
             the memory stays in float32. A controller that is passed has its own.
             Defaults to Keras's global policy.
@@ -59,7 +59,7 @@ class NTMCell(AccessCell):
     Call arguments:
         inputs: `(batch, features)`.
         states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
         `(output, states)`: `(batch, output_size)` and the new flat list.
@@ -121,7 +121,7 @@ class NTMCell(AccessCell):
         )
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights of controller, access and output, and the first words."""
+        """Create the weights of the cell, and its initial read words."""
         super().build(input_shape)
         self.fresh_read_words = self.add_weight(
             name="fresh_read_words",
@@ -131,11 +131,16 @@ class NTMCell(AccessCell):
         )
 
     def decode(self, state: CellState) -> CellState:
-        """Fill in the start of batch elements whose heads have not moved yet.
+        """Fill in the initial values of batch elements that have not started yet.
 
-        The weights of every head sum to 1 after any step: where all are zero, the
-        batch element starts with the initial memory, heads on slot 0, and the learned
-        read words.
+        The weights of every head sum to 1 after any step. Where all are zero, the batch
+        element gets the initial memory, heads on slot 0, and the learned read words.
+
+        Args:
+            state: A `CellState` around an `NTMAccessState`.
+
+        Returns:
+            The `CellState` with these values.
         """
         check_built(self)
         heads = [state.access.read_weights, state.access.write_weights]

@@ -1,22 +1,24 @@
-r"""The order of free slots, with the gradient written by hand.
+r"""The product over the DNC's free list, with a hand-written gradient.
 
 $$P_j = \prod_{k \text{ before } j} (1 - \phi_k)$$
 
-where $\phi$ is how free each slot is, and a slot comes before another when it is freer,
-or equally free and of a lower index. The product is taken by comparing all pairs: a
-sort and its inverse are slower than N x N comparisons on every backend up to some
-thousand slots, and the links of the DNC are N x N in any case. `plain_product_before`
-and `product_before` return the same numbers.
+where $\phi$ is the freeness of each slot, 1 minus its usage. Slot k comes before slot j
+if it is freer, or equally free with a lower index. The product compares all pairs of
+slots: a sort and its inverse are slower than N x N comparisons on every backend up to
+some thousand slots, and the links of the DNC are N x N in any case.
+`plain_product_before` and `product_before` return the same values.
 """
 
 from keras import ops
 
 from keras_dnc.ops.residuals import keep_output
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Tensor, Tensors
 
 
 def plain_product_before(freeness: Tensor) -> Tensor:
-    """Return what `product_before` does, its gradient left to the backend.
+    """Compute, for each slot, the product of the usage of the slots before it.
+
+    The reference for `product_before`: its gradient is left to the backend.
 
     Args:
         freeness: `(batch, memory_size)`, in [0, 1).
@@ -30,9 +32,10 @@ def plain_product_before(freeness: Tensor) -> Tensor:
 
 
 def product_before(freeness: Tensor) -> Tensor:
-    """Multiply, for each slot, the usage of the slots before it.
+    """Compute, for each slot, the product of the usage of the slots before it.
 
-    The product is a residual: it takes N x N comparisons, and its gradient needs it.
+    The product is a residual, because computing it takes N x N comparisons and its
+    gradient needs it.
 
     Args:
         freeness: `(batch, memory_size)`, in [0, 1).
@@ -48,17 +51,24 @@ def product_before(freeness: Tensor) -> Tensor:
     )
 
 
-def _product_gradient(tensors, product, gradient):
+def _product_gradient(tensors: Tensors, product: Tensor, gradient: Tensor) -> Tensors:
+    """Return the gradient with respect to the freeness."""
     (freeness,) = tensors
-    # Slots stand the other way round, so that the sum runs over an outer axis again.
+    # With the axes of both slots swapped, the sum runs over an outer axis again.
     before = _before(ops.expand_dims(freeness, 1), ops.expand_dims(freeness, 2), 2)
     by_log_product = ops.expand_dims(gradient * product, 2)
     by_log_usage = ops.sum(ops.where(before, by_log_product, 0.0), axis=1)
     return [-by_log_usage / (1.0 - freeness)]
 
 
-def _before(first, second, first_axis):
-    """Return whether the slot of `first` comes before that of `second`, all pairs."""
+def _before(first: Tensor, second: Tensor, first_axis: int) -> Tensor:
+    """Return for all pairs whether the slot of `first` comes before that of `second`.
+
+    Args:
+        first: Freeness along axis `first_axis`, 1 or 2; the other of them has size 1.
+        second: The same freeness along the other axis.
+        first_axis: Axis of the slots of `first`.
+    """
     size = first.shape[first_axis]
     slots = ops.arange(size)
     shape = (size, 1) if first_axis == 1 else (1, size)

@@ -1,4 +1,4 @@
-"""Rows of a weight by their numbers, with a dense or a sparse gradient."""
+"""Rows of a weight by index, with a dense or a sparse gradient."""
 
 from keras_dnc import backend
 from keras_dnc.typing import Tensor
@@ -9,16 +9,21 @@ def lookup(table: Tensor, rows: Tensor, sparse_gradient: bool = False) -> Tensor
 
     Args:
         table: Weight, `(size, ...)`.
-        rows: Integers below `size`, any shape; they may repeat.
-        sparse_gradient: Whether the weight's gradient holds these rows alone, in the
-            backend's own form, where it has one. Defaults to `False`.
+        rows: Indices from 0 to `size - 1`, of any shape; they may repeat.
+        sparse_gradient: Whether the gradient with respect to the weight contains these
+            rows only, in the sparse form of the backend. It is ignored on JAX, which
+            has none. Defaults to `False`.
 
     Returns:
-        `(shape of rows, ...)`.
+        Tensor `(*rows.shape, ...)`.
     """
     return backend.take_rows(table, rows, sparse_gradient)
 
 
 def has_sparse_gradients() -> bool:
-    """Return whether a gradient can hold a few rows of a weight and no others."""
+    """Return whether the backend has gradients that contain a few rows of a weight.
+
+    Returns:
+        True on TensorFlow and PyTorch, false on JAX.
+    """
     return backend.has_sparse_gradients()

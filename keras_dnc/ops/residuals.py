@@ -1,28 +1,32 @@
-"""Residuals: values of a step that back-propagation keeps, so as not to compute again.
+"""Residuals: values of a step that the forward pass keeps for the backward pass.
 
-Back-propagation through time runs a step twice: on the way forward, and again to
-differentiate it. In the second run, values kept from the first replace the computed
-ones, with the gradient of the computed ones. So a difference in the last bit cannot
-change the order of slots, and XLA drops every computation whose value nothing reads.
+Back-propagation through time runs a step twice: in the forward pass, and again in the
+backward pass to differentiate it. In the second run, the residuals of the first replace
+the recomputed values, and pass their gradients on to the recomputed ones. Hence a
+difference in the last bit cannot change the order of slots, and XLA removes every
+computation whose value is not used.
 
-`recording` collects the residuals of a first run and `reusing` hands them to a second
-one. Outside of both scopes, `keep`, `keep_fields` and `keep_output` change nothing.
+A scope of `recording` collects the residuals of a first run; a scope of `reusing`
+supplies them to a second run. Outside both, `keep`, `keep_output`, `keep_choice` and
+`kept_when_read` have no effect.
 """
 
 import contextlib
 import contextvars
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_dnc import backend
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Controls, Fields, Tensor, Tensors
 
 
 class _Scope:
-    """The residuals of one run of a step, by name."""
+    """The residuals of one run of a step, by name.
+
+    Args:
+        residuals: Dict of the residuals: filled by a first run, read by a second.
+        reuses: Whether this is a second run.
+    """
 
     def __init__(self, residuals: Fields, reuses: bool) -> None:
         self.residuals = residuals
@@ -30,7 +34,7 @@ class _Scope:
         self._uses: dict[str, int] = {}
 
     def unique(self, name: str) -> str:
-        """Return `name`, numbered from its second use in a step on."""
+        """Return `name`, with a number appended from its second use in a step on."""
         uses = self._uses[name] = self._uses.get(name, -1) + 1
         return f"{name}_{uses}" if uses else name
 
@@ -42,6 +46,7 @@ _SCOPE: contextvars.ContextVar[_Scope | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def _entered(scope: _Scope) -> Iterator[Fields]:
+    """Make a scope the current one, and yield its residuals."""
     token = _SCOPE.set(scope)
     try:
         yield scope.residuals
@@ -50,12 +55,38 @@ def _entered(scope: _Scope) -> Iterator[Fields]:
 
 
 def recording() -> contextlib.AbstractContextManager[Fields]:
-    """Return a scope whose value is a dict of the residuals computed inside it."""
+    """Return a scope that collects the residuals of a first run of a step.
+
+    Returns:
+        Context manager whose value is a dict from names to residuals, filled while the
+        step runs.
+
+    Example:
+        >>> from keras import ops
+        >>> with recording() as residuals:
+        ...     _ = keep(["usage"], [ops.ones((2,))])
+        >>> list(residuals)
+        ['usage']
+    """
     return _entered(_Scope({}, reuses=False))
 
 
 def reusing(residuals: Fields) -> contextlib.AbstractContextManager[Fields]:
-    """Return a scope in which `residuals` replace the values computed."""
+    """Return a scope in which residuals replace the values that a step computes.
+
+    Args:
+        residuals: Dict from names to residuals; a value without one is computed.
+
+    Returns:
+        Context manager whose value is `residuals`.
+
+    Example:
+        >>> from keras import ops
+        >>> with reusing({"usage": ops.ones((2,))}):
+        ...     (usage,) = keep(["usage"], [ops.zeros((2,))])
+        >>> ops.convert_to_numpy(usage).tolist()
+        [1.0, 1.0]
+    """
     return _entered(_Scope(residuals, reuses=True))
 
 
@@ -67,8 +98,8 @@ def keep(names: list[str], computed: Tensors) -> Tensors:
         computed: List of tensors.
 
     Returns:
-        The tensors. In a `reusing` scope, those with a residual have its value, and the
-        gradient of what was computed.
+        List of tensors. In a scope of `reusing`, a tensor whose name has a residual has
+        the value of the residual, and passes its gradient on to the computed tensor.
     """
     scope = _SCOPE.get()
     if scope is None:
@@ -83,7 +114,7 @@ def keep(names: list[str], computed: Tensors) -> Tensors:
 
 
 def _replaced(computed: Tensors, residuals: Tensors) -> Tensors:
-    """Return the values of `residuals` with the gradients of `computed`."""
+    """Return the values of `residuals`; their gradients go to `computed`."""
     if not computed:
         return []
     count = len(computed)
@@ -95,29 +126,38 @@ def _replaced(computed: Tensors, residuals: Tensors) -> Tensors:
 
 
 def keep_output(
-    name: str, forward: Callable, backward: Callable, tensors: Tensors
+    name: str,
+    forward: Callable[[Tensors], Tensor],
+    backward: Callable[[Tensors, Tensor, Tensor], Tensors],
+    tensors: Tensors,
 ) -> Tensor:
-    """Run a function of one output with a hand-written gradient; keep its output.
+    """Run a function with a hand-written gradient, and name its output as a residual.
 
-    In a `reusing` scope `forward` does not run: the residual is its output.
+    In a scope of `reusing` that has the residual, `forward` does not run.
 
     Args:
-        name: Name of the output.
-        forward: From a list of tensors to the output.
-        backward: From the list of tensors, the output and its gradient to a list of
-            gradients.
+        name: Name of the output; it may be used several times in a step.
+        forward: Function of a list of tensors that returns the output.
+        backward: Function of the list of tensors, the output and the gradient with
+            respect to the output. It returns a list of gradients with respect to the
+            tensors.
         tensors: List of tensors.
+
+    Returns:
+        The output.
     """
     scope = _SCOPE.get()
     name = name if scope is None else scope.unique(name)
     known = [scope.residuals[name]] if scope and name in scope.residuals else []
     count = len(tensors)
 
-    def run(given, save):
+    def run(given: Tensors, save: bool) -> tuple[Tensors, Tensor]:
         output = given[count] if len(given) > count else forward(given)
         return [output], output
 
-    def gradient(given, output, gradients):
+    def gradient(
+        given: Tensors, output: Tensor, gradients: Tensors
+    ) -> list[Tensor | None]:
         found = backward(given[:count], output, gradients[0])
         return [*found, *[None] * (len(given) - count)]
 
@@ -128,38 +168,56 @@ def keep_output(
 
 
 def keep_choice(name: str, choose: Callable[[], Tensor]) -> Tensor:
-    """Return indices that have no gradient; keep them, so that they stay the same."""
+    """Compute indices and name them as a residual, so that both runs use the same.
+
+    Args:
+        name: Name of the indices; it may be used several times in a step.
+        choose: Function without arguments that returns indices without a gradient. In a
+            scope of `reusing` that has the residual, it does not run.
+
+    Returns:
+        The indices.
+    """
     scope = _SCOPE.get()
     if scope is None:
         return choose()
     name = scope.unique(name)
+    if scope.reuses and name in scope.residuals:
+        return scope.residuals[name]
+    chosen = choose()
     if not scope.reuses:
-        scope.residuals[name] = choose()
-    return scope.residuals[name]
+        scope.residuals[name] = chosen
+    return chosen
 
 
-def watched(controls: Any, prefix: str = "") -> Any:
-    """Return `controls`, such that a `recording` scope keeps each field that is read.
+def kept_when_read(controls: Controls, prefix: str = "") -> Controls:
+    """Return controls of which each field becomes a residual as soon as it is read.
 
     Args:
-        controls: NamedTuple of tensors.
-        prefix: Put before each field's name. Defaults to none.
+        controls: NamedTuple of tensors, `None` for controls that the options lack.
+        prefix: Text before the name of a field in the name of its residual. Defaults to
+            `""`.
+
+    Returns:
+        In a scope of `recording`, an object with the fields and methods of `controls`;
+        otherwise `controls`.
     """
     scope = _SCOPE.get()
     if scope is None or scope.reuses:
         return controls
-    return _Watched(controls, scope.residuals, prefix)
+    return _KeptWhenRead(controls, scope.residuals, prefix)
 
 
-class _Watched:
-    """A NamedTuple that notes which of its fields are read."""
+class _KeptWhenRead:
+    """A NamedTuple whose fields become residuals when they are read."""
 
-    def __init__(self, controls: Any, residuals: Fields, prefix: str) -> None:
+    def __init__(self, controls: Controls, residuals: Fields, prefix: str) -> None:
         self._controls, self._residuals, self._prefix = controls, residuals, prefix
 
     def __getattr__(self, name: str) -> Any:
         fields = self._controls._fields
-        for field in [name] if name in fields else fields:  # a method may read any
+        # A method may read any field.
+        for field in [name] if name in fields else fields:
             value = getattr(self._controls, field)
             if value is not None:
                 self._residuals[self._prefix + field] = value

@@ -1,25 +1,33 @@
-"""Similarity of keys and rows of memory, with gradients written by hand.
+"""Similarity of keys and rows of memory, with hand-written gradients.
 
-Shared by every paper since the Neural Turing Machine (Graves et al. 2014).
+All papers since the Neural Turing Machine (Graves et al. 2014) read by similarity.
 """
 
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.typing import Tensor, Tensors
 
 _EPSILON = 1e-6  # keeps norm and quotient, and their gradients, finite at zero memory
 
 
-def oneplus(x):
-    """Squash to above 1: `oneplus(x) = 1 + log(1 + exp(x))` (Graves et al. 2016)."""
+def oneplus(x: Tensor) -> Tensor:
+    """Compute `1 + log(1 + exp(x))`, which is above 1 (Graves et al. 2016).
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        Tensor of the same shape.
+    """
     return 1.0 + ops.softplus(x)
 
 
 STRENGTHS = {"softplus": ops.softplus, "oneplus": oneplus}
 
 
-def weighted_softmax(scores, strengths):
-    """Softmax over slots, sharpened by one strength per head.
+def weighted_softmax(scores: Tensor, strengths: Tensor) -> Tensor:
+    """Compute a softmax over slots, with one inverse temperature per head.
 
     Args:
         scores: `(batch, heads, memory_size)`.
@@ -31,10 +39,10 @@ def weighted_softmax(scores, strengths):
     return ops.softmax(scores * ops.expand_dims(strengths, -1), axis=-1)
 
 
-def cosine_similarity(memory, keys):
-    """Cosine of the angle between each key and each row of memory.
+def cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
+    """Compute the cosine similarity of each key and each row of memory.
 
-    The plain reference of `fast_cosine_similarity`.
+    The reference for `fast_cosine_similarity`: its gradient is left to the backend.
 
     Args:
         memory: `(batch, memory_size, word_size)`.
@@ -48,25 +56,39 @@ def cosine_similarity(memory, keys):
     return dot / (_norm(keys) * memory_norms + _EPSILON)
 
 
-def fast_cosine_similarity(memory, keys):
-    """Give `cosine_similarity`, with a gradient written by hand.
+def fast_cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
+    """Compute the cosine similarity of each key and each row of memory.
 
-    Automatic differentiation makes four arrays of the memory's size; this one.
+    The hand-written gradient allocates one array of the size of the memory, automatic
+    differentiation four.
+
+    Args:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+
+    Returns:
+        `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
     """
     similarity = backend.with_gradient(_similarity, _similarity_gradient, save=True)
     return similarity([memory, keys])[0]
 
 
-def _similarity(tensors, save):
+def _similarity(
+    tensors: Tensors, save: bool
+) -> tuple[Tensors, tuple[Tensor, Tensor, Tensor]]:
+    """Compute the similarity; save both norms and the cosine, slots first."""
     memory, keys = tensors
     memory_norms, key_norms = _norm(memory), ops.transpose(_norm(keys), (0, 2, 1))
-    # Memory first: XLA is several times faster at this product than at its transpose.
+    # Memory first: XLA is several times as fast at this product as at its transpose.
     dot = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
     cosine = dot / (memory_norms * key_norms + _EPSILON)
     return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
 
 
-def _similarity_gradient(tensors, saved, gradients):
+def _similarity_gradient(
+    tensors: Tensors, saved: tuple[Tensor, Tensor, Tensor], gradients: Tensors
+) -> Tensors:
+    """Return the gradients with respect to memory and keys."""
     memory, keys = tensors
     memory_norms, key_norms, cosine = saved
     gradient = ops.transpose(gradients[0], (0, 2, 1))
@@ -80,18 +102,20 @@ def _similarity_gradient(tensors, saved, gradients):
     return [by_memory, by_keys]
 
 
-def masked_cosine_similarity(memory, keys, masks):
-    """Cosine of each key and each row of memory, both multiplied by the head's mask.
+def masked_cosine_similarity(memory: Tensor, keys: Tensor, masks: Tensor) -> Tensor:
+    """Compute the cosine similarity of keys and rows, both multiplied by masks.
 
-    The plain reference of `fast_masked_cosine_similarity`.
+    The reference for `fast_masked_cosine_similarity`: its gradient is left to the
+    backend.
 
     Args:
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
-        masks: `(batch, heads, word_size)`, in [0, 1]: how far each number counts.
+        masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
+            every row.
 
     Returns:
-        `(batch, heads, memory_size)`, in [-1, 1].
+        `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
     """
     masked_keys = masks * keys
     masked_memory = masks[:, :, None, :] * memory[:, None, :, :]
@@ -100,13 +124,31 @@ def masked_cosine_similarity(memory, keys, masks):
     return dot / (_norm(masked_keys) * memory_norms + _EPSILON)
 
 
-def fast_masked_cosine_similarity(memory, keys, masks):
-    """Give `masked_cosine_similarity`, no masked copy of the memory for each head."""
+def fast_masked_cosine_similarity(
+    memory: Tensor, keys: Tensor, masks: Tensor
+) -> Tensor:
+    """Compute the cosine similarity of keys and rows, both multiplied by masks.
+
+    Neither this function nor its hand-written gradient allocates a masked copy of the
+    memory for each head.
+
+    Args:
+        memory: `(batch, memory_size, word_size)`.
+        keys: `(batch, heads, word_size)`.
+        masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
+            every row.
+
+    Returns:
+        `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
+    """
     function = backend.with_gradient(_masked, _masked_gradient, save=True)
     return function([memory, keys, masks])[0]
 
 
-def _masked(tensors, save):
+def _masked(
+    tensors: Tensors, save: bool
+) -> tuple[Tensors, tuple[Tensor, Tensor, Tensor]]:
+    """Compute the similarity; save both norms and the cosine, slots first."""
     memory, keys, masks = tensors
     squares = ops.transpose(ops.square(masks), (0, 2, 1))
     by_dot = ops.transpose(keys, (0, 2, 1)) * squares
@@ -117,13 +159,17 @@ def _masked(tensors, save):
     return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
 
 
-def _masked_gradient(tensors, saved, gradients):
+def _masked_gradient(
+    tensors: Tensors, saved: tuple[Tensor, Tensor, Tensor], gradients: Tensors
+) -> Tensors:
+    """Return the gradients with respect to memory, keys and masks."""
     memory, keys, masks = tensors
     memory_norms, key_norms, cosine = saved
     squares, gradient = ops.square(masks), ops.transpose(gradients[0], (0, 2, 1))
     by_dot = gradient / (memory_norms * key_norms + _EPSILON)
     by_norms = by_dot * cosine
-    # Twice the gradients by the squared norms: a square's derivative has the other 2.
+    # Twice the gradients with respect to the squared norms: the factor 2 of the
+    # derivative of a square is included.
     by_memory_square = -by_norms * key_norms / memory_norms
     by_key_square = -ops.sum(by_norms * memory_norms, axis=1, keepdims=True) / key_norms
     by_key_square = ops.transpose(by_key_square, (0, 2, 1))
@@ -137,6 +183,6 @@ def _masked_gradient(tensors, saved, gradients):
     return [by_memory, by_keys, 2.0 * masks * by_squares]
 
 
-def _norm(vectors):
-    """Length of each vector on the last axis, which becomes 1."""
+def _norm(vectors: Tensor) -> Tensor:
+    """Return the length of each vector along the last axis, whose size becomes 1."""
     return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)

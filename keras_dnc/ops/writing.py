@@ -1,19 +1,23 @@
-"""Writing to a memory, as in every paper since the Neural Turing Machine."""
+"""Writing to a memory by erasing and adding (Graves et al. 2014, eq. 3-4)."""
 
 import functools
 import operator
 
 from keras import ops
 
+from keras_dnc.typing import Tensor
 
-def erase_and_write(memory, write_weights, erase_vectors, write_vectors):
-    """Wipe what each head erases, then add what each head writes.
+
+def erase_and_write(
+    memory: Tensor, write_weights: Tensor, erase_vectors: Tensor, write_vectors: Tensor
+) -> Tensor:
+    """Erase parts of the memory, then add to it, with one or more write heads.
 
     Args:
         memory: `(batch, memory_size, word_size)`.
         write_weights: `(batch, num_writes, memory_size)`, rows sum to at most 1.
-        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1].
-        write_vectors: `(batch, num_writes, word_size)`.
+        erase_vectors: `(batch, num_writes, word_size)`, in [0, 1], fraction to erase.
+        write_vectors: `(batch, num_writes, word_size)`, numbers to add.
 
     Returns:
         The new memory, `(batch, memory_size, word_size)`.

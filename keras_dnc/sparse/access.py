@@ -1,8 +1,7 @@
 """One step of writing to and reading from a sparse memory (Rae et al. 2016)."""
 
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -24,12 +23,7 @@ from keras_dnc.sparse.least_recent import least_recent
 from keras_dnc.sparse.least_recent import level_sizes
 from keras_dnc.sparse.search import Search
 from keras_dnc.sparse.search import as_search
-from keras_dnc.typing import Controls
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor
 
 MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
 _THRESHOLD = 0.005  # the paper's delta: less weight than this is no access

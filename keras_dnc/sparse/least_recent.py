@@ -1,7 +1,7 @@
-"""Which slot was accessed least recently, without a look at all of them.
+"""The slot accessed least recently, found without a pass over all slots.
 
 The time of every slot's last access is the lowest level of a tree, each node of which
-holds the earliest time below it. The earliest slot is found from the top down, and an
+holds the earliest time below it. A search from the top finds the earliest slot, and an
 access changes one node of each level. A time of 0 means never: zeros are a fresh tree.
 Times are whole numbers, exact to 2^24 in float32.
 """
@@ -10,20 +10,28 @@ from keras import ops
 
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import set_rows
+from keras_dnc.typing import Tensor, Tensors
 
-_BRANCHES = 64  # below a node: fewer make more levels, more make more work at each
+_BRANCHES = 64  # children of a node: fewer add levels, more add work at each level
 
 
-def level_sizes(memory_size):
-    """List the number of nodes at each level of the tree, the slots first."""
+def level_sizes(memory_size: int) -> list[int]:
+    """Return the number of nodes at each level of the tree, the slots first.
+
+    Args:
+        memory_size: Slots of the memory.
+
+    Returns:
+        List of integers, the first `memory_size`.
+    """
     sizes = [memory_size]
     while sizes[-1] > 4 * _BRANCHES:
         sizes.append(-(-sizes[-1] // _BRANCHES))
     return sizes
 
 
-def least_recent(levels):
-    """Give the slot that was accessed earliest, the first of those that tie.
+def least_recent(levels: Tensors) -> Tensor:
+    """Return the slot accessed least recently, of equal times the first.
 
     Args:
         levels: List of `(batch, nodes)`, one per level.
@@ -38,19 +46,22 @@ def least_recent(levels):
     return node
 
 
-def _first_least(times):
-    """Give where the earliest time stands, `(batch, 1)`."""
-    # Of floats, Keras on TensorFlow looks at the bits, for which ONNX has no operation.
+def _first_least(times: Tensor) -> Tensor:
+    """Return the index of the earliest time, `(batch, 1)`."""
+    # On TensorFlow, an `argmin` of floats has bit operations that ONNX lacks.
     return ops.argmin(ops.cast(times, "int32"), axis=1, keepdims=True)
 
 
-def accessed(levels, slots, times):
-    """Give the tree after accesses.
+def accessed(levels: Tensors, slots: Tensor, times: Tensor) -> Tensors:
+    """Return the tree after accesses.
 
     Args:
-        levels: List of `(batch, nodes)`.
-        slots: `(batch, count)`; those that repeat have equal times.
-        times: `(batch, count)`, of their last access.
+        levels: List of `(batch, nodes)`, one per level.
+        slots: `(batch, count)`; repeated slots have equal times.
+        times: `(batch, count)`, the times of the last access of the slots.
+
+    Returns:
+        List of `(batch, nodes)`, one per level.
     """
     new = [set_rows(levels[0], slots, times)]
     for level in levels[1:]:
@@ -59,15 +70,18 @@ def accessed(levels, slots, times):
     return new
 
 
-def _earliest(level, nodes):
-    """Give the earliest time below each of `nodes` of the level above."""
+def _earliest(level: Tensor, nodes: Tensor) -> Tensor:
+    """Return the earliest time below each of `nodes` of the next higher level."""
     children = _children(level, nodes)
     flat = (-1, children.shape[1] * children.shape[2])
     times = gather_rows(level, ops.reshape(children, flat))
     return ops.min(ops.reshape(times, (-1, *children.shape[1:])), axis=-1)
 
 
-def _children(level, nodes):
-    """Number the nodes below, `(batch, count, branches)`; the last may repeat."""
+def _children(level: Tensor, nodes: Tensor) -> Tensor:
+    """Return the indices of the children of nodes, `(batch, count, branches)`.
+
+    Indices beyond the level are replaced by its last one.
+    """
     first = ops.cast(nodes, "int32")[:, :, None] * _BRANCHES
     return ops.minimum(first + ops.arange(_BRANCHES, dtype="int32"), level.shape[1] - 1)

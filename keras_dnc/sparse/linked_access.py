@@ -1,7 +1,6 @@
 """Sparse access that follows links to what was written before and after."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -17,11 +16,7 @@ from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import weighted_sum
 from keras_dnc.sparse.links import SparseLinkage
 from keras_dnc.sparse.links import SparseLinkageState
-from keras_dnc.typing import DType
-from keras_dnc.typing import Fields
-from keras_dnc.typing import Shape
-from keras_dnc.typing import State
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Fields, Shape, State, Tensor
 
 
 class LinkedAccessState(NamedTuple):

@@ -1,7 +1,6 @@
 """The order of writing, kept for a few slots beside each slot (Rae et al. 2016)."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops

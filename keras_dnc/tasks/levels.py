@@ -1,7 +1,6 @@
 """Curricula: one task at several levels of difficulty, from the easiest on."""
 
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt

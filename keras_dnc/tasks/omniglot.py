@@ -9,8 +9,7 @@ import itertools
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterable
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np

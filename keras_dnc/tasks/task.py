@@ -1,8 +1,7 @@
 """The base class of generated tasks: batching, padding, masks, errors."""
 
 import numbers
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np

@@ -1,7 +1,6 @@
 """Keras callbacks for curricula and for measuring generalization."""
 
-from collections.abc import Iterable
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.typing import DType
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import DType, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")

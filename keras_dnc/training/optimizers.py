@@ -7,8 +7,7 @@ from keras import ops
 
 from keras_dnc import backend
 from keras_dnc.backend.keras_internals import optimizer_moments
-from keras_dnc.typing import Tensor
-from keras_dnc.typing import Tensors
+from keras_dnc.typing import Tensor, Tensors
 
 _UNSUPPORTED = (
     "amsgrad",

@@ -1,5 +1,7 @@
 """Recomputing states changes what back-propagation stores, and no number."""
 
+from typing import Any, NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from keras import tree
 
 import keras_dnc
 from keras_dnc.bptt.scan import Chunks
+from keras_dnc.cells.memory_cell import CellStep
 from tests.conformance.harness import FEATURES
 from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import check_same
@@ -178,19 +181,45 @@ def test_mixed_precision_leaves_weights_and_gradients_whole(rng):
     check_same(recomputed, plain, 2e-2)  # the plain layer rounds states at every step
 
 
-class WithoutNotes(keras_dnc.DNCCell):
-    """A memory cell that says nothing of replaying; all its states are stored."""
+class SumState(NamedTuple):
+    """The state of `SumCell`."""
 
-    replayed_states = note_shapes = None
+    output: Any
+    sums: Any
+    controller: Any
 
-    def step(self, inputs, state, recorded=None):
-        return super().step(inputs, state)._replace(notes=None)
+
+@keras.saving.register_keras_serializable(package="tests")
+class SumCell(keras_dnc.MemoryCell):
+    """A memory cell without an `Access`: its whole state is checkpointed."""
+
+    def __init__(self):
+        super().__init__()
+        self.controller = keras_dnc.FeedForwardController(OUTPUTS)
+        self.output_size = OUTPUTS
+
+    @property
+    def state_shapes(self):
+        return SumState((OUTPUTS,), (2, OUTPUTS), [(OUTPUTS,)])
+
+    def controller_input_size(self, input_size):
+        return input_size + OUTPUTS
+
+    def build(self, input_shape):
+        self.input_size = input_shape[-1]
+        self.controller.build((None, self.controller_input_size(self.input_size)))
+
+    def step(self, inputs, state):
+        seen = ops.concatenate([inputs, state.sums[:, 0]], axis=-1)
+        output, controller_state = self.controller(seen, state.controller)
+        sums = 0.9 * state.sums + ops.stack([output, ops.square(output)], axis=1)
+        new = SumState(output, sums, controller_state)
+        return CellStep(new, controls=(), found={})
 
 
 @pytest.mark.only("tensorflow", "torch")  # the same code on JAX, half a minute slower
-def test_a_cell_without_notes_is_stepped_again(rng):
-    cell = WithoutNotes(OUTPUTS, controller=8, memory_size=7, word_size=4)
-    layers = layers_around(cell, recompute=4)
+def test_a_memory_cell_without_an_access_is_stepped_again(rng):
+    layers = layers_around(SumCell(), recompute=4)
     for layer in layers:
         layer(random_inputs(rng))
     check_same(*(everything(layer, np.random.default_rng(3)) for layer in layers), 1e-4)

@@ -141,3 +141,12 @@ def test_links_are_kept_in_numbers_that_grow_with_the_slots_alone():
 def test_links_of_no_number_are_refused(value):
     with pytest.raises(ValueError, match="`link_top_k` must be a positive integer"):
         keras_dnc.DNCCell(3, link_top_k=value)
+
+
+@pytest.mark.parametrize(
+    "kind", [keras_dnc.MemoryAccess, lambda **o: keras_dnc.DNCCell(3, **o)]
+)
+def test_the_old_name_of_the_option_is_taken_with_a_warning(kind):
+    with pytest.warns(DeprecationWarning, match="`link_sparsity` is.*`link_top_k`"):
+        made = kind(link_sparsity=3)
+    assert getattr(made, "access", made).link_top_k == 3

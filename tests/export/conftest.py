@@ -1,7 +1,6 @@
 """One small model of every cell, each exported once."""
 
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np

@@ -7,8 +7,7 @@ as gzipped JSON. `load_stories` reads it when its `data` is the path of such a f
 import gzip
 import json
 import pathlib
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story

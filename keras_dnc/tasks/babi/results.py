@@ -1,7 +1,6 @@
 """Test errors as papers report them: per task, mean, and number of failed tasks."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 

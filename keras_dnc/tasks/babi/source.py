@@ -13,11 +13,8 @@ import hashlib
 import pathlib
 import re
 import tarfile
-from collections.abc import Callable
-from collections.abc import Collection
-from collections.abc import Iterator
-from typing import NamedTuple
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple, TypeAlias
 
 SUBSETS = (
     "en",
