@@ -1,7 +1,8 @@
 """Memory-augmented neural networks for Keras 3.
 
-Every cell runs in `keras.layers.RNN`, on the TensorFlow, JAX and PyTorch backends.
-After `import keras_dnc`, `keras.models.load_model` finds all that a model can hold.
+Every cell runs in `keras.layers.RNN` on the TensorFlow, JAX and PyTorch backends.
+`import keras_dnc` registers the classes of the package, so that
+`keras.models.load_model` can load models that use them.
 """
 
 from keras_dnc.bidirectional import BiDNC

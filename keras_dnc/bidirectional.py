@@ -49,8 +49,8 @@ class ContextController(keras.layers.Layer, HoldsDropout):
         inner controller.
 
     Raises:
-        ValueError: A controller that is no RNN cell, or a `context_size` that is no
-            positive integer.
+        ValueError: If `controller` is neither a positive integer nor an RNN cell, or
+            `context_size` is not a positive integer.
 
     Example:
         >>> ContextController(16, context_size=8).output_size
@@ -157,9 +157,10 @@ class BiDNC(keras.layers.Layer):
         `(batch, output_size)`.
 
     Raises:
-        ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, one cell for both controllers, a negative `recompute`, an option that
-            `DNCCell` refuses, sequences of another rank, or of length 0.
+        ValueError: If a size is not a positive integer, a controller is neither a
+            positive integer nor an RNN cell, both controllers are one cell, `recompute`
+            is negative, `DNCCell` refuses an option, or the sequences have the wrong
+            rank or length 0.
 
     Example:
         >>> layer = BiDNC(5, controller=16, memory_size=16, return_sequences=True)
@@ -227,7 +228,7 @@ class BiDNC(keras.layers.Layer):
             name="forward",
         )
 
-    def build(self, sequences_shape: Shape) -> None:
+    def build(self, sequences_shape: tuple[int | None, int | None, int]) -> None:
         """Create the weights of both directions."""
         check_shape("sequences", sequences_shape, ("batch", "time", "features"))
         batch, time, size = sequences_shape

@@ -144,9 +144,9 @@ class LRUAccess(Access):
         `LRUAccessState`.
 
     Raises:
-        ValueError: A size that is no positive integer, `usage_decay` outside of its
-            range, `own_write_keys` is no bool, an unknown `strength`, `control_biases`
-            that fit no control, or a call argument of the wrong shape.
+        ValueError: If a size is not a positive integer, `usage_decay` is out of range,
+            `own_write_keys` is not a bool, `strength` is unknown, `control_biases` do
+            not fit the controls, or a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -292,16 +292,17 @@ class MANNCell(AccessCell):
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
         training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, `usage_decay` outside of its range, `own_write_keys` is no bool, an
-            unknown `strength`, `control_biases` that fit no control, or inputs of the
+        ValueError: If a size is not a positive integer, `controller` is neither a
+            positive integer nor an RNN cell, `usage_decay`, `clip_value` or
+            `bypass_dropout` is out of range, `own_write_keys` is not a bool, `strength`
+            is unknown, `control_biases` do not fit the controls, or the inputs have the
             wrong rank.
 
     Example:

@@ -25,53 +25,66 @@ from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.row_access import RowAccess
+from keras_dnc.typing import Tensor
 
-_LARGE = 16_384  # slots of a memory whose copy takes longer than the rest of a step
+_MANY_SLOTS = 16_384  # above, copying the memory takes longer than the rest of a step
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class MemoryRNN(keras.layers.RNN):
     """`keras.layers.RNN` with memory-efficient back-propagation through time.
 
-    A drop-in: the same arguments, numbers and weights. What differs:
+    Arguments, values and weights are those of `keras.layers.RNN`, with these
+    differences:
 
-    - Back-propagation stores the large states, such as memory and links, once per chunk
+    - Back-propagation saves the large states, such as memory and links, once per chunk
       of steps and recomputes the others, so that the number of large states in memory
-      grows like the square root of time. A cell's states keep their real shapes from
-      step to step, which XLA turns into faster code.
-    - Of a sparse memory (`SAMCell`, `SDNCCell`) no step copies more than the rows that
-      it touches, forward or backward, where XLA compiles it. Outside XLA, TensorFlow
-      and PyTorch copy the memory at every step; above 16,384 slots, a warning says so.
-      With `recompute=0` or `unroll=True`, back-propagation copies it everywhere.
-    - A cell that updates variables of its own in its steps is refused, unless
+      grows with the square root of time. States keep their real shapes from step to
+      step, which XLA compiles to faster code.
+    - If XLA compiles the layer, a step of a sparse memory (`SAMCell`, `SDNCCell`)
+      copies only the rows that it reads and writes, forward and backward. Without XLA,
+      TensorFlow and PyTorch copy the memory at every step; above 16,384 slots, the
+      layer warns of it. With `recompute=0` or `unroll=True`, back-propagation copies
+      the memory at every step on all backends.
+    - A cell that updates its own variables in its steps raises an error unless
       `recompute=0`: a step that is taken twice would update them twice.
-    - At masked steps before the first real one, the output is the cell's previous
-      output, `states[0]`, on every backend; `keras.layers.RNN` gives zeros on
-      TensorFlow and PyTorch.
-    - Given a sequence of length 0, it says what is wrong, where `keras.layers.RNN`
-      fails with an error of the backend.
-    - Given a list of memory cells under a mixed policy, it leaves their states in
-      float32, where `keras.layers.RNN` casts them to half precision and fails.
+    - At masked steps before the first real one, the output is the previous output in
+      the initial state on every backend. `keras.layers.RNN` returns zeros on TensorFlow
+      and PyTorch.
+    - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
+      error of the backend.
+    - The states of a list of memory cells stay in float32 under a mixed policy.
+      `keras.layers.RNN` casts them to half precision and fails.
 
     Args:
         cell: A cell of this package, any Keras RNN cell, or a list of cells.
-        recompute: Steps per chunk, any positive integer. `None` takes about the square
-            root of the number of steps; 0 leaves back-propagation to the backend, as
-            `keras.layers.RNN` does. With `unroll=True` it has no effect. Around a
-            sparse memory, of which nothing is recomputed, `None` or 0.
-        **kwargs: As in `keras.layers.RNN`.
+        recompute: Steps per chunk, a positive integer; `None` for about the square root
+            of the number of steps; 0 to leave back-propagation to the backend, like
+            `keras.layers.RNN`. It has no effect with `unroll=True`. Around a sparse
+            memory, of which nothing is recomputed, it must be `None` or 0. Defaults to
+            `None`.
+        **kwargs: The other arguments of `keras.layers.RNN`, such as `return_sequences`,
+            `return_state`, `go_backwards`, `stateful` and `unroll`.
 
     Call arguments:
         sequences: `(batch, time, features)`, time at least 1.
-        initial_state: List of states, as in `keras.layers.RNN`.
-        mask: `(batch, time)`, as in `keras.layers.RNN`.
-        training: Whether dropout is on.
+        initial_state: List of the states before the first step, `(batch, size)`; `None`
+            for those of the cell. Defaults to `None`.
+        mask: Booleans `(batch, time)`, false at steps to skip; `None` for no mask.
+            Defaults to `None`.
+        training: Whether dropout is on. Defaults to `False`.
+
+    Returns:
+        The last output, `(batch, output_size)`; with `return_sequences=True`, all
+        outputs, `(batch, time, output_size)`. With `return_state=True`, a list of the
+        output and of each last state.
 
     Raises:
-        ValueError: `recompute` is neither `None` nor an integer of at least 0, or is
-            above 0 around a sparse memory; a stack with a sparse memory in it; half
-            precision around a cell whose states number slots; sequences of another
-            rank, or of length 0; a cell that updates variables in its steps.
+        ValueError: If `recompute` is neither `None` nor an integer of at least 0, or is
+            above 0 around a sparse memory; if a stack contains a sparse memory; if the
+            layer computes in half precision around a cell whose states contain indices
+            of slots; if sequences have another rank or length 0; or if a cell updates
+            variables in its steps.
 
     Example:
         >>> import keras_dnc
@@ -85,7 +98,10 @@ class MemoryRNN(keras.layers.RNN):
     """
 
     def __init__(
-        self, cell: keras.Layer | list, recompute: int | None = None, **kwargs: Any
+        self,
+        cell: keras.Layer | list[keras.Layer],
+        recompute: int | None = None,
+        **kwargs: Any,
     ) -> None:
         if isinstance(cell, list | tuple) and any(_is_memory(child) for child in cell):
             policy = next(child.dtype_policy for child in cell if _is_memory(child))
@@ -94,8 +110,8 @@ class MemoryRNN(keras.layers.RNN):
         self.recompute = _steps_per_chunk(recompute)
         self._check_in_place()
 
-    def _check_in_place(self):
-        """Refuse what cells that edit their memory in place cannot be run with."""
+    def _check_in_place(self) -> None:
+        """Raise a `ValueError` if the arguments do not allow a sparse memory."""
         stacked = isinstance(self.cell, keras.layers.StackedRNNCells)
         if stacked and any(_edits_in_place(cell) for cell in unstacked(self.cell)):
             raise ValueError(
@@ -110,7 +126,13 @@ class MemoryRNN(keras.layers.RNN):
                 f"Received: recompute={self.recompute!r}, cell={self.cell!r}"
             )
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
         """Run the cell over the sequences."""
         shape = tuple(sequences.shape)
         if len(shape) != 3 or shape[1] == 0:
@@ -122,8 +144,25 @@ class MemoryRNN(keras.layers.RNN):
             sequences, initial_state=initial_state, mask=mask, training=training
         )
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Run the cell step by step; `keras.layers.RNN` does what is around it."""
+    def inner_loop(
+        self,
+        sequences: Tensor,
+        initial_state: Any,
+        mask: Tensor | None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Run the cell step by step; `keras.layers.RNN` calls this in its `call`.
+
+        Args:
+            sequences: `(batch, time, features)`.
+            initial_state: The states before the first step.
+            mask: Booleans `(batch, time)`, or `None`.
+            training: Whether dropout is on. Defaults to `False`.
+
+        Returns:
+            `(last_output, outputs, states)`: `(batch, output_size)`,
+            `(batch, time, output_size)` and the last states.
+        """
         for cell in unstacked(self.cell):
             if _is_memory(cell) and cell.numbers_slots:
                 check_not_half_precision(self.compute_dtype)
@@ -132,6 +171,16 @@ class MemoryRNN(keras.layers.RNN):
         is_layer = isinstance(self.cell, keras.layers.Layer)
         if self.recompute == 0 or self.unroll or not is_layer:
             return super().inner_loop(sequences, initial_state, mask, training)
+        return self._scan(sequences, initial_state, mask, training)
+
+    def _scan(
+        self,
+        sequences: Tensor,
+        initial_state: Any,
+        mask: Tensor | None,
+        training: bool,
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Run the loop of this package; arguments and result are of `inner_loop`."""
         sequences = ops.cast(sequences, self.cell.compute_dtype)
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation
@@ -146,10 +195,10 @@ class MemoryRNN(keras.layers.RNN):
             outputs = ops.where(sequence.mask[0][:, :, None], outputs, 0.0)
             last_output = outputs[-1]
         outputs = ops.swapaxes(outputs, 0, 1)
-        return last_output, outputs, cell.at_the_border(state)
+        return last_output, outputs, cell.rnn_states(state)
 
     def _policy(self, states: Any, training: bool) -> tuple[PureCell, Policy]:
-        """Return the cell as a pure function, and how to differentiate its steps."""
+        """Return the cell as a pure function, and the policy of its steps."""
         if not isinstance(self.cell, MemoryCell):
             cell = PureCell(self.cell, states, training)
             return cell, Checkpointed(cell)
@@ -161,10 +210,10 @@ class MemoryRNN(keras.layers.RNN):
             return memory, CheckpointedMemory(memory)
         return memory, Checkpointed(memory)
 
-    def _warn_of_copies(self):
-        """Say that a large memory will be copied, where the backend copies it."""
+    def _warn_of_copies(self) -> None:
+        """Warn if the backend will copy a large memory at every step."""
         slots = self.cell.memory_size
-        if slots <= _LARGE or in_symbolic_scope() or backend.is_compiled():
+        if slots <= _MANY_SLOTS or in_symbolic_scope() or backend.is_compiled():
             return
         warnings.warn(
             f"Layer {self.name!r} copies its memory of {slots} slots at every step, as "
@@ -173,15 +222,15 @@ class MemoryRNN(keras.layers.RNN):
             stacklevel=2,
         )
 
-    def _in_time(self, tensor):
-        """Put time first, in the order in which the steps are taken."""
+    def _in_time(self, tensor: Tensor | None) -> Tensor | None:
+        """Transpose to time first, in the order in which the steps are taken."""
         if tensor is None:
             return None
         tensor = ops.swapaxes(tensor, 0, 1)
         return ops.flip(tensor, axis=0) if self.go_backwards else tensor
 
-    def _chunks(self, inputs):
-        """Cut the steps into chunks; the number of steps may be a tensor."""
+    def _chunks(self, inputs: Tensor) -> Chunks:
+        """Divide the steps into chunks; the number of steps may be a tensor."""
         time = inputs.shape[0]
         if time is None:
             time = ops.shape(inputs)[0]
@@ -191,21 +240,23 @@ class MemoryRNN(keras.layers.RNN):
             size = min(self.recompute or math.ceil(math.sqrt(time)), time)
         return Chunks(time, time if _edits_in_place(self.cell) else size)
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {**super().get_config(), "recompute": self.recompute}
 
 
-def _is_memory(cell):
+def _is_memory(cell: keras.Layer) -> bool:
+    """Return whether a cell is a `MemoryCell`."""
     return isinstance(cell, MemoryCell)
 
 
 def _edits_in_place(cell: keras.Layer) -> bool:
+    """Return whether a cell has a sparse memory, which is updated in place."""
     return isinstance(getattr(cell, "access", None), RowAccess)
 
 
-def _steps_per_chunk(recompute):
-    """Give `recompute` as it is, `None` or an `int`; raise where it is neither."""
+def _steps_per_chunk(recompute: Any) -> int | None:
+    """Check `recompute`, and return it as `None` or an `int`."""
     if recompute is None:
         return None
     try:

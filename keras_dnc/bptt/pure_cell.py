@@ -1,8 +1,8 @@
 """RNN cells as pure functions of flat lists of tensors.
 
-The backward pass runs a step again when Keras has long left the layer's call, so that
-everything that the step reads from around it is passed in: weights and other variables,
-dropout masks, and whether it trains.
+The backward pass takes a step again after Keras has left the call of the layer. So
+everything that a step depends on is an argument here: weights and other variables,
+dropout masks, and whether dropout is on.
 """
 
 import contextlib
@@ -19,15 +19,17 @@ from keras_dnc.bptt.scan import Sequence
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.dropout import get_dropout_masks
 from keras_dnc.cells.dropout import set_dropout_masks
-from keras_dnc.typing import Tensor, Tensors
+from keras_dnc.typing import Shape, Tensor, Tensors
 
 
 class PureCell:
-    """Any Keras RNN cell. The state is the previous output and then the cell's states.
+    """Any Keras RNN cell as a pure function.
+
+    The state is the previous output followed by the states of the cell, flat.
 
     Args:
         cell: A built cell.
-        states: Its first states, as `keras.layers.RNN` carries them.
+        states: The first states, in the structure that `keras.layers.RNN` carries.
         training: Whether dropout is on.
     """
 
@@ -35,12 +37,20 @@ class PureCell:
         self.cell = cell
         self.states = states
         self._masks = get_dropout_masks(cell)
-        # Keras, too, calls a cell that is written without `training` without it.
+        # Keras passes `training` only to cells that have the argument.
         takes_training = "training" in inspect.signature(cell.call).parameters
         self._flags = {"training": training} if takes_training else {}
 
     def sequence(self, inputs: Tensor, mask: Tensor | None) -> Sequence:
-        """Return the arguments of a recurrence over `inputs`, time first."""
+        """Return the arguments of the recurrence over a sequence.
+
+        Args:
+            inputs: `(time, batch, features)`.
+            mask: Booleans `(time, batch)`, or `None`.
+
+        Returns:
+            A `Sequence`.
+        """
         masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
         with AutocastScope(None):
             weights = [variable.value for variable in self.cell.trainable_variables]
@@ -53,7 +63,7 @@ class PureCell:
         )
 
     def first_state(self, batch_size: Tensor) -> Tensors:
-        """Return the first state, the previous output first."""
+        """Return the state before the first step, the previous output first."""
         stacked = isinstance(self.cell, keras.layers.StackedRNNCells)
         output = tree.flatten(self.states[-1] if stacked else self.states)[0]
         size = cell_output_size(self.cell)
@@ -61,25 +71,38 @@ class PureCell:
             output = ops.zeros((batch_size, size), output.dtype)
         return [output, *tree.flatten(self.states)]
 
-    def at_the_border(self, state: Tensors) -> Any:
-        """Return the states as `keras.layers.RNN` carries them."""
+    def rnn_states(self, state: Tensors) -> Any:
+        """Return the states in the structure that `keras.layers.RNN` carries."""
         return tree.pack_sequence_as(self.states, state[1:])
 
     def step(self, sequence: Sequence, inputs: Tensor, state: Tensors) -> Tensors:
-        """Take a step; return the new state."""
-        with self.surroundings(sequence):
+        """Take a step.
+
+        Args:
+            sequence: `Sequence`.
+            inputs: `(batch, features)`.
+            state: List of tensors.
+
+        Returns:
+            The new state.
+        """
+        with self.substituted(sequence):
             states = tree.pack_sequence_as(self.states, state[1:])
             output, states = self.cell(inputs, states, **self._flags)
         return [output, *tree.flatten(states)]
 
     @contextlib.contextmanager
-    def surroundings(self, sequence: Sequence) -> Iterator[None]:
-        """Replace the cell's variables and dropout masks by those of `sequence`."""
+    def substituted(self, sequence: Sequence) -> Iterator[None]:
+        """Replace the cell's variables and dropout masks by tensors of `sequence`.
+
+        Raises:
+            ValueError: If a step updates a variable.
+        """
         others = self.cell.non_trainable_variables
         variables = [*self.cell.trainable_variables, *others]
         values = [*sequence.weights, *sequence.constants[: len(others)]]
         masks = iter(sequence.constants[len(others) :])
-        held = get_dropout_masks(self.cell)
+        masks_before = get_dropout_masks(self.cell)
         set_dropout_masks(
             self.cell,
             tree.map_structure(
@@ -93,7 +116,7 @@ class PureCell:
             with scope:
                 yield
         finally:
-            set_dropout_masks(self.cell, held)
+            set_dropout_masks(self.cell, masks_before)
         for variable, value in zip(variables, before, strict=True):
             if scope.get_current_value(variable) is not value:
                 raise ValueError(
@@ -104,32 +127,56 @@ class PureCell:
 
 
 class PureMemoryCell(PureCell):
-    """A `MemoryCell`. The state is its own, flat."""
+    """A `MemoryCell` as a pure function.
+
+    The state is that of the cell, flat, in real shapes.
+
+    Args:
+        cell: A built `MemoryCell`.
+        states: The first states, in the structure that `keras.layers.RNN` carries.
+        training: Whether dropout is on.
+    """
 
     def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
         super().__init__(cell, states, training)
         self._in_call = _InCall(dtype=cell.dtype_policy, autocast=False)
 
     def first_state(self, batch_size: Tensor) -> Tensors:
-        """Return the leaves of the first state."""
+        """Return the state before the first step."""
         return tree.flatten(self.cell.unflatten(self.states))
 
-    def at_the_border(self, state: Tensors) -> Tensors:
-        """Return the states as `keras.layers.RNN` carries them."""
+    def rnn_states(self, state: Tensors) -> Tensors:
+        """Return the states in the structure that `keras.layers.RNN` carries."""
         return self.cell.flatten(self.named(state))
 
     def named(self, state: list[Tensor | None]) -> Any:
-        """Return the leaves as named state of real shapes, `None` where one is."""
+        """Return the state as the NamedTuple of the cell.
+
+        Args:
+            state: List of tensors, of any shapes of the same sizes, and of `None`.
+
+        Returns:
+            NamedTuple, each leaf `(batch, *shape)` or `None`.
+        """
         leaves = iter(state)
 
-        def shaped(shape):
+        def shaped(shape: Shape) -> Tensor | None:
             leaf = next(leaves)
             return None if leaf is None else ops.reshape(leaf, (-1, *shape))
 
         return tree.map_shape_structure(shaped, self.cell.state_shapes)
 
     def step(self, sequence: Sequence, inputs: Tensor, state: Tensors) -> Tensors:
-        """Take a step; return the new state."""
+        """Take a step.
+
+        Args:
+            sequence: `Sequence`.
+            inputs: `(batch, features)`.
+            state: List of tensors.
+
+        Returns:
+            The new state.
+        """
         named = self.named(state)
 
         def step(inputs: Tensor) -> Tensors:
@@ -140,13 +187,22 @@ class PureMemoryCell(PureCell):
     def run(
         self, sequence: Sequence, inputs: Tensor, step: Callable[[Tensor], Any]
     ) -> Any:
-        """Run a function of the inputs, in the surroundings of a step."""
-        with self.surroundings(sequence):
+        """Run a function of the inputs inside the call of a layer.
+
+        Args:
+            sequence: `Sequence`, whose tensors replace the cell's variables and masks.
+            inputs: `(batch, features)`.
+            step: Function of the inputs.
+
+        Returns:
+            The result of `step`.
+        """
+        with self.substituted(sequence):
             return self._in_call(inputs, step=step, **self._flags)
 
 
 class _InCall(keras.layers.Layer):
-    """Runs a function inside Keras's call context, by which layers learn `training`."""
+    """Layer that calls a function, for layers in it to get `training` from Keras."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -155,4 +211,5 @@ class _InCall(keras.layers.Layer):
     def call(
         self, inputs: Tensor, step: Callable[[Tensor], Any], training: bool = False
     ) -> Any:
+        """Return the result of `step`."""
         return step(inputs)

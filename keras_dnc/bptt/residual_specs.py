@@ -1,65 +1,86 @@
-"""Which residuals a step of a memory has, learned from one symbolic run."""
+"""Names, shapes and dtypes of the residuals of a step, from one symbolic run."""
 
 import weakref
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import keras
+from keras import ops
 from keras import tree
 
 from keras_dnc.cells.access import Access
+from keras_dnc.cells.access import BaseAccess
 from keras_dnc.ops.residuals import recording
-from keras_dnc.typing import Controls, Fields, Shape, State, Tensor
-
-_RESIDUALS: weakref.WeakKeyDictionary[Access, Fields] = weakref.WeakKeyDictionary()
-_LARGE: weakref.WeakKeyDictionary[Access, list[str]] = weakref.WeakKeyDictionary()
+from keras_dnc.typing import Fields, Shape, State, Tensor, Tensors
 
 
-def residual_specs(access: Access) -> dict[str, keras.KerasTensor]:
-    """Return every residual of a step as a symbolic tensor, by name, batch first."""
-    if access not in _RESIDUALS:
+class StepSpecs(NamedTuple):
+    """The tensors of a step that back-propagation saves or recomputes, symbolic.
 
-        def run(controls: Controls, state: State) -> Fields:
-            with recording() as kept:
-                access.step(controls, state)
-            return dict(kept)
+    Attributes:
+        residuals: Dict from names of residuals to `keras.KerasTensor`s `(1, ...)`.
+        large: Dict from names of the fields that `write` returns to
+            `keras.KerasTensor`s `(1, ...)`; empty for a sparse memory.
+    """
 
-        _RESIDUALS[access] = _symbolic(access, run)
-    return _RESIDUALS[access]
-
-
-def large_states(access: Access) -> list[str]:
-    """Return the names of the states that `write` returns."""
-    if access not in _LARGE:
-
-        def run(controls: Controls, state: State) -> Fields:
-            with recording() as kept:
-                access.step(controls, state)
-            return access.rewrite(state, kept)
-
-        _LARGE[access] = list(_symbolic(access, run))
-    return _LARGE[access]
+    residuals: dict[str, keras.KerasTensor]
+    large: dict[str, keras.KerasTensor]
 
 
-def _symbolic(access: Access, function: Callable[[Controls, State], Any]) -> Any:
-    """Run a function of controls and state on symbolic tensors, a batch of one."""
-    run = _Run(access, function)
+_SPECS: weakref.WeakKeyDictionary[BaseAccess, StepSpecs] = weakref.WeakKeyDictionary()
+
+
+def step_specs(access: BaseAccess) -> StepSpecs:
+    """Return the specs of a step of a memory; each memory is run once.
+
+    Args:
+        access: A built memory.
+
+    Returns:
+        `StepSpecs` for a batch of one.
+    """
+    if access not in _SPECS:
+        _SPECS[access] = _symbolic_step(access)
+    return _SPECS[access]
+
+
+def zero_residuals(specs: dict[str, keras.KerasTensor], batch_size: Tensor) -> Tensors:
+    """Return zeros with the shapes and dtypes of residuals.
+
+    Args:
+        specs: The `residuals` of `StepSpecs`.
+        batch_size: Sequences in the batch, an integer or a scalar tensor.
+
+    Returns:
+        List of tensors `(batch, ...)`, one for each residual.
+    """
+    return [
+        ops.zeros((batch_size, *spec.shape[1:]), spec.dtype) for spec in specs.values()
+    ]
+
+
+def _symbolic_step(access: BaseAccess) -> StepSpecs:
+    """Run a step on symbolic tensors with a batch of one."""
 
     def spec(shape: Shape) -> keras.KerasTensor:
         return keras.KerasTensor((1, *shape), access.compute_dtype)
 
     units = access.interface.dense.kernel.shape[0]
     state = tree.map_shape_structure(spec, access.state_shapes)
-    return run.compute_output_spec(spec((units,)), state)
+    return StepSpecs(*_Step(access).compute_output_spec(spec((units,)), state))
 
 
-class _Run(keras.layers.Layer):
-    """A layer without weights around a function, for Keras to infer its shapes."""
+class _Step(keras.Operation):
+    """A step of a memory as an operation, whose output shapes Keras infers."""
 
-    def __init__(self, access: Access, function: Callable) -> None:
-        super().__init__(dtype=access.dtype_policy)
-        self._function = function
-        self._find_access = weakref.ref(access)  # not to track its weights
+    def __init__(self, access: BaseAccess) -> None:
+        super().__init__()
+        self._access = access
 
-    def call(self, inputs: Tensor, state: State) -> Any:
-        return self._function(self._find_access().controls(inputs), state)
+    def call(self, inputs: Tensor, state: State) -> tuple[Fields, Fields]:
+        """Return the residuals of the step and the fields of `write`."""
+        controls = self._access.controls(inputs)
+        with recording() as residuals:
+            self._access.step(controls, state)
+        if isinstance(self._access, Access):
+            return residuals, self._access.rewrite(state, residuals)
+        return residuals, {}

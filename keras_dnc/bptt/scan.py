@@ -1,18 +1,19 @@
-"""Run a recurrence over a sequence, and back-propagate through it.
+"""Loops over time, forward and backward, that run and differentiate a recurrence.
 
-One driver for every cell. How much of a step's state is kept on the way forward, and
-how a step is differentiated, is up to a policy: `checkpointing` for dense memories and
-any Keras cell, `touched_rows` for sparse memories.
+The loops are the same for every cell. A `Policy` determines which tensors of a step the
+forward pass saves, and how the backward pass differentiates the step: `checkpointing`
+has the policies of dense memories and of any Keras cell, `touched_rows` that of sparse
+memories.
 
-The forward pass cuts the steps into chunks. It saves the large tensors of the state,
-the checkpoints, before each chunk, and the small ones and the residuals at every step.
-The backward pass takes the chunks from the last to the first: it recomputes the large
-tensors before each step of one chunk, then steps back through it. With chunks of
-sqrt(time) steps, the number of large states in memory grows like sqrt(time) (Chen et
-al. 2016, Training deep nets with sublinear memory cost).
+The forward pass divides the steps into chunks. It saves the large tensors of the state
+once before each chunk, as checkpoints, and the small tensors and the residuals at every
+step. The backward pass goes through the chunks from the last to the first: it
+recomputes the large tensors around each step of a chunk, and then back-propagates
+through the chunk. With chunks of sqrt(time) steps, the number of large states in memory
+grows with sqrt(time) (Chen et al. 2016, Training deep nets with sublinear memory cost).
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from keras import ops
 
@@ -25,7 +26,7 @@ class StepInputs(NamedTuple):
 
     Attributes:
         inputs: `(batch, features)`.
-        mask: List of one tensor `(batch,)`, or of none.
+        mask: List of zero or one tensor, booleans `(batch,)`.
     """
 
     inputs: Tensor
@@ -33,7 +34,7 @@ class StepInputs(NamedTuple):
 
     @property
     def active(self) -> Tensor | None:
-        """The batch elements that take the step, `(batch,)`; `None` for all."""
+        """Booleans `(batch,)`: which batch elements take the step; `None` for all."""
         return self.mask[0] if self.mask else None
 
 
@@ -43,8 +44,8 @@ class Sequence(NamedTuple):
     Attributes:
         weights: List of tensors.
         inputs: `(time, batch, features)`.
-        constants: List of tensors without gradient, the same at every step.
-        mask: List of one tensor `(time, batch)`, or of none.
+        constants: List of tensors without a gradient, the same at every step.
+        mask: List of zero or one tensor, booleans `(time, batch)`.
     """
 
     weights: Tensors
@@ -53,16 +54,16 @@ class Sequence(NamedTuple):
     mask: Tensors
 
     def at(self, time: Tensor) -> StepInputs:
-        """Return the inputs of the step at `time`."""
+        """Return the inputs of step `time`."""
         return StepInputs(self.inputs[time], [mask[time] for mask in self.mask])
 
 
 class Chunks(NamedTuple):
-    """How the steps of a sequence are cut.
+    """The division of the steps of a sequence into chunks.
 
     Attributes:
-        time: Steps in the sequence, an integer or a tensor.
-        size: Steps in a chunk; the last one may be shorter.
+        time: Steps in the sequence, an integer or a scalar integer tensor.
+        size: Steps in a chunk, an integer or a tensor; the last chunk may be shorter.
     """
 
     time: Tensor
@@ -79,18 +80,20 @@ class Chunks(NamedTuple):
         if self.size is self.time or (known and self.time % self.size == 0):
             return self.size
         left = self.time - chunk * self.size
-        # PyTorch's loops count with integers, TensorFlow's and JAX's with tensors.
+        # The index of a loop is an integer on PyTorch, else a tensor.
         is_integer = isinstance(left, int)
         return min(left, self.size) if is_integer else ops.minimum(left, self.size)
 
 
 class Saved(NamedTuple):
-    """The buffers that the forward pass leaves for the backward one.
+    """The buffers that the forward pass writes for the backward pass.
 
     Attributes:
-        checkpoints: Large tensors of the state, before each chunk.
-        small: Small tensors of the state, before each step and after the last.
-        residuals: Residuals of each step.
+        checkpoints: One buffer for each large tensor of the state, with its values
+            before each chunk.
+        small: One buffer for each small tensor of the state, with its values before
+            each step and after the last.
+        residuals: One buffer for each residual, with its values at each step.
     """
 
     checkpoints: list[Buffer]
@@ -98,112 +101,168 @@ class Saved(NamedTuple):
     residuals: list[Buffer]
 
 
-class StepSaved(NamedTuple):
-    """The saved tensors that belong to one step.
+class SavedStep(NamedTuple):
+    """The tensors of one step that have been read from `Saved`.
 
     Attributes:
-        now: Its `StepInputs`.
-        before: Small tensors of the state before it.
-        after: Small tensors of the state after it.
-        residuals: Its residuals.
-        extra: Whatever else the policy reads ahead.
+        now: `StepInputs` of the step.
+        small_before: Small tensors of the state before the step.
+        small_after: Small tensors of the state after the step.
+        residuals: Residuals of the step.
+        ahead: The result of `Policy.read_ahead`; an empty list if no gradient is
+            computed.
     """
 
     now: StepInputs
-    before: Tensors
-    after: Tensors
+    small_before: Tensors
+    small_after: Tensors
     residuals: Tensors
-    extra: Any
+    ahead: Any
 
 
 class Gradients(NamedTuple):
-    """Gradients with respect to weights and inputs, and those a policy carries.
+    """The gradients that the backward loop carries, or those of one step.
 
     Attributes:
-        weights: List of tensors.
-        inputs: In the loop, a buffer `(time, batch, features)`; of one step, a tensor.
-        state: List of tensors; the first is that of the output.
+        weights: List of tensors, the gradients with respect to the weights.
+        inputs: Gradient with respect to the inputs: in the loop, a buffer of `time`
+            entries `(batch, features)`; for one step, one such tensor.
+        carried: List of tensors, the gradients with respect to the state that a policy
+            carries; the first is that of the output.
     """
 
     weights: Tensors
     inputs: Any
-    state: Tensors
+    carried: Tensors
 
 
-class Policy(Protocol):
-    """How a recurrence takes a step, and how a step is differentiated.
+class Policy:
+    """Base of the policies: how a step is taken, saved, recomputed and differentiated.
 
-    The state is a flat list of tensors whose first is the output.
+    The state is a flat list of tensors, the first of which is the output. A subclass
+    has `first_state`, `advance` and `differentiate`. By default no tensor of the state
+    is large or small, there are no residuals, and the backward loop carries the
+    gradient with respect to every tensor of the state.
     """
+
+    def first_state(self, batch_size: Tensor) -> Tensors:
+        """Return the state before the first step."""
+        raise NotImplementedError
 
     def advance(
         self, sequence: Sequence, now: StepInputs, state: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """Take a step; return the new state and the residuals."""
+        """Take a step.
 
-    def first_state(self, batch_size: Tensor) -> Tensors:
-        """Return the first state."""
+        Args:
+            sequence: `Sequence`.
+            now: `StepInputs` of the step.
+            state: The state before the step.
+
+        Returns:
+            `(state, residuals)`: the state after the step and a list of tensors.
+        """
+        raise NotImplementedError
 
     def large(self, state: Tensors) -> Tensors:
-        """Return the tensors that are saved once per chunk."""
+        """Return the tensors of the state that are saved once per chunk."""
+        return []
 
     def small(self, state: Tensors) -> Tensors:
-        """Return the tensors that are saved at every step."""
+        """Return the tensors of the state that are saved at every step."""
+        return []
 
-    def residual_specs(self, state: Tensors) -> Tensors:
-        """Return tensors of the shapes and types of a step's residuals."""
+    def zero_residuals(self, state: Tensors) -> Tensors:
+        """Return zeros with the shapes and dtypes of the residuals of a step."""
+        return []
 
     def recompute(
-        self, sequence: Sequence, saved: StepSaved, large: Tensors
+        self, sequence: Sequence, saved: SavedStep, large: Tensors
     ) -> Tensors:
-        """Return the large tensors after a step, from those before it."""
+        """Compute the large tensors after a step; called only if there are any.
 
-    def carried(self, state_gradient: Tensors) -> Tensors:
-        """Return the part of the state's gradient that the backward loop carries."""
+        Args:
+            sequence: `Sequence`.
+            saved: `SavedStep` of the step.
+            large: Large tensors of the state before the step.
+
+        Returns:
+            Large tensors of the state after the step.
+        """
+        raise NotImplementedError
+
+    def carried_gradients(self, gradients: Tensors) -> Tensors:
+        """Return the gradients that the backward loop starts with.
+
+        Args:
+            gradients: Gradients with respect to each tensor of the last state.
+        """
+        return gradients
+
+    def state_gradients(self, carried: Tensors) -> list[Tensor | None]:
+        """Return the gradients with respect to each tensor of the first state.
+
+        Args:
+            carried: The gradients that the backward loop ends with.
+        """
+        return list(carried)
 
     def read_ahead(self, residuals: Tensors, carried: Tensors) -> Any:
-        """Return `StepSaved.extra` of the step that is differentiated next."""
+        """Return `SavedStep.ahead` of the step that is differentiated next.
+
+        Args:
+            residuals: Residuals of that step.
+            carried: Gradients carried to that step.
+        """
+        return []
 
     def differentiate(
         self,
         sequence: Sequence,
-        saved: StepSaved,
-        large: list[Buffer],
-        place: Tensor,
+        saved: SavedStep,
+        buffers: list[Buffer],
+        position: Tensor,
         carried: Tensors,
     ) -> Gradients:
         """Back-propagate through one step.
 
         Args:
             sequence: `Sequence`.
-            saved: The step's `StepSaved`.
-            large: Buffers of the large tensors before each step of its chunk, and
+            saved: `SavedStep` of the step.
+            buffers: Buffers of the large tensors before each step of the chunk and
                 after the last.
-            place: Number of the step in its chunk.
-            carried: Gradients with respect to the state after the step.
-        """
+            position: Index of the step in the chunk.
+            carried: Carried gradients with respect to the state after the step.
 
-    def uncarried(self, carried: Tensors) -> list[Tensor | None]:
-        """Return the gradient with respect to each tensor of the first state."""
+        Returns:
+            `Gradients` of the step, whose `carried` are with respect to the state
+            before the step.
+        """
+        raise NotImplementedError
 
 
 def scan(
     policy: Policy, sequence: Sequence, state: Tensors, chunks: Chunks, save: bool
 ) -> tuple[Tensor, Tensors]:
-    """Run a recurrence over a sequence, with the gradient of a policy.
+    """Run a recurrence over a sequence; its gradient is computed by a policy.
 
     Args:
         policy: `Policy`.
         sequence: `Sequence`.
-        state: First state, a list of tensors.
+        state: The state before the first step, a list of tensors.
         chunks: `Chunks`.
         save: Whether a gradient is expected.
 
     Returns:
         `(outputs, state)`: `(time, batch, features)` and the last state.
     """
-    parts = [sequence.weights, [sequence.inputs], state]
-    parts += [sequence.constants, sequence.mask]
+    parts = [
+        sequence.weights,
+        [sequence.inputs],
+        state,
+        sequence.constants,
+        sequence.mask,
+    ]
 
     def split(tensors: Tensors) -> tuple[Sequence, Tensors]:
         remaining = iter(tensors)
@@ -231,7 +290,7 @@ def scan(
 def _forward(
     policy: Policy, sequence: Sequence, state: Tensors, chunks: Chunks, save: bool
 ) -> tuple[Tensor, Tensors, Saved]:
-    """Run through the sequence; return outputs, last state and what is saved."""
+    """Run the forward pass; return the outputs, the last state and the buffers."""
     if not save:
         chunks = Chunks(chunks.time, chunks.time)
 
@@ -262,20 +321,20 @@ def _forward(
 
 
 def _empty(policy: Policy, state: Tensors, chunks: Chunks) -> Saved:
-    """Return empty buffers, but for the small tensors of the first state."""
+    """Return new buffers, with only the small tensors of the first state written."""
     small = policy.small(state)
-    specs = policy.residual_specs(state)
+    residuals = policy.zero_residuals(state)
     return Saved(
         checkpoints=backend.buffers(chunks.count, policy.large(state)),
         small=backend.write_all(backend.buffers(chunks.time + 1, small), 0, small),
-        residuals=backend.buffers(chunks.time, specs),
+        residuals=backend.buffers(chunks.time, residuals),
     )
 
 
 def _after_step(
     policy: Policy, saved: Saved, time: Tensor, state: Tensors, residuals: Tensors
 ) -> Saved:
-    """Save the small tensors after the step at `time`, and its residuals."""
+    """Save the small tensors after step `time`, and its residuals."""
     return saved._replace(
         small=backend.write_all(saved.small, time + 1, policy.small(state)),
         residuals=backend.write_all(saved.residuals, time, residuals),
@@ -283,7 +342,14 @@ def _after_step(
 
 
 class _Backward(NamedTuple):
-    """A backward pass."""
+    """The backward pass over a sequence.
+
+    Attributes:
+        policy: `Policy`.
+        sequence: `Sequence`.
+        chunks: `Chunks` of the forward pass.
+        saved: `Saved` by the forward pass.
+    """
 
     policy: Policy
     sequence: Sequence
@@ -293,80 +359,94 @@ class _Backward(NamedTuple):
     def gradients(
         self, outputs_gradient: Tensor, *state_gradient: Tensor
     ) -> list[Tensor | None]:
-        """Return the gradients of weights, inputs and first state, in this order."""
+        """Return the gradients with respect to weights, inputs and first state.
+
+        Args:
+            outputs_gradient: Gradient with respect to the outputs, `(time, batch,
+                features)`.
+            *state_gradient: Gradients with respect to each tensor of the last state.
+
+        Returns:
+            One list, in this order.
+        """
 
         def back_chunk(index: Tensor, carry: Any) -> Any:
             chunk = self.chunks.count - 1 - index
-            large, gradients = carry
-            large = self._recomputed(chunk, large)
-            return large, self._back(chunk, large, outputs_gradient, gradients)
+            buffers, gradients = carry
+            buffers = self._recomputed(chunk, buffers)
+            return buffers, self._back(chunk, buffers, outputs_gradient, gradients)
 
         first = backend.read_all(self.saved.checkpoints, 0)
         gradients = Gradients(
             weights=[ops.zeros_like(weight) for weight in self.sequence.weights],
             inputs=backend.buffer(self.chunks.time, self.sequence.inputs[0]),
-            state=self.policy.carried(list(state_gradient)),
+            carried=self.policy.carried_gradients(list(state_gradient)),
         )
         carry = (backend.buffers(self.chunks.size + 1, first), gradients)
         _, gradients = backend.loop(self.chunks.count, back_chunk, carry)
         inputs = backend.stack(gradients.inputs)
-        return [*gradients.weights, inputs, *self.policy.uncarried(gradients.state)]
+        state = self.policy.state_gradients(gradients.carried)
+        return [*gradients.weights, inputs, *state]
 
     def _recomputed(self, chunk: Tensor, buffers: list[Buffer]) -> list[Buffer]:
-        """Fill the buffers with the large tensors around each step of a chunk."""
+        """Write the large tensors before and after each step of a chunk to buffers."""
         if not buffers:
             return buffers
         start, steps = chunk * self.chunks.size, self.chunks.steps(chunk)
 
         def recompute(index: Tensor, carry: Any) -> Any:
             buffers, large, saved = carry
-            # Written before it is updated, or XLA would update it once more to write.
+            # Write before update: XLA would otherwise compute the update twice, once
+            # for the buffer and once for the carry.
             buffers = backend.write_all(buffers, index, large)
             large = self.policy.recompute(self.sequence, saved, large)
-            ahead = start + ops.minimum(index + 1, steps - 1)
-            return buffers, large, self._step_saved(ahead, [])
+            next_time = start + ops.minimum(index + 1, steps - 1)
+            return buffers, large, self._read_step(next_time, [])
 
         large = backend.read_all(self.saved.checkpoints, chunk)
-        carry = (buffers, large, self._step_saved(start, []))
+        carry = (buffers, large, self._read_step(start, []))
         buffers, large, _ = backend.loop(steps, recompute, carry)
         return backend.write_all(buffers, steps, large)
 
     def _back(
         self,
         chunk: Tensor,
-        large: list[Buffer],
+        buffers: list[Buffer],
         outputs_gradient: Tensor,
         gradients: Gradients,
     ) -> Gradients:
-        """Step back through a chunk."""
+        """Back-propagate through the steps of a chunk."""
         start, steps = chunk * self.chunks.size, self.chunks.steps(chunk)
 
         def back_step(index: Tensor, carry: Any) -> Any:
             gradients, saved = carry
-            place = steps - 1 - index
-            time = start + place
-            output, *others = gradients.state
+            position = steps - 1 - index
+            time = start + position
+            output, *others = gradients.carried
             carried = [output + outputs_gradient[time], *others]
-            new = self.policy.differentiate(self.sequence, saved, large, place, carried)
+            new = self.policy.differentiate(
+                self.sequence, saved, buffers, position, carried
+            )
             gradients = Gradients(
                 [a + b for a, b in zip(gradients.weights, new.weights, strict=True)],
                 backend.write(gradients.inputs, time, new.inputs),
-                new.state,
+                new.carried,
             )
-            ahead = start + ops.maximum(place - 1, 0)
-            return gradients, self._step_saved(ahead, gradients.state)
+            next_time = start + ops.maximum(position - 1, 0)
+            return gradients, self._read_step(next_time, gradients.carried)
 
-        carry = (gradients, self._step_saved(start + steps - 1, gradients.state))
+        carry = (gradients, self._read_step(start + steps - 1, gradients.carried))
         return backend.loop(steps, back_step, carry)[0]
 
-    def _step_saved(self, time: Tensor, carried: Tensors) -> StepSaved:
-        """Read the saved tensors of the step at `time`.
+    def _read_step(self, time: Tensor, carried: Tensors) -> SavedStep:
+        """Read the saved tensors of step `time`.
 
-        The loops read ahead, one step early: XLA would otherwise read again for every
-        number that a large elementwise operation computes.
+        The loops read ahead: an iteration reads the tensors of the next one, and the
+        loop carries them. XLA would otherwise fuse reading into large elementwise
+        operations, and read again for every number that they compute.
         """
         residuals = backend.read_all(self.saved.residuals, time)
-        return StepSaved(
+        return SavedStep(
             self.sequence.at(time),
             backend.read_all(self.saved.small, time),
             backend.read_all(self.saved.small, time + 1),

@@ -141,7 +141,11 @@ class AccessCell(MemoryCell):
         return [self.controller, self.bypass]
 
     def get_dropout_mask(self, step_input: Tensor) -> None:
-        """Create the dropout masks of controller and bypass, before the loop."""
+        """Create the dropout masks of controller and bypass, before the loop.
+
+        Args:
+            step_input: `(batch, features)`, an input of the cell.
+        """
         super().get_dropout_mask(step_input)
         shape = (ops.shape(step_input)[0], cell_output_size(self.controller))
         self.bypass.get_dropout_mask(ops.zeros(shape, self.compute_dtype))
@@ -168,7 +172,8 @@ class AccessCell(MemoryCell):
         if not self.controller.built:
             self.controller.build((batch, self.controller_input_size(self.input_size)))
         units = cell_output_size(self.controller)
-        self.access.build((batch, units))
+        if not self.access.built:
+            self.access.build((batch, units))
         self.output_linear = keras.layers.Dense(
             self.output_size, dtype=self.dtype_policy, name="output_linear"
         )

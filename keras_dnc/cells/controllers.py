@@ -59,7 +59,11 @@ class FeedForwardController(keras.layers.Layer):
         self.output_size = self.units
 
     def build(self, input_shape: Shape) -> None:
-        """Create the dense layer."""
+        """Create the dense layer.
+
+        Args:
+            input_shape: `(batch, features)`.
+        """
         self.dense = keras.layers.Dense(
             self.units, self.activation, dtype=self.dtype_policy, name="dense"
         )
@@ -199,7 +203,11 @@ class NormalizedLSTMCell(FusedLSTMCell):
         self.dropout_mask_count = None  # one mask; Keras makes one for each gate
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights of `keras.layers.LSTMCell`, gains and shifts."""
+        """Create the weights of `keras.layers.LSTMCell`, gains and shifts.
+
+        Args:
+            input_shape: `(batch, features)`.
+        """
         super().build(input_shape)
         self.gate_gain = self._gain("gate_gain", (4, self.units))
         self.carry_gain = self._gain("carry_gain", (self.units,))

@@ -97,11 +97,18 @@ class HoldsDropout(DropoutRNNCell):
 
         Args:
             input_size: Features of the input of the cell.
+
+        Returns:
+            Features of the input of the controller.
         """
         raise NotImplementedError
 
     def get_dropout_mask(self, step_input: Tensor) -> None:
-        """Create the controller's dropout masks, before the loop."""
+        """Create the controller's dropout masks, before the loop.
+
+        Args:
+            step_input: `(batch, features)`, an input of the cell.
+        """
         width = self.controller_input_size(step_input.shape[-1])
         prime_dropout(self.controller, ops.shape(step_input)[0], width)
 

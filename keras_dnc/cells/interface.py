@@ -105,7 +105,11 @@ class Interface(keras.layers.Layer):
         return slices
 
     def build(self, input_shape: Shape) -> None:
-        """Create the dense layer, and the layer normalisation."""
+        """Create the dense layer and, with `normalize`, the layer normalisation.
+
+        Args:
+            input_shape: `(batch, features)`.
+        """
         units = list(self.columns.values())[-1].stop
         first = self._first_bias(units)
         self.dense = keras.layers.Dense(

@@ -238,6 +238,12 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
 
         Of the methods that Keras calls on a cell, only this one gets the input of the
         layer. A layer that computes in half precision is therefore refused here.
+
+        Args:
+            step_input: `(batch, features)`, an input of the cell.
+
+        Raises:
+            ValueError: If the layer would round indices of slots in the state.
         """
         if self.numbers_slots:
             check_not_half_precision(step_input.dtype)

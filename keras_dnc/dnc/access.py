@@ -71,10 +71,10 @@ class MemoryAccess(ContentAccess):
         `MemoryAccessState`.
 
     Raises:
-        ValueError: A size or `link_top_k` that is no positive integer, an unknown
-            `strength`, a switch that is no bool, a `mask_floor` without masks or
-            outside of its range, `control_biases` that fit no control, or a call
-            argument of the wrong shape.
+        ValueError: If a size or `link_top_k` is not a positive integer, `strength` is
+            unknown, a switch is not a bool, `mask_floor` is out of range or given
+            without masks, `control_biases` do not fit the controls, or a call argument
+            has the wrong shape.
 
     Example:
         >>> import numpy as np

@@ -61,7 +61,8 @@ class Freeness(keras.layers.Layer):
         Usage, `(batch, memory_size)`, in [0, 1].
 
     Raises:
-        ValueError: `usage_gradient` is no bool, or a call argument has the wrong shape.
+        ValueError: If `usage_gradient` is not a bool, or a call argument has the wrong
+            shape.
 
     Example:
         >>> import numpy as np
@@ -201,7 +202,7 @@ class TemporalLinkage(keras.layers.Layer):
         The new `TemporalLinkageState`.
 
     Raises:
-        ValueError: A call argument has the wrong shape.
+        ValueError: If a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np

@@ -75,18 +75,19 @@ class DNCCell(AccessCell):
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
         training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, an unknown `strength`, a switch that is no bool, `mask_floor` or
-            `bypass_dropout` outside of its range, `mask_floor` without masks, an
-            option of links without links, `control_biases` that fit no control, or
-            inputs of the wrong rank.
+        ValueError: If a size or `link_top_k` is not a positive integer, `controller` is
+            neither a positive integer nor an RNN cell, `strength` is unknown, a switch
+            is not a bool, `clip_value`, `bypass_dropout` or `mask_floor` is out of
+            range, `mask_floor` is given without masks or an option of links without
+            links, `control_biases` do not fit the controls, or the inputs have the
+            wrong rank.
 
     Example:
         >>> import keras

@@ -34,10 +34,10 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
             scope, such as `dnc/`; other variables are ignored.
 
     Raises:
-        ValueError: `cell` is no `DNCCell`, has an improvement that deepmind/dnc does
-            not have, or another controller; a name is missing or ambiguous; or an array
-            has the wrong shape. The weights of the cell are then unchanged.
-        FileNotFoundError: There is no checkpoint at the path.
+        ValueError: If `cell` is not a `DNCCell`, or has an improvement or a controller
+            that deepmind/dnc does not have; if a name is missing or ambiguous; or if an
+            array has the wrong shape. The weights of the cell are then unchanged.
+        FileNotFoundError: If there is no checkpoint at the path.
 
     Example:
         ```python

@@ -67,8 +67,8 @@ class SparseTemporalLinkage(keras.layers.Layer):
         The new `TemporalLinkageState`.
 
     Raises:
-        ValueError: `link_top_k` is no positive integer, or a call argument has the
-            wrong shape.
+        ValueError: If `link_top_k` is not a positive integer, or a call argument has
+            the wrong shape.
 
     Example:
         >>> import numpy as np

@@ -9,7 +9,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.typing import Fields, Shape, Tensor
+from keras_dnc.typing import Fields, Tensor
 
 
 def steppers_of(chain: Iterable[keras.Layer]) -> "dict[str, Stepper]":
@@ -43,7 +43,7 @@ class Stepper:
         keeps_time: Whether the layer returns an output for each step.
     """
 
-    shapes: dict[str, Shape]
+    shapes: dict[str, tuple[int, ...]]
     dtype: str
     keeps_time: bool
 
@@ -128,13 +128,13 @@ class Stepper:
         return ops.where(mask, outputs, before)
 
 
-def _named_shapes(cell: keras.Layer) -> tuple[Sequence[str], Sequence[Shape]]:
+def _named_shapes(cell: keras.Layer) -> tuple[Sequence[str], Sequence[tuple[int, ...]]]:
     """Return names and shapes, without batch axis, of the states of any RNN cell."""
     if isinstance(cell, MemoryCell):
         return cell.state_names, cell.flat_state_shapes
     if isinstance(cell, keras.layers.StackedRNNCells):
         names: list[str] = []
-        shapes: list[Shape] = []
+        shapes: list[tuple[int, ...]] = []
         for number, child in enumerate(cell.cells):
             child_names, child_shapes = _named_shapes(child)
             names += [f"cell_{number}_{name}" for name in child_names]

@@ -127,9 +127,9 @@ class NTMAccess(Access):
         `NTMAccessState`.
 
     Raises:
-        ValueError: A size that is no positive integer, `shift_range` is no integer of
-            at least 0, an unknown `initial_memory` or `strength`, `control_biases` that
-            fit no control, or a call argument of the wrong shape.
+        ValueError: If a size is not a positive integer, `shift_range` is not an integer
+            of at least 0, `initial_memory` or `strength` is unknown, `control_biases`
+            do not fit the controls, or a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -279,7 +279,7 @@ def check_built(layer: keras.Layer) -> None:
         layer: A layer whose weights hold its initial state.
 
     Raises:
-        ValueError: The layer has not been built.
+        ValueError: If the layer has not been built.
     """
     if not layer.built:
         raise ValueError(

@@ -69,8 +69,8 @@ class NTMAddressing(keras.layers.Layer):
         Weights, `(batch, heads, memory_size)`, rows sum to 1.
 
     Raises:
-        ValueError: An unknown `strength`, an even number of shifts, or a call argument
-            of the wrong shape.
+        ValueError: If `strength` is unknown, the number of shifts is even, or a call
+            argument has the wrong shape.
 
     Example:
         >>> import numpy as np

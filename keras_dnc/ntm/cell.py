@@ -58,17 +58,18 @@ class NTMCell(AccessCell):
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
         training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: A size that is no positive integer, a controller that is no RNN
-            cell, `shift_range` is no integer of at least 0, an unknown
-            `initial_memory` or `strength`, `control_biases` that fit no control, or
-            inputs of the wrong rank.
+        ValueError: If a size is not a positive integer, `controller` is neither a
+            positive integer nor an RNN cell, `shift_range` is not an integer of at
+            least 0, `initial_memory` or `strength` is unknown, `clip_value` or
+            `bypass_dropout` is out of range, `control_biases` do not fit the controls,
+            or the inputs have the wrong rank.
 
     Example:
         >>> import keras

@@ -1,4 +1,7 @@
-"""One step of writing to and reading from a sparse memory (Rae et al. 2016)."""
+"""One step of writing to and reading from a sparse memory.
+
+Rae et al. 2016, sections 3.1 to 3.3.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,89 +26,101 @@ from keras_dnc.sparse.least_recent import least_recent
 from keras_dnc.sparse.least_recent import level_sizes
 from keras_dnc.sparse.search import Search
 from keras_dnc.sparse.search import as_search
-from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor
+from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor, Tensors
 
-MAX_SLOTS = 2**24  # float32, in which Keras carries states, holds whole numbers to here
-_THRESHOLD = 0.005  # the paper's delta: less weight than this is no access
-_FAR_BELOW = -1e9  # a score whose softmax is 0, finite so that its gradient is
+MAX_SLOTS = 2**24  # states are float32, which is exact for whole numbers up to this
+_THRESHOLD = 0.005  # the paper's delta: a slot of less weight is not accessed
+_FAR_BELOW = -1e9  # a score of softmax 0; finite, so that its gradient is not NaN
 
 
 class SparseAccessState(NamedTuple):
-    """The memory and all that sparse addressing remembers of it.
+    """State of a sparse memory and its addressing.
 
     Attributes:
         memory: `(batch, memory_size, word_size)`.
-        index: What the search remembers, a list of tensors.
+        index: Index of the search, a list of tensors; see `Search.state_shapes`.
         accesses: Time of last access, a list of tensors; see `sparse.least_recent`.
-        time: `(batch, 1)`, steps taken.
-        read_slots: `(batch, num_reads, top_k)`, slots that were last read.
+        time: `(batch, 1)`, number of steps taken.
+        read_slots: `(batch, num_reads, top_k)`, slots read in the previous step.
         read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
     """
 
-    memory: Tensor
-    index: list[Tensor]
-    accesses: list[Tensor]
-    time: Tensor
+    memory: Tensor  # M_t
+    index: Tensors  # type: ignore[assignment]  # hides `tuple.index`
+    accesses: Tensors
+    time: Tensor  # t
     read_slots: Tensor
-    read_weights: Tensor
+    read_weights: Tensor  # w_t^{R,i}
 
 
 class SparseControls(NamedTuple):
-    """What the controller asks of the memory in one step.
+    """Controls that the controller emits in one step.
 
     Attributes:
-        write_vector: `(batch, word_size)`, what to add.
-        write_gate: `(batch, 1)`, in [0, 1]: write at all.
-        write_mode: `(batch, num_reads + 1)`, sums to 1 over where to write: what each
-            head has just read, and the slot accessed least recently.
+        write_vector: `(batch, word_size)`, added to the slots written.
+        write_gate: `(batch, 1)`, in [0, 1]: how much to write.
+        write_mode: `(batch, num_reads + 1)`, sums to 1: share of the write to the slots
+            that each head read in the previous step, and to the slot accessed least
+            recently.
         read_keys: `(batch, num_reads, word_size)`.
         read_strengths: `(batch, num_reads)`, before squashing.
     """
 
-    write_vector: Tensor
-    write_gate: Tensor
-    write_mode: Tensor
-    read_keys: Tensor
-    read_strengths: Tensor
+    write_vector: Tensor  # v_t
+    write_gate: Tensor  # alpha_t
+    write_mode: Tensor  # gamma_t
+    read_keys: Tensor  # k_t^i
+    read_strengths: Tensor  # beta_t^i
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class SparseAccess(RowAccess):
     r"""One write head and several read heads, each over a few slots.
 
-    $$w^w = \alpha (\sum_i \gamma_i w^{r,i}_{t-1} + \gamma_0 1_{LRA})$$
-    $$M_t = M_{t-1} \circ (1 - 1_{LRA} 1^\top) + w^w v^\top$$
-    $$w^{r,i} = \mathrm{softmax}_K(\beta^i \cos(k^i, M_t))$$
+    $$r^i_t = M_t^\top w^{R,i}_t, \quad
+    w^{R,i}_t = \mathrm{softmax}_K(\beta^i_t \cos(k^i_t, M_t)) \tag{1}$$
+    $$w^W_t = \alpha_t (\textstyle\sum_i \gamma^i_t w^{R,i}_{t-1}
+    + \gamma^0_t 1_{LRA}) \tag{5}$$
+    $$M_t = M_{t-1} \circ (1 - 1_{LRA} 1^\top) + w^W_t v_t^\top$$
 
-    LRA is the slot accessed least recently, where an access is a read or write weight
-    above 0.005 in sum; the softmax is over the K slots most like the key.
+    The softmax is over the K slots most similar to the key. LRA is the slot accessed
+    least recently: a slot is accessed in a step in which its read and write weights sum
+    to more than 0.005.
 
-    Departures: one write head for all read heads, and gates $\gamma$ that choose among
-    them (with one read head, the paper's); the initial memory is zero.
+    Departures:
+
+    - One write head serves all read heads, and $\gamma_t$ is a softmax over them; with
+      one read head, this is the paper's gate.
+    - The initial memory is zero.
 
     Args:
-        memory_size: Slots of the memory, at most 2^24.
-        word_size: Numbers in a slot.
-        num_reads: Read heads.
-        top_k: Slots that a head reads, K.
-        search: `"exact"`, `"lsh"`, or a `Search` layer.
-        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed.
-        control_biases: Where `SparseControls` start before training: dict from their
-            names to numbers, as in `Interface`.
-        dtype: As in `keras.layers.Layer`; float32 in place of half precision.
-        **kwargs: `name`, as in `keras.layers.Layer`.
+        memory_size: Slots of the memory, at most 2^24. Defaults to 1024.
+        word_size: Numbers in a slot. Defaults to 32.
+        num_reads: Read heads. Defaults to 4.
+        top_k: Slots that a head reads, K. Defaults to 4.
+        search: `"exact"` for `ExactSearch`, `"lsh"` for `LSHSearch` with its defaults,
+            or a `Search` layer. Defaults to `"exact"`.
+        strength: `"softplus"` or `"oneplus"`, how key strengths are squashed. Defaults
+            to `"softplus"`.
+        control_biases: Biases of `SparseControls` before training: dict from names of
+            controls to numbers; see `Interface`. Defaults to none.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(batch, features)`, the controller's output.
         state: The previous `SparseAccessState`.
 
     Returns:
-        `(read_words, state)`: `(batch, num_reads, word_size)` and the new state.
+        `(read_words, state)`: `(batch, num_reads, word_size)` and the new
+        `SparseAccessState`.
 
     Raises:
-        ValueError: A size that is no positive integer or too large, an unknown `search`
-            or `strength`, `control_biases` that fit no control, or a call argument of
-            the wrong shape.
+        ValueError: If a size is not a positive integer, `memory_size` is above 2^24,
+            `top_k` is above `memory_size`, `search` or `strength` is unknown,
+            `control_biases` do not fit the controls, or a call argument has the wrong
+            shape.
 
     Example:
         >>> import numpy as np
@@ -152,16 +167,16 @@ class SparseAccess(RowAccess):
         """Dict from the names in `SparseControls` to `(shape, activation)`."""
         reads, word = self.num_reads, self.word_size
         return {
-            "write_vector": ((word,), "linear"),
+            "write_vector": ((word,), "linear"),  # v_t
             "write_gate": ((1,), "sigmoid"),  # alpha_t
             "write_mode": ((reads + 1,), "softmax"),  # gamma_t
-            "read_keys": ((reads, word), "linear"),
-            "read_strengths": ((reads,), "linear"),
+            "read_keys": ((reads, word), "linear"),  # k_t^i
+            "read_strengths": ((reads,), "linear"),  # beta_t^i
         }
 
     @property
-    def state_shapes(self) -> Any:
-        """`SparseAccessState` with the shape of one sample at each leaf."""
+    def state_shapes(self) -> State:
+        """`SparseAccessState` with the shape of one batch element at each leaf."""
         read = (self.num_reads, self.top_k)
         return SparseAccessState(
             memory=(self.memory_size, self.word_size),
@@ -174,7 +189,7 @@ class SparseAccess(RowAccess):
 
     @property
     def tables(self) -> list[str]:
-        """The memory, the index of the search, and the times of last access."""
+        """Names of memory, index of the search, and times of last access."""
         shapes = self.state_shapes
         index = leaf_names(shapes.index, "index")
         return ["memory", *index, *leaf_names(shapes.accesses, "accesses")]
@@ -185,18 +200,18 @@ class SparseAccess(RowAccess):
         self.search.prepare(self.memory_size, self.word_size)
 
     def select_writes(self, state: State) -> WriteRows:
-        """Select the slots read last and the one accessed least recently."""
-        erased = ops.cast(least_recent(state.accesses), self.compute_dtype)
+        """Select the slots read in the previous step and the least recent one."""
+        erased = ops.cast(least_recent(state.accesses), self.compute_dtype)  # LRA
         was_read = self._flat(state.read_slots)
         return WriteRows(ops.concatenate([was_read, erased], axis=1), erased)
 
     def write(
         self, controls: Controls, state: State, rows: WriteRows
     ) -> tuple[Tensor, Tensor]:
-        """Write to the slots each head has read and to the least recent, eq. 5."""
-        modes = controls.write_gate * controls.write_mode
+        """Write to the slots each head has read and to the least recent one."""
+        modes = controls.write_gate * controls.write_mode  # alpha_t gamma_t
         weights = self._flat(modes[:, :-1, None] * state.read_weights)
-        weights = ops.concatenate([weights, modes[:, -1:]], axis=1)  # w_t^W
+        weights = ops.concatenate([weights, modes[:, -1:]], axis=1)  # w_t^W, eq. 5
         return weights, weights[:, :, None] * controls.write_vector[:, None, :]
 
     def index(self, state: State, written: Written, active: Tensor | None) -> State:
@@ -207,12 +222,12 @@ class SparseAccess(RowAccess):
         return state._replace(index=index)
 
     def select_reads(self, controls: Controls, state: State) -> Any:
-        """Select the slots most similar to the keys."""
+        """Select the slots most similar to the keys, as `ReadRows`."""
         slots, found = self._most_similar(controls, state)
         return ReadRows(self._flat(slots), found)
 
     def _most_similar(self, controls: Controls, state: State) -> tuple[Tensor, Tensor]:
-        """Return slots, `(batch, num_reads, top_k)`, and 1 where there is one."""
+        """Return slots, and 1 for each slot found, both `(batch, num_reads, top_k)`."""
         keys, memory = map(ops.stop_gradient, (controls.read_keys, state.memory))
         slots, found = self.search.find(memory, state.index, keys, self.top_k)
         dtype = self.compute_dtype
@@ -221,7 +236,7 @@ class SparseAccess(RowAccess):
     def read(
         self, controls: Controls, state: State, rows: Any, words: Tensor
     ) -> Fields:
-        """Read from the rows found, weighted by content."""
+        """Read from the rows found, weighted by their similarity to the keys."""
         words = self._by_head(words, self.word_size)
         weights = self._content_weights(controls, words, rows.found)  # w_t^{R,i}
         return {
@@ -254,7 +269,7 @@ class SparseAccess(RowAccess):
         return found * ops.softmax(scores, axis=-1)
 
     def finish(self, state: State, written: Written, active: Tensor | None) -> State:
-        """Note the time at slots whose weights in sum count as an access."""
+        """Set the time of last access of the slots accessed in this step."""
         slots = ops.concatenate([written.slots, self._flat(state.read_slots)], axis=1)
         weights = [written.weights, self._flat(state.read_weights)]
         weights = ops.stop_gradient(ops.concatenate(weights, axis=1))
@@ -265,18 +280,26 @@ class SparseAccess(RowAccess):
         return state._replace(accesses=accessed(state.accesses, slots, new))
 
     def get_options(self) -> dict[str, Any]:
-        """Return the arguments that the classes of this layer add to `Layer`'s own."""
+        """Return the constructor's arguments without those of `keras.layers.Layer`."""
         search = keras.saving.serialize_keras_object(self.search)
         return {**super().get_options(), "search": search}
 
 
 def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
-    """Sum `(batch, heads, count, word_size)` over slots, weighted."""
+    """Sum rows over slots, weighted.
+
+    Args:
+        weights: `(batch, heads, count)`.
+        rows: `(batch, heads, count, word_size)`.
+
+    Returns:
+        `(batch, heads, word_size)`.
+    """
     return ops.sum(weights[..., None] * rows, axis=2)
 
 
 def _checked_size(memory_size: int) -> int:
-    """Return `memory_size`, unless its slots cannot be numbered exactly."""
+    """Return `memory_size`, or raise a `ValueError` if it is not allowed."""
     if positive_integer("memory_size", memory_size) > MAX_SLOTS:
         raise ValueError(
             f"Argument `memory_size` must be at most {MAX_SLOTS} (2^24): states are "

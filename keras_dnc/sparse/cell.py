@@ -1,4 +1,4 @@
-"""Sparse memories as Keras RNN cells (Rae et al. 2016)."""
+"""SAM and SDNC as Keras RNN cells (Rae et al. 2016)."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from keras_dnc.typing import DType
 
 
 class SparseCell(AccessCell):
-    """Base of the two cells, whose access has a `search`."""
+    """Base of the cells with a sparse memory."""
 
     numbers_slots = True
 
     @property
     def search(self) -> Search:
-        """The `Search` layer."""
+        """The `Search` layer of the memory."""
         return self.access.search
 
 
@@ -33,16 +33,17 @@ class SAMCell(SparseCell):
     $$r_t = \mathrm{SparseAccess}(\nu_t)$$
     $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
 
-    `keras_dnc.MemoryRNN(SAMCell(..., search="lsh"))`, compiled by XLA, trains it at a
-    cost per step that does not grow with `memory_size`; exact search compares all slots
-    on the way forward, and only there. `keras.layers.RNN(SAMCell(...))` gives the same
-    numbers and gradients, and passes over all of the memory at every step. The all-zero
-    state is a fresh memory. A state of one's own must hold the index and the times of
-    access that belong to its memory: take it from a run, or start from zeros. Times
-    are exact to 2^24 steps of a stateful layer; after these, take a fresh state.
+    The cost of a training step of `keras_dnc.MemoryRNN(SAMCell(..., search="lsh"))`,
+    compiled by XLA, does not grow with `memory_size`. Exact search compares all slots,
+    in the forward pass only. `keras.layers.RNN(SAMCell(...))` computes equal outputs
+    and gradients, but passes over all of the memory at every step.
 
-    Departures: see `SparseAccess`; controller output, controller state and output are
-    clipped (`clip_value=None` switches it off).
+    The all-zero state is a fresh memory. An initial state must have the index and the
+    times of access of its memory: use the final state of another run, or zeros. Times
+    are exact for 2^24 steps of a stateful layer, which then needs a fresh state.
+
+    Departures, besides those of `SparseAccess`: controller output, controller state and
+    output are clipped; `clip_value=None` switches it off.
 
     Args:
         output_size: Numbers in the output.
@@ -54,9 +55,9 @@ class SAMCell(SparseCell):
         num_reads: Read heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1, so that answers have to come
-            from memory (Franke et al. 2018). Defaults to 0.
+        bypass_dropout: Fraction of the controller's output that is dropped from the
+            input of the output layer in training, at least 0 and below 1, so that
+            answers must come from memory (Franke et al. 2018). Defaults to 0.
         dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
             the memory stays in float32. A controller that is passed has its own.
             Defaults to Keras's global policy.
@@ -66,17 +67,19 @@ class SAMCell(SparseCell):
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: A size that is no positive integer, a memory of more than 2^24
-            slots, `top_k` above `memory_size`, a controller that is no RNN cell, an
-            unknown `search` or `strength`, `control_biases` that fit no control, inputs
-            of the wrong rank, or an RNN layer of half precision around the cell.
+        ValueError: If a size is not a positive integer, `memory_size` is above 2^24,
+            `top_k` is above `memory_size`, `controller` is neither a positive integer
+            nor an RNN cell, `search` or `strength` is unknown, `clip_value` or
+            `bypass_dropout` is out of range, `control_biases` do not fit the controls,
+            the inputs have the wrong rank, or the RNN layer around the cell is of half
+            precision.
 
     Example:
         >>> import keras
@@ -130,17 +133,28 @@ class SAMCell(SparseCell):
 @keras.saving.register_keras_serializable(package="keras_dnc")
 @passes_on(LinkedAccess)
 class SDNCCell(SparseCell):
-    r"""Sparse DNC: sparse access, with links to what was written before and after.
+    r"""Sparse DNC: sparse access with links in the order of writing.
 
     $$\nu_t = \mathrm{controller}([x_t; r^1_{t-1}; \dots; r^R_{t-1}])$$
     $$r_t = \mathrm{LinkedAccess}(\nu_t)$$
     $$y_t = W [\nu_t; r^1_t; \dots; r^R_t]$$
 
-    As `SAMCell`, and each read head may follow the order of writing. As in the paper,
-    it has no allocation and free gates: `SAMCell`'s way of writing replaces them.
+    Each read head may also follow links to the slots written before and after those
+    that it read. There are no allocation and free gates, as in the paper: a step writes
+    to the slots read in the previous step and to the slot accessed least recently.
 
-    Departures: see `LinkedAccess`; controller output, controller state and output are
-    clipped (`clip_value=None` switches it off).
+    The cost of a training step of `keras_dnc.MemoryRNN(SDNCCell(..., search="lsh"))`,
+    compiled by XLA, does not grow with `memory_size`. Exact search compares all slots,
+    in the forward pass only. `keras.layers.RNN(SDNCCell(...))` computes equal outputs
+    and gradients, but passes over all of the memory at every step.
+
+    The all-zero state is a fresh memory. An initial state must have the index, the
+    times of access and the links of its memory: use the final state of another run, or
+    zeros. Times are exact for 2^24 steps of a stateful layer, which then needs a fresh
+    state.
+
+    Departures, besides those of `LinkedAccess`: controller output, controller state and
+    output are clipped; `clip_value=None` switches it off.
 
     Args:
         output_size: Numbers in the output.
@@ -152,9 +166,9 @@ class SDNCCell(SparseCell):
         num_reads: Read heads. Defaults to 4.
         clip_value: Bound on the magnitude of controller output, controller state and
             output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that the cell's output does
-            not see in training, at least 0 and below 1, so that answers have to come
-            from memory (Franke et al. 2018). Defaults to 0.
+        bypass_dropout: Fraction of the controller's output that is dropped from the
+            input of the output layer in training, at least 0 and below 1, so that
+            answers must come from memory (Franke et al. 2018). Defaults to 0.
         dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
             the memory stays in float32. A controller that is passed has its own.
             Defaults to Keras's global policy.
@@ -164,14 +178,19 @@ class SDNCCell(SparseCell):
 
     Call arguments:
         inputs: `(batch, features)`.
-        states: Flat list of `(batch, size)`; see `unflatten`.
-        training: Whether the controller's dropout is on.
+        states: List of `(batch, size)`, one entry per number in `state_size`.
+        training: Whether dropout is on. Defaults to `False`.
 
     Returns:
-        `(output, states)`: `(batch, output_size)` and the new flat list.
+        `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: As in `SAMCell`, or `link_top_k` is no positive integer.
+        ValueError: If a size or `link_top_k` is not a positive integer, `memory_size`
+            is above 2^24, `top_k` is above `memory_size`, `controller` is neither a
+            positive integer nor an RNN cell, `search` or `strength` is unknown,
+            `clip_value` or `bypass_dropout` is out of range, `control_biases` do not
+            fit the controls, the inputs have the wrong rank, or the RNN layer around
+            the cell is of half precision.
 
     Example:
         >>> import keras

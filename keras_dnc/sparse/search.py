@@ -1,4 +1,7 @@
-"""Which slots are most like a key: all of them compared, or those of like hashes."""
+"""Search for the slots most similar to a key, exact or by hashing.
+
+Rae et al. 2016, section 3.5.
+"""
 
 import math
 from typing import Any
@@ -12,26 +15,53 @@ from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import is_first
 from keras_dnc.ops.rows import set_rows
+from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
 _EPSILON = 1e-6  # keeps the quotient finite at a row of zeros
-_BLOCK = 512  # slots; more blocks than this gives are as slow as longer ones
+_BLOCK = 512  # slots per block: shorter and longer blocks are slower
+_MAX_BITS = 22  # of a hash: four million buckets per table
 
 
 class Search(keras.layers.Layer):
-    """Base of the ways to find the slots most like a key.
+    """Base of the searches for the slots most similar to a key.
+
+    A subclass has the methods `state_shapes`, `update` and `find`.
 
     Args:
-        **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
+
+    Example:
+        A search by dot product, which needs no index.
+
+        >>> class DotProductSearch(Search):
+        ...     def state_shapes(self, memory_size):
+        ...         return []
+        ...     def update(self, index, slots, before, after, active):
+        ...         return index
+        ...     def find(self, memory, index, keys, top_k):
+        ...         scores = ops.matmul(keys, ops.transpose(memory, (0, 2, 1)))
+        ...         slots = ops.top_k(scores, top_k)[1]
+        ...         return slots, ops.ones_like(slots, dtype="bool")
+        >>> import keras_dnc
+        >>> cell = keras_dnc.SAMCell(5, controller=8, search=DotProductSearch())
+        >>> keras_dnc.MemoryRNN(cell)(keras.Input((None, 3))).shape
+        (None, 5)
     """
 
-    def __init__(self, dtype: Any = None, **kwargs: Any) -> None:
+    def __init__(self, dtype: DType = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
 
-    def prepare(self, memory_size, word_size):
-        """Create the weights, once: cells of one size may share a search.
+    def prepare(self, memory_size: int, word_size: int) -> None:
+        """Create the weights, unless a cell with a memory of this size has done so.
+
+        Args:
+            memory_size: Slots of the memory.
+            word_size: Numbers in a slot.
 
         Raises:
-            ValueError: The search belongs to a memory of another size.
+            ValueError: If the search belongs to a memory of another size.
         """
         size = (memory_size, word_size)
         if not self.built:
@@ -43,67 +73,107 @@ class Search(keras.layers.Layer):
                 f"{self.size}, around a memory of {size}"
             )
 
-    def build(self, memory_shape):
-        """Keep the size of the memory."""
-        self.size = tuple(memory_shape[1:])
-
-    def get_config(self):  # Keras asks for it where `dtype` is an argument
-        """Give the constructor's arguments."""
-        return super().get_config()
-
-    def state_shapes(self, memory_size):
-        """List the shapes of one sample's index of `memory_size` slots."""
-        raise NotImplementedError
-
-    def update(self, index, slots, before, after, active):
-        """Give the index after rows have changed.
+    def build(self, memory_shape: tuple[int | None, int, int]) -> None:
+        """Store the size of the memory.
 
         Args:
-            index: List of tensors, of the shapes in `state_shapes`.
-            slots: `(batch, count)`; those that repeat have equal rows.
-            before: `(batch, count, word_size)`, the rows that were there.
-            after: `(batch, count, word_size)`, the rows that are there now.
-            active: `(batch,)`, which samples have changed; `None` for all.
+            memory_shape: `(batch, memory_size, word_size)`.
+        """
+        self.size = tuple(memory_shape[1:])
+
+    def get_config(self) -> dict[str, Any]:  # Keras requires it: `dtype` is named
+        """Return the constructor's arguments."""
+        return super().get_config()
+
+    def state_shapes(self, memory_size: int) -> list[Shape]:
+        """Return the shapes of the index of one batch element.
+
+        Args:
+            memory_size: Slots of the memory.
         """
         raise NotImplementedError
 
-    def find(self, memory, index, keys, top_k):
+    def update(
+        self,
+        index: Tensors,
+        slots: Tensor,
+        before: Tensor,
+        after: Tensor,
+        active: Tensor | None,
+    ) -> Tensors:
+        """Return the index after rows have changed.
+
+        Args:
+            index: List of tensors, `(batch, *shape)` for each of `state_shapes`.
+            slots: `(batch, count)`; repeated slots have equal rows.
+            before: `(batch, count, word_size)`, the rows before the change.
+            after: `(batch, count, word_size)`, the rows after it.
+            active: `(batch,)`, batch elements whose rows have changed; `None` for all.
+
+        Returns:
+            List of tensors, of the shapes of `index`.
+        """
+        raise NotImplementedError
+
+    def find(
+        self, memory: Tensor, index: Tensors, keys: Tensor, top_k: int
+    ) -> tuple[Tensor, Tensor]:
         """Find the slots of the largest cosine, in falling order.
 
         Args:
             memory: `(batch, memory_size, word_size)`.
-            index: List of tensors, of the shapes in `state_shapes`.
+            index: List of tensors, `(batch, *shape)` for each of `state_shapes`.
             keys: `(batch, heads, word_size)`.
-            top_k: How many slots to find.
+            top_k: Number of slots to find per head.
 
         Returns:
-            `(slots, found)`: `(batch, heads, top_k)`, whole numbers, and whether there
-            was such a slot; where there was none, the slot is 0.
+            `(slots, found)`, each `(batch, heads, top_k)`: whole numbers, and whether
+            the search found a slot; if not, the slot is 0.
         """
         raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class ExactSearch(Search):
-    """Compare a key with every row: a matrix product and the best of its numbers.
+    """Exact search: compare each key with every row.
 
-    The best are sought block by block: the K largest numbers lie in the K blocks whose
-    largest numbers are largest. The index holds every row's norm.
+    One matrix product computes all similarities. The index has the norm of every row.
 
     Args:
-        **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
+
+    Example:
+        >>> import keras_dnc
+        >>> cell = keras_dnc.SAMCell(5, controller=8, search=ExactSearch())
+        >>> cell.search.state_shapes(memory_size=1024)
+        [(1024,)]
     """
 
-    def state_shapes(self, memory_size):
-        """One norm per slot."""
+    def state_shapes(self, memory_size: int) -> list[Shape]:
+        """Return the shape of the index: one norm per slot.
+
+        Args:
+            memory_size: Slots of the memory.
+        """
         return [(memory_size,)]
 
-    def update(self, index, slots, before, after, active):
-        """Give the norms with those of the changed rows; `after` says all."""
+    def update(
+        self,
+        index: Tensors,
+        slots: Tensor,
+        before: Tensor,
+        after: Tensor,
+        active: Tensor | None,
+    ) -> Tensors:
+        """Return the norms after rows have changed; `after` determines them."""
         return [set_rows(index[0], slots, _norm(after))]
 
-    def find(self, memory, index, keys, top_k):
-        """Multiply, divide, sort."""
+    def find(
+        self, memory: Tensor, index: Tensors, keys: Tensor, top_k: int
+    ) -> tuple[Tensor, Tensor]:
+        """Find the slots of the largest cosine, in falling order."""
         # Memory first: XLA is several times faster at this product than its transpose.
         product = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
         cosine = product / (index[0][:, :, None] + _EPSILON)
@@ -111,13 +181,16 @@ class ExactSearch(Search):
         return slots, ops.ones_like(slots, dtype="bool")
 
 
-def largest(scores, count, block=_BLOCK):
-    """Give where the largest of `scores` are, the first of those that tie.
+def largest(scores: Tensor, count: int, block: int = _BLOCK) -> Tensor:
+    """Return the indices of the largest scores, of equal scores the first.
+
+    The search proceeds by blocks: the K largest scores are in the K blocks with the
+    largest maxima.
 
     Args:
         scores: `(batch, heads, memory_size)`.
-        count: How many to give.
-        block: How many scores to take together.
+        count: Number of scores to find, K.
+        block: Scores per block. Defaults to 512.
 
     Returns:
         `(batch, heads, count)`, whole numbers, in falling order of their scores.
@@ -131,7 +204,7 @@ def largest(scores, count, block=_BLOCK):
     )
     scores = ops.reshape(scores, (-1, heads, blocks, block))
     best = ops.top_k(ops.max(scores, axis=-1), count)[1]
-    best = ops.sort(best, axis=-1)  # so that ties come in the order of slots
+    best = ops.sort(best, axis=-1)  # keeps ties in the order of slots
     inside = ops.take_along_axis(scores, best[..., None], axis=2)
     place = ops.top_k(ops.reshape(inside, (-1, heads, count * block)), count)[1]
     return ops.take_along_axis(best, place // block, axis=2) * block + place % block
@@ -139,34 +212,56 @@ def largest(scores, count, block=_BLOCK):
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
 class LSHSearch(Search):
-    """Compare a key with the rows that share a hash with it, in one table of several.
+    """Approximate search by locality-sensitive hashing with random hyperplanes.
 
-    A hash is the list of sides of random hyperplanes on which a row lies; it names a
-    bucket of the table, which holds the slots of its rows. All candidates of a key are
-    then compared with it exactly. A slot enters and leaves its buckets as its row
-    changes. Slots of a row of zeros are in no bucket. Into a full bucket, a slot enters
-    in the place of another, which this table then no longer finds; where more enter in
-    one step than there are places, those left over do not.
+    Compares a key with the rows that have the same hash in at least one of several
+    tables. The hash of a row is a bit per hyperplane: the side on which the row lies.
+    It is the number of a bucket of the table, and the bucket has the slots of the rows
+    with that hash. The candidates of a key are compared with it exactly.
 
-    The index holds about 4 `num_tables` numbers per slot. Of a million random rows, the
-    defaults find 96 % of keys at cosine 0.99 to a row and 62 % of those at 0.95; 32
-    tables find 97 % of the latter (`benchmarks/recall.py`).
+    A slot enters and leaves buckets as its row changes. A row of zeros is in no bucket.
+    A slot that enters a full bucket replaces another one, which this table then no
+    longer finds; if more slots enter a bucket in one step than it has entries, the rest
+    are not entered.
+
+    The index has about 4 `num_tables` numbers per slot. Among a million random rows,
+    keys of a given cosine to a row find it this often:
+
+    | cosine | 8 tables (default) | 32 tables |
+    |---|---|---|
+    | 0.99 | 96 % | |
+    | 0.95 | 62 % | 97 % |
+
+    Departures: the tables are tensors of the state; the paper keeps them outside of the
+    graph.
 
     Args:
-        num_tables: Tables. More find more, and cost in proportion.
-        bucket_size: Slots in a bucket.
-        num_bits: Hyperplanes of a table, at most 22. `None` takes as many as make four
-            slots per bucket of a full memory. More make fewer false candidates, and
-            miss more. Weights fit memories of another size if it is given.
-        seed: Of the hyperplanes.
-        **kwargs: As in `keras.layers.Layer`; float32 in place of half precision.
+        num_tables: Tables. More tables find more rows, at proportional cost. Defaults
+            to 8.
+        bucket_size: Entries of a bucket. Defaults to 16.
+        num_bits: Hyperplanes of a table, at most 22; `None` for as many as make four
+            slots per bucket of a full memory. More hyperplanes find fewer candidates,
+            and miss more rows. With a given number, weights fit memories of other
+            sizes. Defaults to `None`.
+        seed: Seed of the hyperplanes. Defaults to 0.
+        dtype: Policy of the layer; float32 in place of half precision. Defaults to
+            Keras's global policy.
+        **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: A size that is no positive integer, or more than 22 bits.
+        ValueError: If a size is not a positive integer, or `num_bits` is above 22.
+
+    Example:
+        >>> import keras_dnc
+        >>> search = LSHSearch(num_tables=4, num_bits=10)
+        >>> cell = keras_dnc.SAMCell(5, controller=8, memory_size=4096, search=search)
+        >>> cell.search.state_shapes(memory_size=4096)
+        [(4097, 16)]
 
     References:
         - Charikar 2002, Similarity estimation techniques from rounding algorithms.
-        - Rae et al. 2016, section 3.5, which keeps its tables outside of the graph.
+        - Rae et al. 2016, Scaling memory-augmented neural networks with sparse reads
+          and writes, section 3.5.
     """
 
     def __init__(
@@ -175,7 +270,7 @@ class LSHSearch(Search):
         bucket_size: int = 16,
         num_bits: int | None = None,
         seed: int | None = 0,
-        dtype: Any = None,
+        dtype: DType = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(dtype=dtype, **kwargs)
@@ -191,16 +286,23 @@ class LSHSearch(Search):
         self.num_bits = num_bits
         self.seed = seed
 
-    def _bits(self, memory_size):
+    def _bits(self, memory_size: int) -> int:
+        """Return the number of hyperplanes of a table."""
         if self.num_bits is not None:
             return self.num_bits
         return min(max(math.ceil(math.log2(memory_size / 4)), 1), _MAX_BITS)
 
-    def state_shapes(self, memory_size):
-        """One more than the slot at each place of each bucket, or 0.
+    def state_shapes(self, memory_size: int) -> list[Shape]:
+        """Return the shape of the index: for each entry of each bucket, slot + 1 or 0.
 
-        The last bucket belongs to no table: it stays empty, and is what there is to
-        find or to change where there is nothing.
+        The last bucket belongs to no table and stays empty. Lookups and changes that
+        must have no effect use it.
+
+        Args:
+            memory_size: Slots of the memory.
+
+        Raises:
+            ValueError: If there are 2^31 entries or more.
         """
         buckets = self.num_tables * 2 ** self._bits(memory_size)
         if (buckets + 1) * self.bucket_size >= 2**31:
@@ -211,8 +313,12 @@ class LSHSearch(Search):
             )
         return [(buckets + 1, self.bucket_size)]
 
-    def build(self, memory_shape):
-        """Draw the hyperplanes."""
+    def build(self, memory_shape: tuple[int | None, int, int]) -> None:
+        """Draw the hyperplanes.
+
+        Args:
+            memory_shape: `(batch, memory_size, word_size)`.
+        """
         super().build(memory_shape)
         _, memory_size, word_size = memory_shape
         self.bits = self._bits(memory_size)
@@ -223,8 +329,15 @@ class LSHSearch(Search):
             name="planes",
         )
 
-    def update(self, index, slots, before, after, active):
-        """Take changed rows out of their old buckets, put them into their new ones."""
+    def update(
+        self,
+        index: Tensors,
+        slots: Tensor,
+        before: Tensor,
+        after: Tensor,
+        active: Tensor | None,
+    ) -> Tensors:
+        """Move the slots of changed rows from their old buckets to their new ones."""
         names = ops.cast(slots, index[0].dtype)[:, :, None] + 1.0
         moves = is_first(slots)[:, :, None]
         if active is not None:
@@ -234,41 +347,60 @@ class LSHSearch(Search):
         entries = self._leave(index[0], old, names, leaves)
         return [self._enter(entries, new, names, moves)]
 
-    def _leave(self, entries, buckets, names, leaves):
-        """Clear the places that hold `names`, `(batch, count, 1)`, in `buckets`."""
+    def _leave(
+        self, entries: Tensor, buckets: Tensor, names: Tensor, leaves: Tensor
+    ) -> Tensor:
+        """Clear the entries of `names`, `(batch, count, 1)`, in `buckets`."""
         here = ops.equal(self._contents(entries, buckets), names[..., None])
         leaves = ops.logical_and(leaves, ops.any(here, axis=-1))
         return self._put(entries, buckets, _place(here), ops.zeros_like(names), leaves)
 
-    def _enter(self, entries, buckets, names, enters):
-        """Write `names` to free places of `buckets`, or over others."""
+    def _enter(
+        self, entries: Tensor, buckets: Tensor, names: Tensor, enters: Tensor
+    ) -> Tensor:
+        """Write `names` to free entries of `buckets`, or over others in full ones."""
         contents = self._contents(entries, buckets)
-        is_there = ops.any(ops.equal(contents, names[..., None]), axis=-1)
+        is_in = ops.any(ops.equal(contents, names[..., None]), axis=-1)
         no_bucket = entries.shape[1] - 1
         enters = ops.logical_and(enters, ops.not_equal(buckets, no_bucket))
-        enters = ops.logical_and(enters, ops.logical_not(is_there))
+        enters = ops.logical_and(enters, ops.logical_not(is_in))
         rank = _rank(buckets, enters)
+        place, has_place = self._place_for(contents, rank)
+        enters = ops.logical_and(enters, has_place)
+        return self._put(entries, buckets, place, names, enters)
+
+    def _place_for(self, contents: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the entry of its bucket that each name gets, and whether it gets one.
+
+        The name of rank n gets the free entry n of a bucket. In a full bucket it
+        replaces an entry that depends on the contents, each name another one.
+        """
         free = ops.equal(contents, 0.0)
         wanted = ops.equal(
             ops.cumsum(ops.cast(free, "int32"), axis=-1), rank[..., None] + 1
         )
         wanted = ops.logical_and(free, wanted)
         finds = ops.any(wanted, axis=-1)
-        # Full: over a place that changes with what the bucket holds, each over another.
         over = ops.sum(ops.cast(contents, "int32") % self.bucket_size, axis=-1) + rank
         place = ops.where(finds, _place(wanted), over % self.bucket_size)
         is_full = ops.logical_not(ops.any(free, axis=-1))
         is_full = ops.logical_and(is_full, rank < self.bucket_size)
-        enters = ops.logical_and(enters, ops.logical_or(finds, is_full))
-        return self._put(entries, buckets, place, names, enters)
+        return place, ops.logical_or(finds, is_full)
 
-    def _contents(self, entries, buckets):
-        """Give what is in `buckets`, `(batch, count, tables, bucket_size)`."""
+    def _contents(self, entries: Tensor, buckets: Tensor) -> Tensor:
+        """Return the entries of buckets, `(batch, count, tables, bucket_size)`."""
         contents = gather_rows(entries, ops.reshape(buckets, (-1, _count(buckets))))
         return ops.reshape(contents, (-1, *buckets.shape[1:], self.bucket_size))
 
-    def _put(self, entries, buckets, place, names, where):
-        """Write names to places of buckets; elsewhere, nothing to the last bucket."""
+    def _put(
+        self,
+        entries: Tensor,
+        buckets: Tensor,
+        place: Tensor,
+        names: Tensor,
+        where: Tensor,
+    ) -> Tensor:
+        """Write names to entries of buckets; without `where`, 0 to the last bucket."""
         no_bucket = entries.shape[1] - 1
         buckets = ops.where(where, buckets, no_bucket)
         places = buckets * self.bucket_size + ops.where(where, place, 0)
@@ -278,8 +410,8 @@ class LSHSearch(Search):
         flat = set_rows(flat, places, ops.reshape(values, (-1, _count(buckets))))
         return ops.reshape(flat, (-1, *entries.shape[1:]))
 
-    def _buckets(self, rows):
-        """Give each row's bucket in each table, `(batch, count, tables)`."""
+    def _buckets(self, rows: Tensor) -> Tensor:
+        """Return each row's bucket in each table, `(batch, count, tables)`."""
         sides = ops.matmul(rows, self.planes) > 0.0
         sides = ops.reshape(sides, (-1, rows.shape[1], self.num_tables, self.bits))
         powers = 2 ** ops.arange(self.bits, dtype="int32")
@@ -288,8 +420,10 @@ class LSHSearch(Search):
         is_empty = ops.all(ops.equal(rows, 0.0), axis=-1, keepdims=True)
         return ops.where(is_empty, self.num_tables * 2**self.bits, first + code)
 
-    def find(self, memory, index, keys, top_k):
-        """Look into the keys' buckets, compare, keep the best of those that differ."""
+    def find(
+        self, memory: Tensor, index: Tensors, keys: Tensor, top_k: int
+    ) -> tuple[Tensor, Tensor]:
+        """Find the slots of the largest cosine in the buckets of the keys."""
         heads = keys.shape[1]
         buckets = self._buckets(keys)
         names = self._contents(index[0], buckets)
@@ -302,8 +436,8 @@ class LSHSearch(Search):
         cosine = ops.sum(rows * keys[:, :, None], axis=-1) / (_norm(rows) + _EPSILON)
         return self._best(names, ops.where(names > 0.0, cosine, -math.inf), top_k)
 
-    def _best(self, names, cosine, top_k):
-        """Give the best slots; each stands in at most one bucket of each table."""
+    def _best(self, names: Tensor, cosine: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+        """Return the best slots; a slot is in at most one bucket of each table."""
         several = min(top_k * self.num_tables, names.shape[-1])
         cosine, place = ops.top_k(cosine, several)
         names = ops.take_along_axis(names, place, axis=-1)
@@ -319,8 +453,8 @@ class LSHSearch(Search):
         names = ops.take_along_axis(names, place, axis=-1)
         return ops.cast(ops.where(found, names - 1.0, 0.0), "int32"), found
 
-    def get_config(self):
-        """Give the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "num_tables": self.num_tables,
@@ -330,40 +464,46 @@ class LSHSearch(Search):
         }
 
 
-_MAX_BITS = 22  # of a hash: four million buckets
+def as_search(search: str | Search | dict[str, Any], dtype: DType) -> Search:
+    """Return a `Search` layer.
 
+    Args:
+        search: `"exact"`, `"lsh"`, a `Search`, or a config of one.
+        dtype: Policy of a search made from its name.
 
-def as_search(search, dtype):
-    """Give the `Search` that `search` stands for: `"exact"`, `"lsh"`, or itself.
+    Returns:
+        A `Search`.
 
     Raises:
-        ValueError: `search` is none of these.
+        ValueError: If `search` is none of these.
     """
-    if isinstance(search, dict):  # as a cell's config holds it
+    if isinstance(search, dict):  # from the config of a cell
         search = keras.saving.deserialize_keras_object(search)
     if isinstance(search, Search):
         return search
-    kinds = {"exact": ExactSearch, "lsh": LSHSearch}
+    kinds: dict[Any, type[Search]] = {"exact": ExactSearch, "lsh": LSHSearch}
     check_choice("search", search, kinds)
     return kinds[search](dtype=dtype, name="search")
 
 
-def _norm(rows):
+def _norm(rows: Tensor) -> Tensor:
+    """Return the length of each row."""
     return ops.sqrt(ops.sum(ops.square(rows), axis=-1))
 
 
-def _count(buckets):
+def _count(buckets: Tensor) -> int:
+    """Return the number of buckets of one batch element."""
     return buckets.shape[1] * buckets.shape[2]
 
 
-def _place(here):
-    """Give where `here`, true at most once, is true along its last axis."""
-    places = ops.arange(here.shape[-1], dtype="int32")
-    return ops.sum(ops.where(here, places, 0), axis=-1)
+def _place(here: Tensor) -> Tensor:
+    """Return the index of the only true value on the last axis; 0 if there is none."""
+    indices = ops.arange(here.shape[-1], dtype="int32")
+    return ops.sum(ops.where(here, indices, 0), axis=-1)
 
 
-def _rank(buckets, enters):
-    """Count, for each, the earlier ones that enter the same bucket."""
+def _rank(buckets: Tensor, enters: Tensor) -> Tensor:
+    """Return, for each name, how many names before it enter the same bucket."""
     count = buckets.shape[1]
     same = ops.equal(buckets[:, :, None], buckets[:, None])
     same = ops.logical_and(same, enters[:, None])

@@ -25,6 +25,14 @@ def random_access(rng, **arguments):
     return access
 
 
+def random_ntm(rng):
+    cell = keras_dnc.NTMCell(3, 8, **SIZES, initial_memory="learned")
+    cell.build((None, 5))
+    for variable in cell.trainable_variables:
+        variable.assign(rng.normal(0.0, 0.5, variable.shape))
+    return cell
+
+
 class Oracle:
     """One head and one memory in float64, written from eq. 2-9 of the paper."""
 
@@ -165,6 +173,32 @@ def test_a_sequence_starts_with_heads_on_slot_0_and_learned_words(rng):
         assert_close(state.access.memory[sample], to_numpy(cell.access.fresh_memory))
         assert_close(state.access.read_weights[sample], np.eye(7)[[0, 0]])
         assert_close(state.access.write_weights[sample], np.eye(7)[[0, 0, 0]])
+
+
+def test_states_at_the_border_are_the_real_values(rng):
+    cell = random_ntm(rng)
+    layer = keras.layers.RNN(cell, return_state=True)
+    _, *states = layer(rng.normal(size=(2, 4, 5)).astype("float32"))
+    named = cell.unflatten(states)
+    for leaf, state in zip(keras.tree.flatten(named), states, strict=True):
+        assert_close(np.reshape(to_numpy(leaf), state.shape), to_numpy(state))
+    for weights in (named.access.read_weights, named.access.write_weights):
+        assert_close(np.sum(to_numpy(weights), axis=-1), np.ones(weights.shape[:2]))
+
+
+@pytest.mark.parametrize("kind", [keras.layers.RNN, keras_dnc.MemoryRNN])
+def test_one_batch_element_starts_while_another_goes_on(rng, kind):
+    layer = kind(random_ntm(rng), return_sequences=True, return_state=True)
+    inputs = rng.normal(size=(2, 6, 5)).astype("float32")
+    whole, *_ = layer(inputs)
+    _, *states = layer(inputs[:, :2])
+    fresh = [np.array(to_numpy(state)) for state in states]
+    for state in fresh:
+        state[0] = 0.0  # as `RNN.reset_state` leaves it
+    both = np.stack([inputs[0, :4], inputs[1, 2:]])
+    found, *_ = layer(both, initial_state=[ops.convert_to_tensor(s) for s in fresh])
+    assert_close(to_numpy(found)[0], to_numpy(whole)[0, :4])
+    assert_close(to_numpy(found)[1], to_numpy(whole)[1, 2:])
 
 
 def test_a_constant_memory_starts_at_a_millionth():
