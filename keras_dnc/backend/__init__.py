@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 
-from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
+from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 
 @functools.cache
@@ -175,6 +175,23 @@ def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tenso
         [6.0]
     """
     return _backend().vjp(function, tensors, gradients)
+
+
+def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:
+    """Infer the shapes and dtypes of a function's outputs.
+
+    `keras.Layer.compute_output_spec` hides the values of variables that a surrounding
+    `keras.StatelessScope` holds, which Keras's `fit` on JAX relies on.
+
+    Args:
+        function: From a list of tensors to nested tensors.
+        shapes: Shapes of its arguments.
+        dtype: Dtype of its arguments.
+
+    Returns:
+        The nested outputs, as objects with a `shape` and a `dtype`.
+    """
+    return _backend().infer(function, shapes, dtype)
 
 
 def with_gradient(

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
+from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = False
 
@@ -52,6 +52,13 @@ def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tenso
     import jax
 
     return jax.vjp(function, tensors)[1](gradients)[0]
+
+
+def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:
+    import jax
+
+    specs = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    return jax.eval_shape(function, specs)
 
 
 def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_dnc.backend import keras_internals
-from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
+from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = True
 
@@ -106,6 +106,14 @@ def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tenso
         output_gradients=gradients,
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
+
+
+def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec(shape, dtype) for shape in shapes]
+    traced = tf.function(function, autograph=False).get_concrete_function(specs)
+    return traced.structured_outputs
 
 
 def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:

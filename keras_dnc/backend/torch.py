@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.typing import Buffer, Tensor, TensorFunction, Tensors
+from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = True
 
@@ -81,6 +81,13 @@ def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tenso
             materialize_grads=True,
         )
     )
+
+
+def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return function([ops.zeros(shape, dtype) for shape in shapes])
 
 
 def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:

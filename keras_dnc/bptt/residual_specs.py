@@ -7,10 +7,11 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc import backend
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import BaseAccess
 from keras_dnc.ops.residuals import recording
-from keras_dnc.typing import Fields, Shape, State, Tensor, Tensors
+from keras_dnc.typing import Fields, Shape, Tensor, Tensors
 
 
 class StepSpecs(NamedTuple):
@@ -61,26 +62,23 @@ def zero_residuals(specs: dict[str, keras.KerasTensor], batch_size: Tensor) -> T
 def _symbolic_step(access: BaseAccess) -> StepSpecs:
     """Run a step on symbolic tensors with a batch of one."""
 
-    def spec(shape: Shape) -> keras.KerasTensor:
-        return keras.KerasTensor((1, *shape), access.compute_dtype)
-
-    units = access.interface.dense.kernel.shape[0]
-    state = tree.map_shape_structure(spec, access.state_shapes)
-    return StepSpecs(*_Step(access).compute_output_spec(spec((units,)), state))
-
-
-class _Step(keras.Operation):
-    """A step of a memory as an operation, whose output shapes Keras infers."""
-
-    def __init__(self, access: BaseAccess) -> None:
-        super().__init__()
-        self._access = access
-
-    def call(self, inputs: Tensor, state: State) -> tuple[Fields, Fields]:
-        """Return the residuals of the step and the fields of `write`."""
-        controls = self._access.controls(inputs)
+    def run(tensors: Tensors) -> tuple[Fields, Fields]:
+        inputs, *leaves = tensors
+        remaining = iter(leaves)
+        state = tree.map_shape_structure(lambda _: next(remaining), access.state_shapes)
         with recording() as residuals:
-            self._access.step(controls, state)
-        if isinstance(self._access, Access):
-            return residuals, self._access.rewrite(state, residuals)
-        return residuals, {}
+            access.step(access.controls(inputs), state)
+        large = isinstance(access, Access)
+        return residuals, access.rewrite(state, residuals) if large else {}
+
+    shapes: list[Shape] = [(access.interface.dense.kernel.shape[0],)]
+    tree.map_shape_structure(shapes.append, access.state_shapes)
+    batch_of_one = [(1, *shape) for shape in shapes]
+    found = backend.infer(run, batch_of_one, access.compute_dtype)
+    return StepSpecs(*tree.map_structure(_spec, found))
+
+
+def _spec(tensor: Tensor) -> keras.KerasTensor:
+    """Return the shape and dtype of a tensor as a symbolic tensor."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.KerasTensor(tuple(tensor.shape), dtype)
