@@ -29,11 +29,11 @@ from keras_dnc.arguments import probability
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import Found
 from keras_dnc.cells.access_cell import AccessCell
-from keras_dnc.cells.precision import full_precision
+from keras_dnc.cells.access_cell import cell_around
+from keras_dnc.cells.access_cell import split_options
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
-from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType, Fields, Shape, Tensor
 
 
@@ -254,7 +254,7 @@ class LRUAccess(Access):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-@passes_on(LRUAccess)
+@cell_around(LRUAccess)
 class MANNCell(AccessCell):
     r"""MANN: a controller that drives a memory of least recently used access.
 
@@ -278,16 +278,6 @@ class MANNCell(AccessCell):
         memory_size: Slots of the memory. Defaults to 128.
         word_size: Numbers in a slot. Defaults to 40.
         num_reads: Read heads, and write heads. Defaults to 4.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that is dropped from the
-            input of the output layer in training, at least 0 and below 1, so that
-            answers must come from memory (Franke et al. 2018). Defaults to 0.
-        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
-            the memory stays in float32. A controller that is passed has its own.
-            Defaults to Keras's global policy.
-        name: Name of the layer. Defaults to a generated one.
-        trainable: Whether the weights are trained. Defaults to `True`.
         {options}
 
     Call arguments:
@@ -325,29 +315,8 @@ class MANNCell(AccessCell):
         memory_size: int = 128,
         word_size: int = 40,
         num_reads: int = 4,
-        *,
-        clip_value: float | None = 20.0,
-        bypass_dropout: float = 0.0,
-        dtype: DType = None,
-        name: str | None = None,
-        trainable: bool = True,
         **options: Any,
     ) -> None:
-        access = LRUAccess(
-            memory_size,
-            word_size,
-            num_reads,
-            dtype=full_precision(dtype),
-            name="access",
-            **options,
-        )
-        super().__init__(
-            output_size,
-            controller,
-            access,
-            clip_value,
-            bypass_dropout,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        own, options = split_options(options)
+        access = LRUAccess(memory_size, word_size, num_reads, **options)
+        super().__init__(output_size, controller, access, **own)

@@ -15,36 +15,45 @@ _MARK = "    {options}\n"  # a line among a docstring's `Args`
 _ENTRY = re.compile(r"^    (\w+):.*\n(?:^ {8}.*\n)*", re.MULTILINE)
 
 
-def passes_on(target: type) -> Callable[[Kind], Kind]:
-    """Return a decorator for a class that passes `**options` on to another class.
+def passes_on(*targets: type, without: tuple[str, ...] = ()) -> Callable[[Kind], Kind]:
+    """Return a decorator for a class that passes `**options` on to other classes.
 
-    The class's `__signature__` gets the target's arguments that it does not name
+    The class's `__signature__` gets the targets' arguments that it does not name
     itself, and its docstring their descriptions, in place of a line `{options}`.
 
     Args:
-        target: The class that is created with the options.
+        *targets: The classes that take the options.
+        without: Names of arguments that the class does not take. Defaults to none.
     """
 
     def complete(kind: Kind) -> Kind:
         own = inspect.signature(kind)
-        parameters = own.parameters.values()
-        named = [p for p in parameters if p.kind not in _VARIABLE]
-        names = {parameter.name for parameter in named}
-        takes_positional = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        passed = [
-            p if takes_positional else p.replace(kind=p.KEYWORD_ONLY)
-            for p in inspect.signature(target).parameters.values()
-            if p.kind not in _VARIABLE and p.name not in names
-        ]
-        entries = _entries(target.__doc__)
-        texts = [entries[p.name] for p in passed if p.name in entries]
+        named = {p.name: p for p in own.parameters.values() if p.kind not in _VARIABLE}
+        texts = []
+        for target in targets:
+            entries = _entries(target.__doc__)
+            for parameter in _passed(own, target):
+                if parameter.name not in {*named, *without}:
+                    named[parameter.name] = parameter
+                    texts.append(entries.get(parameter.name, ""))
         docstring = inspect.cleandoc(kind.__doc__ or "")
         kind.__doc__ = docstring.replace(_MARK, "".join(texts))
-        ordered = sorted([*named, *passed], key=lambda parameter: parameter.kind)
+        ordered = sorted(named.values(), key=lambda parameter: parameter.kind)
         kind.__signature__ = own.replace(parameters=ordered)  # type: ignore
         return kind
 
     return complete
+
+
+def _passed(own: inspect.Signature, target: type) -> list[inspect.Parameter]:
+    """Return the target's arguments, by keyword alone unless the class has `*args`."""
+    kinds = {parameter.kind for parameter in own.parameters.values()}
+    takes_positional = inspect.Parameter.VAR_POSITIONAL in kinds
+    return [
+        p if takes_positional else p.replace(kind=p.KEYWORD_ONLY)
+        for p in inspect.signature(target).parameters.values()
+        if p.kind not in _VARIABLE
+    ]
 
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -21,7 +21,9 @@ from keras_dnc.cells.dropout import SequenceDropout
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.memory_cell import MemoryCell
-from keras_dnc.typing import Controls, Shape, State, Tensor
+from keras_dnc.cells.precision import full_precision
+from keras_dnc.signature import passes_on
+from keras_dnc.typing import Controls, DType, Shape, State, Tensor
 
 
 class CellState(NamedTuple):
@@ -61,9 +63,11 @@ class AccessCell(MemoryCell):
             use the memory; at least 0 and below 1. Defaults to 0.
         lstm: Class of the LSTM made from a number of units. Defaults to
             `FusedLSTMCell`.
-        **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`. Under a mixed
-            or half-precision policy, an LSTM made from a number of units follows the
-            policy, and the memory computes in float32.
+        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
+            the memory computes in float32. A controller that is passed has its own.
+            Defaults to Keras's global policy.
+        name: Name of the layer. Defaults to a generated one.
+        trainable: Whether the weights are trained. Defaults to `True`.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -94,9 +98,11 @@ class AccessCell(MemoryCell):
         clip_value: float | None = 20.0,
         bypass_dropout: float = 0.0,
         lstm: type[keras.Layer] = FusedLSTMCell,
-        **kwargs: Any,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype=dtype, name=name, trainable=trainable)
         check_positive_or_none("clip_value", clip_value)
         self.output_size = positive_integer("output_size", output_size)
         self.controller = as_controller(controller, self.controller_dtype_policy, lstm)
@@ -269,3 +275,32 @@ class AccessCell(MemoryCell):
             if name in config
         }
         return cls(**{**config, **layers})
+
+
+_OF_THE_CELL = ("clip_value", "bypass_dropout", "dtype", "name", "trainable")
+
+
+def cell_around(memory: type[BaseAccess]) -> Callable[[type], type]:
+    """Return a decorator for a cell that passes `**options` on to one memory.
+
+    Its signature and its docstring get the arguments of `AccessCell` and of the memory.
+
+    Args:
+        memory: The class of the memory.
+    """
+    return passes_on(AccessCell, memory, without=("access", "lstm"))
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the keyword arguments of a cell into its own and those of its memory.
+
+    Args:
+        options: Dict from names to values.
+
+    Returns:
+        `(own, options)`; the latter include dtype and name of the memory.
+    """
+    own = {name: options[name] for name in _OF_THE_CELL if name in options}
+    others = {name: value for name, value in options.items() if name not in own}
+    dtype = full_precision(own.get("dtype"))
+    return own, {"name": "access", "dtype": dtype, **others}

@@ -8,19 +8,18 @@ from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import renamed
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import CellState
+from keras_dnc.cells.access_cell import cell_around
+from keras_dnc.cells.access_cell import split_options
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
-from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.content_access import ContentAccess
-from keras_dnc.signature import passes_on
-from keras_dnc.typing import DType
 
 DNCState = CellState  # its `access` is a `MemoryAccessState` or `ContentAccessState`
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-@passes_on(MemoryAccess)
+@cell_around(MemoryAccess)
 class DNCCell(AccessCell):
     r"""Differentiable Neural Computer: a controller that drives an external memory.
 
@@ -58,19 +57,9 @@ class DNCCell(AccessCell):
         word_size: Numbers in a slot. Defaults to 20.
         num_reads: Read heads. Defaults to 1.
         num_writes: Write heads. Defaults to 1.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
         temporal_links: Whether the memory has links. Without them, heads read by
             content alone (Franke et al. 2018, "content-based memory unit"). Defaults to
             `True`.
-        bypass_dropout: Fraction of the controller's output that is dropped from the
-            input of the output layer in training, at least 0 and below 1, so that
-            answers must come from memory (Franke et al. 2018). Defaults to 0.
-        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
-            the memory stays in float32. A controller that is passed has its own.
-            Defaults to Keras's global policy.
-        name: Name of the layer. Defaults to a generated one.
-        trainable: Whether the weights are trained. Defaults to `True`.
         {options}
 
     Call arguments:
@@ -118,38 +107,18 @@ class DNCCell(AccessCell):
         num_reads: int = 1,
         num_writes: int = 1,
         *,
-        clip_value: float | None = 20.0,
         temporal_links: bool = True,
-        bypass_dropout: float = 0.0,
-        dtype: DType = None,
-        name: str | None = None,
-        trainable: bool = True,
         **options: Any,
     ) -> None:
         check_choice("temporal_links", temporal_links, (False, True))
         options = renamed(options, "link_sparsity", "link_top_k")
+        own, options = split_options(options)
+        lstm = NormalizedLSTMCell if options.get("normalize") else FusedLSTMCell
         kind = MemoryAccess if temporal_links else ContentAccess
-        if not temporal_links:
-            options = _without_links(options)
-        super().__init__(
-            output_size,
-            controller,
-            kind(
-                memory_size,
-                word_size,
-                num_reads,
-                num_writes,
-                dtype=full_precision(dtype),
-                name="memory_access",
-                **options,
-            ),
-            clip_value,
-            bypass_dropout,
-            NormalizedLSTMCell if options.get("normalize") else FusedLSTMCell,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        options = options if temporal_links else _without_links(options)
+        options["name"] = "memory_access"
+        access = kind(memory_size, word_size, num_reads, num_writes, **options)
+        super().__init__(output_size, controller, access, lstm=lstm, **own)
         self.temporal_links = temporal_links
 
     @property

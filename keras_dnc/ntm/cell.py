@@ -7,16 +7,16 @@ from keras import ops
 
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import CellState
-from keras_dnc.cells.precision import full_precision
+from keras_dnc.cells.access_cell import cell_around
+from keras_dnc.cells.access_cell import split_options
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
 from keras_dnc.ops.rows import where_active
-from keras_dnc.signature import passes_on
-from keras_dnc.typing import DType, Shape, Tensor
+from keras_dnc.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-@passes_on(NTMAccess)
+@cell_around(NTMAccess)
 class NTMCell(AccessCell):
     r"""Neural Turing Machine: a controller that drives the heads of a memory.
 
@@ -44,16 +44,6 @@ class NTMCell(AccessCell):
         word_size: Numbers in a slot. Defaults to 20.
         num_reads: Read heads. Defaults to 1.
         num_writes: Write heads. Defaults to 1.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that is dropped from the
-            input of the output layer in training, at least 0 and below 1, so that
-            answers must come from memory (Franke et al. 2018). Defaults to 0.
-        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
-            the memory stays in float32. A controller that is passed has its own.
-            Defaults to Keras's global policy.
-        name: Name of the layer. Defaults to a generated one.
-        trainable: Whether the weights are trained. Defaults to `True`.
         {options}
 
     Call arguments:
@@ -93,33 +83,11 @@ class NTMCell(AccessCell):
         word_size: int = 20,
         num_reads: int = 1,
         num_writes: int = 1,
-        *,
-        clip_value: float | None = 20.0,
-        bypass_dropout: float = 0.0,
-        dtype: DType = None,
-        name: str | None = None,
-        trainable: bool = True,
         **options: Any,
     ) -> None:
-        access = NTMAccess(
-            memory_size,
-            word_size,
-            num_reads,
-            num_writes,
-            dtype=full_precision(dtype),
-            name="access",
-            **options,
-        )
-        super().__init__(
-            output_size,
-            controller,
-            access,
-            clip_value,
-            bypass_dropout,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        own, options = split_options(options)
+        access = NTMAccess(memory_size, word_size, num_reads, num_writes, **options)
+        super().__init__(output_size, controller, access, **own)
 
     def build(self, input_shape: Shape) -> None:
         """Create the weights of the cell, and its initial read words."""

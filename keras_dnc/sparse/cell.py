@@ -5,12 +5,11 @@ from typing import Any
 import keras
 
 from keras_dnc.cells.access_cell import AccessCell
-from keras_dnc.cells.precision import full_precision
-from keras_dnc.signature import passes_on
+from keras_dnc.cells.access_cell import cell_around
+from keras_dnc.cells.access_cell import split_options
 from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.linked_access import LinkedAccess
 from keras_dnc.sparse.search import Search
-from keras_dnc.typing import DType
 
 
 class SparseCell(AccessCell):
@@ -25,7 +24,7 @@ class SparseCell(AccessCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-@passes_on(SparseAccess)
+@cell_around(SparseAccess)
 class SAMCell(SparseCell):
     r"""Sparse Access Memory: reads and writes over a few slots of a large memory.
 
@@ -53,16 +52,6 @@ class SAMCell(SparseCell):
         memory_size: Slots of the memory. Defaults to 1024.
         word_size: Numbers in a slot. Defaults to 32.
         num_reads: Read heads. Defaults to 4.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that is dropped from the
-            input of the output layer in training, at least 0 and below 1, so that
-            answers must come from memory (Franke et al. 2018). Defaults to 0.
-        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
-            the memory stays in float32. A controller that is passed has its own.
-            Defaults to Keras's global policy.
-        name: Name of the layer. Defaults to a generated one.
-        trainable: Whether the weights are trained. Defaults to `True`.
         {options}
 
     Call arguments:
@@ -102,36 +91,15 @@ class SAMCell(SparseCell):
         memory_size: int = 1024,
         word_size: int = 32,
         num_reads: int = 4,
-        *,
-        clip_value: float | None = 20.0,
-        bypass_dropout: float = 0.0,
-        dtype: DType = None,
-        name: str | None = None,
-        trainable: bool = True,
         **options: Any,
     ) -> None:
-        access = SparseAccess(
-            memory_size,
-            word_size,
-            num_reads,
-            dtype=full_precision(dtype),
-            name="access",
-            **options,
-        )
-        super().__init__(
-            output_size,
-            controller,
-            access,
-            clip_value,
-            bypass_dropout,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        own, options = split_options(options)
+        access = SparseAccess(memory_size, word_size, num_reads, **options)
+        super().__init__(output_size, controller, access, **own)
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-@passes_on(LinkedAccess)
+@cell_around(LinkedAccess)
 class SDNCCell(SparseCell):
     r"""Sparse DNC: sparse access with links in the order of writing.
 
@@ -164,16 +132,6 @@ class SDNCCell(SparseCell):
         memory_size: Slots of the memory. Defaults to 1024.
         word_size: Numbers in a slot. Defaults to 32.
         num_reads: Read heads. Defaults to 4.
-        clip_value: Bound on the magnitude of controller output, controller state and
-            output; `None` for none. Defaults to 20.
-        bypass_dropout: Fraction of the controller's output that is dropped from the
-            input of the output layer in training, at least 0 and below 1, so that
-            answers must come from memory (Franke et al. 2018). Defaults to 0.
-        dtype: Policy of an LSTM made from units; under a mixed or half-precision policy
-            the memory stays in float32. A controller that is passed has its own.
-            Defaults to Keras's global policy.
-        name: Name of the layer. Defaults to a generated one.
-        trainable: Whether the weights are trained. Defaults to `True`.
         {options}
 
     Call arguments:
@@ -213,29 +171,8 @@ class SDNCCell(SparseCell):
         memory_size: int = 1024,
         word_size: int = 32,
         num_reads: int = 4,
-        *,
-        clip_value: float | None = 20.0,
-        bypass_dropout: float = 0.0,
-        dtype: DType = None,
-        name: str | None = None,
-        trainable: bool = True,
         **options: Any,
     ) -> None:
-        access = LinkedAccess(
-            memory_size,
-            word_size,
-            num_reads,
-            dtype=full_precision(dtype),
-            name="access",
-            **options,
-        )
-        super().__init__(
-            output_size,
-            controller,
-            access,
-            clip_value,
-            bypass_dropout,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        own, options = split_options(options)
+        access = LinkedAccess(memory_size, word_size, num_reads, **options)
+        super().__init__(output_size, controller, access, **own)
