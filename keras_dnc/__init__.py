@@ -8,6 +8,8 @@ Every cell runs in `keras.layers.RNN` on the TensorFlow, JAX and PyTorch backend
 from keras_dnc.bidirectional import BiDNC
 from keras_dnc.bidirectional import ContextController
 from keras_dnc.bptt.memory_rnn import MemoryRNN
+from keras_dnc.cells.access import Access
+from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.content import CosineWeights
 from keras_dnc.cells.controllers import FeedForwardController
 from keras_dnc.cells.controllers import FusedLSTMCell
@@ -16,6 +18,7 @@ from keras_dnc.cells.dropout import SequenceDropout
 from keras_dnc.cells.interface import Interface
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.resize import resize_memory
+from keras_dnc.cells.row_access import RowAccess
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
@@ -67,6 +70,8 @@ from keras_dnc.training.resumable import fit_or_resume
 from keras_dnc.training.resumable import read_log
 
 __all__ = [
+    "Access",
+    "AccessCell",
     "BiDNC",
     "BitErrors",
     "ContentAccess",
@@ -105,6 +110,7 @@ __all__ = [
     "NormalizedLSTMCell",
     "ProductKeyMemory",
     "QuestionError",
+    "RowAccess",
     "SAMCell",
     "SDNCCell",
     "SampleReport",

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import renamed
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
@@ -87,6 +88,8 @@ class SparseTemporalLinkage(keras.layers.Layer):
     """
 
     def __init__(self, link_top_k: int = 8, dtype: DType = None, **kwargs: Any) -> None:
+        kwargs = renamed(kwargs, "link_sparsity", "link_top_k")
+        link_top_k = kwargs.pop("link_top_k", link_top_k)
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.link_top_k = positive_integer("link_top_k", link_top_k)
 

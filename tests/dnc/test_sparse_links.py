@@ -144,7 +144,12 @@ def test_links_of_no_number_are_refused(value):
 
 
 @pytest.mark.parametrize(
-    "kind", [keras_dnc.MemoryAccess, lambda **o: keras_dnc.DNCCell(3, **o)]
+    "kind",
+    [
+        keras_dnc.MemoryAccess,
+        keras_dnc.SparseTemporalLinkage,
+        lambda **o: keras_dnc.DNCCell(3, **o),
+    ],
 )
 def test_the_old_name_of_the_option_is_taken_with_a_warning(kind):
     with pytest.warns(DeprecationWarning, match="`link_sparsity` is.*`link_top_k`"):
