@@ -6,9 +6,7 @@ from typing import Any, TypeAlias
 Tensor: TypeAlias = Any  # a tensor of the current backend
 Tensors: TypeAlias = list[Tensor]
 Buffer: TypeAlias = Any  # of the current backend: one tensor per index
-State: TypeAlias = (
-    Any  # a NamedTuple of tensors, of a cell or of a memory
-)
+State: TypeAlias = Any  # a NamedTuple of tensors, of a cell or of a memory
 Controls: TypeAlias = Any  # a NamedTuple of tensors, of a memory
 Shape: TypeAlias = tuple[int | None, ...]
 DType: TypeAlias = Any  # a name, a `keras.DTypePolicy`, or `None` for Keras's default

@@ -285,9 +285,24 @@ class Access(BaseAccess):
             if name == "write":
                 given = residuals.kept_when_read(controls, _CONTROL)
             fields = getattr(self, name)(given, state, Found(**found))
+            if name == "write" and not set(fields) <= set(state._fields):
+                raise ValueError(
+                    f"Part `write` of {type(self).__name__} must return states alone, "
+                    f"of {list(state._fields)}. Received: {list(fields)}"
+                )
             found |= _kept(fields)
+        self._check_read_words(found.get("read_words"))
         new = {name: found.pop(name) for name in state._fields if name in found}
         return AccessStep(found.pop("read_words"), state._replace(**new), found)
+
+    def _check_read_words(self, words: Tensor | None) -> None:
+        """Raise a `ValueError` unless there are read words of the right shape."""
+        shape = None if words is None else tuple(words.shape)
+        if shape is None or shape[1:] != (self.num_reads, self.word_size):
+            raise ValueError(
+                f"The parts of {type(self).__name__} must return `read_words` of shape "
+                f"(batch, {self.num_reads}, {self.word_size}). Received: {shape}"
+            )
 
     def rewrite(self, state: State, kept: Fields) -> Fields:
         """Run `write` again, from the residuals of a step.
@@ -316,7 +331,9 @@ class Access(BaseAccess):
         Returns:
             Dict of fields, such as `write_weights`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no part `address`")
+            f"{type(self).__name__} has no part `write`"
+        )(f"{type(self).__name__} has no part `address`")
 
     def write(self, controls: Controls, state: State, found: Found) -> Fields:
         """Compute the large states: the memory, and links if there are any.
@@ -329,7 +346,7 @@ class Access(BaseAccess):
         Returns:
             Dict from the names of the large states to their new values.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no part `write`")
 
     def read(self, controls: Controls, state: State, found: Found) -> Fields:
         """Compute the read weights, and read.
@@ -342,7 +359,7 @@ class Access(BaseAccess):
         Returns:
             Dict of fields: `read_words`, and new states by name.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no part `read`")
 
 
 def _named_tuple(name: str, fields: Iterable[str]) -> type[tuple[Any, ...]]:
