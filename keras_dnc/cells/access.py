@@ -332,8 +332,6 @@ class Access(BaseAccess):
             Dict of fields, such as `write_weights`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no part `address`")
-            f"{type(self).__name__} has no part `write`"
-        )(f"{type(self).__name__} has no part `address`")
 
     def write(self, controls: Controls, state: State, found: Found) -> Fields:
         """Compute the large states: the memory, and links if there are any.
