@@ -44,7 +44,7 @@ def positive_integer_or_none(name: str, value: Any) -> int | None:
         ValueError: If the value is neither `None` nor an integer above 0.
 
     Example:
-        >>> positive_integer_or_none("link_sparsity", None)
+        >>> positive_integer_or_none("link_top_k", None)
     """
     return None if value is None else positive_integer(name, value)
 
@@ -170,6 +170,24 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
             f"Argument `{name}` must be one of {sorted(choices, key=str)}. "
             f"Received: {name}={value!r}"
         )
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a bool as it is.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Raises:
+        ValueError: If the value is not a bool.
+
+    Example:
+        >>> switch("deallocate", True)
+        True
+    """
+    check_choice(name, value, (False, True))
+    return value
 
 
 def check_shape(

@@ -26,6 +26,7 @@ from keras import ops
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import switch
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import Found
 from keras_dnc.cells.access_cell import AccessCell
@@ -161,7 +162,6 @@ class LRUAccess(Access):
           section 3.2, eq. 2-8.
     """
 
-    parts = ("address", "write", "read")
     controls_type = LRUControls
 
     def __init__(
@@ -178,8 +178,7 @@ class LRUAccess(Access):
     ) -> None:
         super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.usage_decay = probability("usage_decay", usage_decay)
-        check_choice("own_write_keys", own_write_keys, (False, True))
-        self.own_write_keys = own_write_keys
+        self.own_write_keys = switch("own_write_keys", own_write_keys)
         check_choice("strength", strength, (None, *STRENGTHS))
         self.strength = strength
         self.create_interface(control_biases)

@@ -50,7 +50,8 @@ class MemoryRNN(keras.layers.RNN):
       `recompute=0`: a step that is taken twice would update them twice.
     - At masked steps before the first real one, the output is the previous output in
       the initial state on every backend. `keras.layers.RNN` returns zeros on TensorFlow
-      and PyTorch.
+      and PyTorch. States of an `NTMCell` that has taken no step are its initial values
+      then, where `keras.layers.RNN` returns zeros; both are a valid start.
     - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
       error of the backend.
     - The states of a list of memory cells stay in float32 under a mixed policy.
@@ -134,6 +135,7 @@ class MemoryRNN(keras.layers.RNN):
         training: bool = False,
     ) -> Any:
         """Run the cell over the sequences."""
+        sequences = ops.convert_to_tensor(sequences)
         shape = tuple(sequences.shape)
         if len(shape) != 3 or shape[1] == 0:
             raise ValueError(

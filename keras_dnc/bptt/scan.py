@@ -61,6 +61,9 @@ class Sequence(NamedTuple):
 class Chunks(NamedTuple):
     """The division of the steps of a sequence into chunks.
 
+    A size that is the very object `time` makes one chunk, also where both are tensors:
+    a sparse memory saves no checkpoints, and a prediction saves nothing.
+
     Attributes:
         time: Steps in the sequence, an integer or a scalar integer tensor.
         size: Steps in a chunk, an integer or a tensor; the last chunk may be shorter.

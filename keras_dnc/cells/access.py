@@ -372,7 +372,7 @@ def _leaves(fields: Fields) -> tuple[list[str], list[Tensor]]:
 
 
 def _kept(fields: Fields) -> Fields:
-    """Name each tensor in the fields of a part as a residual, and return the fields."""
+    """Name each tensor in the fields as a residual; return the fields or those kept."""
     kept = iter(residuals.keep(*_leaves(fields)))
     return {
         name: tree.map_structure(lambda _: next(kept), value)

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import switch
 from keras_dnc.cells.controllers import NORM_EPSILON
 from keras_dnc.typing import Shape, Tensor
 
@@ -81,8 +81,7 @@ class Interface(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_choice("normalize", normalize, (False, True))
-        self.normalize = normalize
+        self.normalize = switch("normalize", normalize)
         self.controls = {
             name: _control(name, shape, activation)
             for name, (shape, activation) in controls.items()

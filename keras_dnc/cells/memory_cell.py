@@ -183,6 +183,8 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
     def unflatten(self, states: Tensors) -> State:
         """Convert the flat list that `keras.layers.RNN` carries to named state.
 
+        Batch elements of the all-zero state get their initial values; see `decode`.
+
         Args:
             states: List of `(batch, size)`, one entry per number in `state_size`.
 

@@ -11,13 +11,13 @@ from keras import ops
 
 from keras_dnc.arguments import positive_integer_or_none
 from keras_dnc.arguments import renamed
+from keras_dnc.arguments import switch
 from keras_dnc.cells.access import Found
 from keras_dnc.dnc.addressing import TemporalLinkage
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
 from keras_dnc.dnc.addressing import sharpen_directions
 from keras_dnc.dnc.content_access import ContentAccess
-from keras_dnc.dnc.content_access import check_switch
 from keras_dnc.dnc.sparse_links import SparseTemporalLinkage
 from keras_dnc.dnc.state import AccessControls
 from keras_dnc.dnc.state import MemoryAccessState
@@ -105,7 +105,7 @@ class MemoryAccess(ContentAccess):
             link_top_k = kwargs.pop("link_top_k")
         # Set before the constructor of the base, whose interface depends on them.
         self.link_top_k = positive_integer_or_none("link_top_k", link_top_k)
-        self.link_sharpness = check_switch("link_sharpness", link_sharpness)
+        self.link_sharpness = switch("link_sharpness", link_sharpness)
         super().__init__(*args, **kwargs)
 
     def _create_parts(self) -> None:

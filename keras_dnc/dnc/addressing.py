@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import switch
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.free_list import product_before
 from keras_dnc.ops.links import read_along_links
@@ -80,8 +80,7 @@ class Freeness(keras.layers.Layer):
         self, usage_gradient: bool = False, dtype: DType = None, **kwargs: Any
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
-        check_choice("usage_gradient", usage_gradient, (False, True))
-        self.usage_gradient = usage_gradient
+        self.usage_gradient = switch("usage_gradient", usage_gradient)
 
     def call(
         self,

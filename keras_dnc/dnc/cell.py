@@ -4,8 +4,8 @@ from typing import Any, Self
 
 import keras
 
-from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import renamed
+from keras_dnc.arguments import switch
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import CellState
 from keras_dnc.cells.access_cell import cell_around
@@ -110,7 +110,7 @@ class DNCCell(AccessCell):
         temporal_links: bool = True,
         **options: Any,
     ) -> None:
-        check_choice("temporal_links", temporal_links, (False, True))
+        temporal_links = switch("temporal_links", temporal_links)
         options = renamed(options, "link_sparsity", "link_top_k")
         own, options = split_options(options)
         lstm = NormalizedLSTMCell if options.get("normalize") else FusedLSTMCell

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import switch
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import Found
 from keras_dnc.cells.content import CosineWeights
@@ -127,15 +127,15 @@ class ContentAccess(Access):
         self.num_writes = positive_integer("num_writes", num_writes)
         self.strength = strength
         self.usage_gradient = usage_gradient
-        self.masked_content = check_switch("masked_content", masked_content)
+        self.masked_content = switch("masked_content", masked_content)
         self.mask_floor = probability("mask_floor", mask_floor)
         if mask_floor and not masked_content:
             raise ValueError(
                 "Argument `mask_floor` needs `masked_content=True`. "
                 f"Received: mask_floor={mask_floor!r}"
             )
-        self.deallocate = check_switch("deallocate", deallocate)
-        self.normalize = check_switch("normalize", normalize)
+        self.deallocate = switch("deallocate", deallocate)
+        self.normalize = switch("normalize", normalize)
         self._create_parts()
         self.create_interface(control_biases, normalize)
 
@@ -242,9 +242,3 @@ class ContentAccess(Access):
         """Return read weights and read words, `(batch, num_reads, word_size)`."""
         words = ops.matmul(read_weights, found.memory)  # r_t^i, eq. 10
         return {"read_weights": read_weights, "read_words": words}
-
-
-def check_switch(name: str, value: bool) -> bool:
-    """Return `value`, or raise a `ValueError` unless it is a bool."""
-    check_choice(name, value, (False, True))
-    return value
