@@ -48,12 +48,12 @@ from keras_dnc.sparse.access import SparseAccess
 from keras_dnc.sparse.access import SparseAccessState
 from keras_dnc.sparse.cell import SAMCell
 from keras_dnc.sparse.cell import SDNCCell
+from keras_dnc.sparse.hashing import LSHSearch
 from keras_dnc.sparse.linked_access import LinkedAccess
 from keras_dnc.sparse.linked_access import LinkedAccessState
 from keras_dnc.sparse.links import SparseLinkage
 from keras_dnc.sparse.links import SparseLinkageState
 from keras_dnc.sparse.search import ExactSearch
-from keras_dnc.sparse.search import LSHSearch
 from keras_dnc.sparse.search import Search
 from keras_dnc.training.callbacks import Curriculum
 from keras_dnc.training.callbacks import GeneralisationReport

@@ -3,7 +3,7 @@
 Sparse access makes large memories affordable: a step reads the few slots most similar
 to its keys, and writes to the slots read in the previous step or to the slot accessed
 least recently. The cost of its gradient does not depend on the number of slots; with
-hashing (`search.LSHSearch`), neither does the cost of the step.
+hashing (`hashing.LSHSearch`), neither does the cost of the step.
 
     write weights  w_t^W = alpha_t (gamma_t w_{t-1}^R + (1 - gamma_t) 1_LRA)  (eq. 5)
     memory         M_t = M_{t-1} without the row of LRA, + w_t^W v_t^T

@@ -21,11 +21,11 @@ from keras_dnc.ops.rows import weight_at
 from keras_dnc.ops.rows import where_active
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import cosine_similarity
+from keras_dnc.sparse.hashing import as_search
 from keras_dnc.sparse.least_recent import accessed
 from keras_dnc.sparse.least_recent import least_recent
 from keras_dnc.sparse.least_recent import level_sizes
 from keras_dnc.sparse.search import Search
-from keras_dnc.sparse.search import as_search
 from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor, Tensors
 
 MAX_SLOTS = 2**24  # states are float32, which is exact for whole numbers up to this

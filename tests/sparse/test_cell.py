@@ -163,7 +163,7 @@ def test_the_largest_memory_is_no_weight(kind):
 
 
 def test_a_search_of_ones_own_is_kept_in_the_config():
-    from keras_dnc.sparse.search import LSHSearch
+    from keras_dnc.sparse.hashing import LSHSearch
 
     search = LSHSearch(num_tables=3, bucket_size=5, num_bits=4, seed=9)
     cell = keras_dnc.SDNCCell(3, search=search, link_top_k=5)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import strategies
 from keras import ops
 
+from keras_dnc.sparse.hashing import LSHSearch
+from keras_dnc.sparse.hashing import as_search
 from keras_dnc.sparse.search import ExactSearch
-from keras_dnc.sparse.search import LSHSearch
-from keras_dnc.sparse.search import as_search
 from keras_dnc.sparse.search import largest
 from tests.numbers import to_numpy
 
