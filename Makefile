@@ -8,9 +8,10 @@ SETUP := setup.cfg pyproject.toml
 # taken, elsewhere the plain build, which carries gigabytes for GPUs.
 TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: demo bench docs lint clean
-.PHONY: test test-tensorflow test-jax test-torch test-programs test-floors test-wheel
+.PHONY: check test test-tensorflow test-jax test-torch test-floors test-wheel soak
 
 demo: $(VENV)/.demo
 	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python examples/train_repeat_copy.py
@@ -30,45 +31,53 @@ bench: $(VENV)-bench/.done
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --quiet
 
+# What to run after every edit: equations, refusals, structure.
+check: $(VENV)/.test
+	$(QUIET) KERAS_BACKEND=tensorflow $(PYTEST) -m unit
+
+# The tiers unit, contract and slow; tests/conftest.py says which test is in which.
 test: test-tensorflow test-jax test-torch
 
 test-tensorflow: $(VENV)/.test
-	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m "not programs"
+	$(QUIET) KERAS_BACKEND=tensorflow $(PYTEST) -m "not soak"
 
-# On JAX and PyTorch, what depends on the backend: loops and gradients, the contract with
-# Keras, and each paper's numbers against its oracle. Stories, refusals and what looks into
-# a model run on TensorFlow alone. Most of JAX's time goes into compiling: a third less of it without
-# LLVM's dearest passes, and no program is compiled twice.
-ORACLES := tests/dnc/test_goldens.py tests/dnc/test_cell_oracle.py \
-    tests/test_bidirectional.py \
-    tests/dnc/test_sparse_links.py tests/sparse/test_cell_oracle.py \
+# Kills, many processes, 100,000 updates.
+soak: $(VENV)/.test
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -m soak
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/soak.py
+
+# On JAX and PyTorch: loops and gradients, the contract with Keras, and each paper's numbers
+# against its oracle and against other programs. Stories and refusals do not depend on the
+# backend. JAX spends most of its time compiling: a third less without LLVM's slowest passes,
+# and no program is compiled twice.
+LAYERS := tests/backend tests/ops tests/cells tests/bptt
+ORACLES := tests/dnc/test_goldens.py tests/dnc/test_goldens_of_improvements.py \
+    tests/dnc/test_cell_oracle.py tests/dnc/test_sparse_links.py tests/test_bidirectional.py \
+    tests/sparse/test_cell_oracle.py \
     tests/sparse/test_search.py tests/sparse/test_training.py tests/ntm \
     tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
-	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(BIN)/pytest -n 2 \
-	    tests/cells tests/bptt tests/ops tests/backend tests/conformance tests/training $(ORACLES)
-
-# Examples, the documentation's programs and the benchmarks' worker, end to end.
-test-programs: $(VENV)/.test
-	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 -m programs tests
+	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(PYTEST) -m "not soak" \
+	    $(LAYERS) tests/conformance tests/training $(ORACLES)
 
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.
 test-floors: $(VENV)-floors/.done
-	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 tests/cells tests/bptt tests/ops tests/backend tests/dnc \
+	$(QUIET) KERAS_BACKEND=tensorflow $(VENV)-floors/bin/pytest -n 2 --dist loadgroup \
+	    $(LAYERS) tests/dnc \
 	    tests/inspect tests/ntm tests/training tests/tasks tests/test_mann.py \
 	    tests/conformance/test_sequences.py \
 	    tests/export/test_client.py tests/export/test_guide.py \
 	    tests/export/test_serving.py \
-	    tests/test_saved_models.py tests/test_structure.py -m "not programs"
+	    tests/test_saved_models.py tests/test_structure.py -m "not soak"
 
 # What is shipped, installed into an empty environment, away from the sources.
 test-wheel: $(VENV)-wheel/.done
 	mkdir -p $(VENV)-wheel/tests && cp -r tests pyproject.toml $(VENV)-wheel/tests
 	cd $(VENV)-wheel/tests && $(QUIET) KERAS_BACKEND=tensorflow ../bin/pytest -n 2 \
-	    tests/cells tests/bptt tests/ops tests/backend tests/dnc tests/tasks tests/inspect tests/training
+	    $(LAYERS) tests/dnc tests/tasks tests/inspect tests/training
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

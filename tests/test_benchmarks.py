@@ -68,7 +68,7 @@ def test_a_pair_is_compared_round_by_round():
     assert "1.0 MB" in held and "| 30 MB | 30 |" in held
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 def test_a_worker_answers_with_seconds_and_bytes():
     command = [sys.executable, FOLDER / "worker.py", "--size", *"234414"]

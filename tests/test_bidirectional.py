@@ -81,6 +81,7 @@ def test_padding_at_either_end_changes_nothing(rng, normalize):
         assert_close(at_the_start[row, -length:], alone)
 
 
+@pytest.mark.slow
 def test_it_learns_under_masks_and_comes_back_from_its_file(rng, tmp_path):
     options = {"normalize": True, "bypass_dropout": 0.3, "temporal_links": False}
     options["backward_controller"] = keras.layers.GRUCell(7)

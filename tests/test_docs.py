@@ -16,7 +16,7 @@ def python_of(page):
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_programs_of_a_page_run(page, tmp_path, monkeypatch):

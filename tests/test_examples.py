@@ -14,7 +14,7 @@ import pytest
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import prepare
 
-pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.programs]
+pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.slow]
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 DUMMY = pathlib.Path(babi.__file__).parent / "dummy_data"

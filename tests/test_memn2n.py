@@ -220,6 +220,7 @@ def fit(model, epochs, callbacks=()):
     return fitted.history["val_loss"]
 
 
+@pytest.mark.slow
 def test_training_ends_its_linear_start_and_goes_on(tmp_path):
     model = model_of(linear_start=True)
     layer = model.layers[-1]
@@ -255,6 +256,7 @@ def test_linear_start_refuses_what_it_cannot_do():
         keras_dnc.LinearStart(patience=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_stays_near(dtype):
     model = model_of(dtype=dtype, weight_sharing="layerwise", hop_activation="relu")
@@ -310,6 +312,7 @@ def test_a_tenth_of_the_sentences_have_an_empty_memory_after_them():
     np.testing.assert_array_equal(blanks, to_numpy(other._blanks(present, True)))
 
 
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 def test_it_is_exported_for_any_batch_and_length(tmp_path):
     import tensorflow as tf

@@ -168,6 +168,7 @@ def quiet_memory(**arguments):
         return memory(**arguments)
 
 
+@pytest.mark.slow
 def test_two_optimizers_train_it_and_sparse_gradients_change_nothing(rng):
     if not hasattr(keras.optimizers, "OptimizerMap"):
         pytest.skip("keras.optimizers.OptimizerMap came with keras 3.15")
@@ -198,6 +199,7 @@ def test_a_backend_without_sparse_gradients_says_so():
         memory(sparse_gradient=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_the_table_whole(dtype, rng):
     layer = memory(dtype=dtype)
@@ -231,6 +233,7 @@ def test_a_keras_file_gives_it_back(query_normalization, rng, tmp_path):
     assert_close(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 def test_it_is_exported_for_any_batch_and_length(rng, tmp_path):
     import tensorflow as tf

@@ -14,7 +14,7 @@ def python_of_the_readme():
     return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 def test_the_quick_start_runs_and_is_at_most_15_lines(tmp_path, monkeypatch, capsys):
     code = python_of_the_readme()[0]
@@ -26,7 +26,7 @@ def test_the_quick_start_runs_and_is_at_most_15_lines(tmp_path, monkeypatch, cap
     assert names["model"].output_shape == (None, None, 5)
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 def test_the_other_programs_run():
     _, improved, large, layers, *optimizers = python_of_the_readme()

@@ -63,12 +63,14 @@ def repeat_copy():
     return model, folder, task, task.batch(512, np.random.default_rng(2026))
 
 
+@pytest.mark.slow
 def test_the_keras_model_repeats_without_a_wrong_bit(repeat_copy):
     model, _, task, batch = repeat_copy
     outputs = model.predict(batch.inputs, verbose=0)
     assert np.sum(task.bit_errors(batch, outputs)) == 0
 
 
+@pytest.mark.slow
 def test_the_saved_model_repeats_without_a_wrong_bit(repeat_copy):
     import tensorflow as tf
 
@@ -79,6 +81,7 @@ def test_the_saved_model_repeats_without_a_wrong_bit(repeat_copy):
     assert np.sum(task.bit_errors(batch, outputs["outputs"].numpy())) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [20, 50])
 def test_the_copy_model_copies_longer_sequences_than_it_was_trained_on(length):
     import tensorflow as tf
@@ -103,6 +106,7 @@ def scribble(rng):
     return np.asarray(drawing, "float32") / 255.0
 
 
+@pytest.mark.slow
 def test_the_omniglot_model_names_scribbles_at_second_sight():
     import tensorflow as tf
 
@@ -128,6 +132,7 @@ def vocabulary_of(answerer):
     return babi.Vocabulary(answerer.config["words"])
 
 
+@pytest.mark.slow
 def test_the_babi_model_answers_a_story_of_each_of_its_tasks(answerer, tmp_path):
     stories = [
         babi.load_stories(f"en-10k-qa{task}", "test", DUMMY, tmp_path)[0]
@@ -141,6 +146,7 @@ def test_the_babi_model_answers_a_story_of_each_of_its_tasks(answerer, tmp_path)
     np.testing.assert_array_equal(words[weights > 0], targets[weights > 0])
 
 
+@pytest.mark.slow
 def test_the_babi_model_is_served_as_it_is(answerer):
     import tensorflow as tf
 

@@ -87,7 +87,7 @@ def test_tensorflow_stays_in_its_rooms(path):
             assert name in TENSORFLOW_AT_THE_TOP or (may and in_function)
 
 
-@pytest.mark.programs
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_package_trains_without_tensorflow(backend):
     pytest.importorskip(backend)
@@ -112,6 +112,7 @@ def test_every_public_name_is_there_and_documented():
     assert keras_dnc.__all__ == sorted(keras_dnc.__all__)
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_little():
     program = """
 import sys, keras

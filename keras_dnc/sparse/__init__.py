@@ -12,8 +12,8 @@ hashing (`hashing.LSHSearch`), neither does the cost of the step.
 
 with LRA the slot accessed least recently.
 
-Reading order: `least_recent` (the slot accessed least recently), `search` and `hashing` (the slots
-most similar to a key), `access` (one step of writing and reading), `links` (sparse
-links in the order of writing), `linked_access` (a step that may follow links), `cell`
-(SAM and SDNC as Keras RNN cells).
+Reading order: `least_recent` (the slot accessed least recently), `search` and `hashing`
+(the slots most similar to a key), `access` (one step of writing and reading), `links`
+(sparse links in the order of writing), `linked_access` (a step that may follow links),
+`cell` (SAM and SDNC as Keras RNN cells).
 """

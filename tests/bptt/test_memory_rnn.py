@@ -79,6 +79,7 @@ def test_it_takes_over_the_weights_of_the_plain_layer(rng):
     check_same([ours(inputs)], [expected])
 
 
+@pytest.mark.slow
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("jit_compile,recompute", [(False, 4), (True, None)])
 def test_a_model_of_unknown_length_trains_with_masks(rng, jit_compile, recompute):

@@ -13,6 +13,7 @@ from tests.conformance.harness import random_targets
 from tests.numbers import to_numpy
 
 
+@pytest.mark.contract
 @every_cell
 def test_every_cell_keeps_its_weights_in_a_memory_of_another_size(make, rng):
     model = functional_model(make())
@@ -49,6 +50,7 @@ def _layers(model):
     return list(model._flatten_layers(include_self=False))
 
 
+@pytest.mark.slow
 def test_a_resized_model_is_compiled_as_the_old_one(rng):
     model = compile_model(functional_model(_dnc()))
     inputs, targets = random_inputs(rng), random_targets(rng)

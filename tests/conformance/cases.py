@@ -9,7 +9,10 @@ import keras
 import pytest
 
 import keras_dnc
+from examples.stack_memory import StackAccess
+from keras_dnc.cells.access_cell import split_options
 
+BACKEND = keras.backend.backend()
 SMALL = {"memory_size": 7, "word_size": 4, "num_reads": 2}
 
 
@@ -26,6 +29,13 @@ def _sparse(kind, **arguments):
     top_k = min(2, arguments.get("memory_size", 7))
     sizes = {"controller": 8, "top_k": top_k, **SMALL}
     return kind(10, **{**sizes, **arguments})
+
+
+def around(kind, **arguments):
+    """Make a cell around a memory that has no cell of its own."""
+    own, options = split_options({**SMALL, **arguments})
+    controller = options.pop("controller", 8)
+    return keras_dnc.AccessCell(10, controller, kind(**options), **own)
 
 
 def _gru():
@@ -49,6 +59,7 @@ IMPROVED = {
 }
 
 CELLS = {
+    "dnc": lambda **kw: _dnc(**kw),
     "dnc-sparse-links": lambda **kw: _dnc(**{"link_top_k": 3, **kw}),
     "dnc-improved-two-writes-gru": lambda **kw: _dnc(
         **{
@@ -63,12 +74,8 @@ CELLS = {
     "mann": lambda **kw: keras_dnc.MANNCell(10, **{"controller": 8, **SMALL, **kw}),
     "sam": lambda **kw: _sparse(keras_dnc.SAMCell, **kw),
     "sdnc-lsh": lambda **kw: _sparse(keras_dnc.SDNCCell, **{"search": "lsh", **kw}),
+    "pushdown": lambda **kw: around(StackAccess, **kw),
 }
-
-if keras.backend.backend() != "tensorflow":
-    # Every loop takes JAX seconds to compile, and PyTorch runs step by step. The cases
-    # left have states of every kind; numbers are tested in the papers' rooms.
-    del CELLS["dnc-sparse-links"], CELLS["sdnc-lsh"], CELLS["mann"]
 
 # More controllers, and more of states: for what depends on these alone.
 STATES = {
@@ -85,15 +92,32 @@ STATES = {
     ),
 }
 
-# One cell per kind of state for what takes a fit, the dearest thing to compile; the
-# first of them alone, where Keras does the same with every cell.
-TRAINED = {name: CELLS[name] for name in ("ntm", "dnc-improved-two-writes-gru", "sam")}
-if keras.backend.backend() == "jax":
-    del TRAINED["dnc-improved-two-writes-gru"]
+# Every loop takes JAX seconds to compile, and PyTorch runs step by step. The other
+# cases have states of every kind; each paper's own tests compare these cells' numbers.
+SKIPPED = set() if BACKEND == "tensorflow" else {"dnc-sparse-links", "sdnc-lsh", "mann"}
+SKIPPED_IN_FITS = {"dnc-improved-two-writes-gru"} if BACKEND == "jax" else set()
 
-trained_cell = pytest.mark.parametrize("make", TRAINED.values(), ids=TRAINED)
-any_cell = pytest.mark.parametrize("make", [*TRAINED.values()][:1], ids=[*TRAINED][:1])
-every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
-every_state = pytest.mark.parametrize(
-    "make", [*CELLS.values(), *STATES.values()], ids=[*CELLS, *STATES]
+
+def case(name, *others, skipped=SKIPPED, **options):
+    """Give `pytest.param` of one cell, and of what else the test takes."""
+    reason = f"its kind of state is in another case; slow on {BACKEND}"
+    marks = [pytest.mark.skipif(name in skipped, reason=reason)]
+    make = {**CELLS, **STATES}[name]
+    return pytest.param(make, *others, **{"id": name, "marks": marks, **options})
+
+
+def cells(*names, skipped=SKIPPED):
+    """Run a test with the named cells, each a function `make`."""
+    return pytest.mark.parametrize(
+        "make", [case(name, skipped=skipped) for name in names]
+    )
+
+
+every_cell = cells(*CELLS)
+every_state = cells(*CELLS, *STATES)
+# One cell per kind of state, for what takes a fit, the dearest thing to compile. Where
+# Keras does the same with every cell, a test names two of them.
+trained_cell = cells(
+    *("ntm", "dnc-improved-two-writes-gru", "sam"), skipped=SKIPPED_IN_FITS
 )
+ntm_and_dnc, ntm_and_sam = cells("ntm", "dnc"), cells("ntm", "sam")

@@ -48,13 +48,30 @@ def compile_model(model, jit_compile="auto"):
 
 
 def check_learns(model, inputs, targets, epochs=8):
-    """Fit a few epochs; the loss must fall and stay finite. Give the losses."""
+    """Fit a few epochs; the loss must fall and stay finite. Give the losses.
+
+    So must every weight have moved since the first update, before which a model may not
+    be built: Adam's step is of the order of its rate, and 0 where no gradient comes.
+    """
+    after = []  # each epoch, of one update, the weights
+
+    def remember(epoch, logs):
+        after.append([to_numpy(v.value) for v in model.trainable_variables])
+
     fitted = model.fit(
-        inputs, targets, epochs=epochs, batch_size=len(inputs), verbose=0
+        *(inputs, targets),
+        epochs=epochs,
+        batch_size=len(inputs),
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=remember)],
+        verbose=0,
     )
     losses = fitted.history["loss"]
     assert np.all(np.isfinite(losses)), losses
     assert losses[-1] < losses[0], losses
+    paths = [v.path for v in model.trainable_variables]
+    assert any("interface" in path for path in paths), paths
+    pairs = zip(paths, after[0], after[-1], strict=True)
+    assert [path for path, *ends in pairs if np.array_equal(*ends)] == []
     return losses
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.conformance.cases import any_cell
 from tests.conformance.cases import every_cell
+from tests.conformance.cases import ntm_and_dnc
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
@@ -33,7 +33,7 @@ def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
         assert platform in exported(values, inputs).platforms
 
 
-@any_cell
+@ntm_and_dnc
 @pytest.mark.only("tensorflow")
 def test_a_compiled_tf_function_gives_the_same_outputs_and_gradients(make, rng):
     import tensorflow as tf

@@ -1,7 +1,6 @@
 """Every way Keras users train a recurrent layer works."""
 
 import contextlib
-import itertools
 
 import keras
 import numpy as np
@@ -9,14 +8,17 @@ import pytest
 from keras import ops
 
 import keras_dnc
-from tests.conformance.cases import TRAINED
-from tests.conformance.cases import any_cell
+from tests.conformance.cases import SKIPPED_IN_FITS
+from tests.conformance.cases import case
+from tests.conformance.cases import ntm_and_dnc
+from tests.conformance.cases import ntm_and_sam
 from tests.conformance.cases import trained_cell
 from tests.conformance.harness import BATCH
 from tests.conformance.harness import LENGTHS
 from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import TIME
 from tests.conformance.harness import check_learns
+from tests.conformance.harness import check_same
 from tests.conformance.harness import compile_model
 from tests.conformance.harness import full_rnn
 from tests.conformance.harness import functional_model
@@ -54,7 +56,7 @@ class Wrapper(keras.Model):
         return self.head(self.rnn(inputs))
 
 
-@any_cell
+@ntm_and_dnc
 def test_fit_of_a_subclassed_model(make, rng):
     model = compile_model(Wrapper(make()))
     check_learns(model, random_inputs(rng), random_targets(rng))
@@ -71,7 +73,7 @@ def test_fit_with_masks(make, rng):
     check_learns(model, inputs, random_targets(rng))
 
 
-@any_cell
+@ntm_and_sam
 @pytest.mark.only("tensorflow")  # on JAX every fit is compiled
 def test_fit_with_xla_gives_the_same_losses(make, rng):
     inputs, targets = random_inputs(rng), random_targets(rng)
@@ -83,7 +85,7 @@ def test_fit_with_xla_gives_the_same_losses(make, rng):
     np.testing.assert_allclose(*histories, rtol=1e-3)
 
 
-@any_cell
+@ntm_and_dnc
 @graph_backends
 def test_the_same_seed_gives_the_same_run(make, rng):
     inputs, targets = random_inputs(rng), random_targets(rng)
@@ -98,7 +100,7 @@ def test_the_same_seed_gives_the_same_run(make, rng):
         np.testing.assert_array_equal(a, b)
 
 
-@any_cell
+@ntm_and_sam
 @graph_backends
 def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
     model = compile_model(functional_model(make()), jit_compile=True)
@@ -111,8 +113,11 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
 @graph_backends
 @pytest.mark.parametrize(
     "make,policy",
-    zip(itertools.cycle(TRAINED.values()), ["mixed_float16", "mixed_bfloat16"]),
-    ids=["float16", "bfloat16"],
+    [
+        case("ntm", "mixed_float16"),
+        case("sam", "mixed_bfloat16"),
+        case("dnc-improved-two-writes-gru", "mixed_bfloat16", skipped=SKIPPED_IN_FITS),
+    ],
 )
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
     with half_precision(policy):
@@ -149,9 +154,10 @@ def test_states_of_half_precision_can_be_named(make, rng, policy):
         layer = full_rnn(cell, **rnn_policy(cell))
         _, *states = layer(random_inputs(rng))
     named = cell.unflatten(states)
-    flat = zip(cell.flatten(named), states, strict=True)
-    assert all(np.all(np.isfinite(to_numpy(state))) for state, _ in flat)
     assert tuple(named.access.memory.shape) == (BATCH, 7, 4)
+    flat = cell.flatten(named)
+    assert all(np.all(np.isfinite(to_numpy(state))) for state in flat)
+    check_same(flat, states)
 
 
 @graph_backends
@@ -177,7 +183,7 @@ def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
     assert np.max(np.abs(noisy[0] - quiet[0])) > 1e-4
 
 
-@any_cell
+@ntm_and_dnc
 @graph_backends
 def test_fit_with_dropout_in_a_stacked_controller_and_in_its_bypass(make, rng):
     cells = [
@@ -203,14 +209,14 @@ def test_a_stateful_layer_goes_on_and_starts_afresh_after_reset(make, rng):
     assert_close(to_numpy(model(inputs)), whole)
 
 
-@any_cell
+@ntm_and_sam
 @graph_backends
 def test_fit_of_a_stateful_layer(make, rng):
     model = functional_model(make(), time=TIME, batch=BATCH, stateful=True)
     check_learns(compile_model(model), random_inputs(rng), random_targets(rng))
 
 
-@any_cell
+@ntm_and_dnc
 @graph_backends
 def test_fit_of_a_bidirectional_layer(make, rng):
     inputs = keras.Input((None, 5))
@@ -220,7 +226,7 @@ def test_fit_of_a_bidirectional_layer(make, rng):
     check_learns(model, random_inputs(rng), random_targets(rng))
 
 
-@any_cell
+@ntm_and_sam
 @graph_backends
 def test_a_bidirectional_layer_never_sees_padding(make, rng):
     inputs, mask = random_inputs(rng), length_mask()
@@ -232,7 +238,7 @@ def test_a_bidirectional_layer_never_sees_padding(make, rng):
         assert_close(outputs[row, :length], alone[0])
 
 
-@any_cell
+@ntm_and_dnc
 @graph_backends
 def test_fit_of_stacked_cells_and_of_stacked_layers(make, rng):
     inputs = keras.Input((None, 5))

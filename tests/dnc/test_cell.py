@@ -69,6 +69,7 @@ def test_any_memory_gives_finite_values_and_gradients(rng, filling):
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.only("tensorflow", "jax")
 def test_two_thousand_steps_stay_finite_and_in_range(rng):
     cell = random_cell(rng)

@@ -11,7 +11,7 @@ from tests.export.servers import grpc_server
 from tests.export.servers import rest_server
 from tests.numbers import assert_close
 
-pytestmark = pytest.mark.only("tensorflow")
+pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.slow]
 
 
 def requests_of(folder):

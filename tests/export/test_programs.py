@@ -10,7 +10,7 @@ import pytest
 
 from tests.export.servers import rest_server
 
-pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.programs]
+pytestmark = pytest.mark.only("tensorflow")
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
@@ -39,6 +39,7 @@ words
 """
 
 
+@pytest.mark.slow
 def test_serve_babi(tmp_path):
     said = run("examples/serve_babi.py", cwd=tmp_path, input=STORY)
     _, *said = said.splitlines()
@@ -55,6 +56,7 @@ def test_serve_babi(tmp_path):
     assert "kitchen" in said[9].split()
 
 
+@pytest.mark.slow
 def test_a_request_of_requests_alone(exported, tmp_path):
     with rest_server(exported("ntm"), "machine") as url:
         said = run("examples/serving/request.py", url, "--time", 3, cwd=tmp_path)
@@ -62,6 +64,7 @@ def test_a_request_of_requests_alone(exported, tmp_path):
     assert len(differences) == 3 and all(float(d) < 1e-5 for d in differences), said
 
 
+@pytest.mark.soak
 def test_a_server_bears_load(exported, tmp_path):
     """`service.py` behind BentoML: every answer of a minute's load is compared."""
     pytest.importorskip("bentoml")

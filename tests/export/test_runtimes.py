@@ -21,7 +21,7 @@ from tests.export.conftest import sequences
 from tests.export.servers import signature_defs
 from tests.numbers import assert_close
 
-pytestmark = pytest.mark.only("tensorflow")
+pytestmark = [pytest.mark.only("tensorflow"), pytest.mark.slow]
 BOX = pathlib.Path(__file__).parent.parent.parent / "saved_models"
 CASES = ((1, 1), (33, 2), (2, 300))  # batch, time
 
@@ -118,7 +118,6 @@ def test_openvino_reads_the_folder_and_gives_the_same_numbers(exported, cell):
         assert_close(outputs, export.expected(inputs))
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("cell", CELLS)
 def test_onnx_runtime_gives_the_same_numbers(exported, cell, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -131,7 +130,6 @@ def test_onnx_runtime_gives_the_same_numbers(exported, cell, tmp_path):
         assert_close(outputs, export.expected(inputs))
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("cell", ["dnc", "ntm"])
 def test_onnx_runtime_goes_step_by_step(exported, cell, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -57,6 +57,7 @@ def step_through(served, inputs):
     return np.stack(outputs, axis=1), states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_is_served_whole_and_step_by_step(exported, cell):
     import tensorflow as tf
@@ -69,6 +70,7 @@ def test_every_cell_is_served_whole_and_step_by_step(exported, cell):
     assert states["memory"].shape == (2, 9, 4)
 
 
+@pytest.mark.slow
 def test_states_are_those_of_a_trace(exported):
     """An NTM begins with its heads on slot 0, whatever Keras resets its states to."""
     start = exported("ntm").signature("initial_state")(batch_size=np.int32(2))
@@ -84,6 +86,7 @@ def padded(lengths, time, seed=1):
     return inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_padding_changes_nothing(exported, cell):
     export, lengths = exported(cell), np.array([6, 1, 4], "int32")
@@ -119,6 +122,7 @@ def functional_model():
     return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(added))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -140,6 +144,7 @@ def test_what_looks_at_the_end_is_not_misled_by_padding(build, tmp_path):
         assert_close(outputs[row : row + 1], alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask_zero", [False, True])
 def test_tokens_are_padded_with_anything(mask_zero, tmp_path):
     embed = keras.layers.Embedding(9, 4, mask_zero=mask_zero)
@@ -153,6 +158,7 @@ def test_tokens_are_padded_with_anything(mask_zero, tmp_path):
     assert_close(outputs[1], model.predict(tokens[1:, :2], verbose=0)[0])
 
 
+@pytest.mark.slow
 def test_words_are_served_as_they_are(tmp_path):
     import tensorflow as tf
 
@@ -176,6 +182,7 @@ def test_words_are_served_as_they_are(tmp_path):
     assert_close(padded_["outputs"][1, :2], whole[1, :2])
 
 
+@pytest.mark.slow
 def test_states_have_the_names_and_shapes_of_the_named_tuples(exported):
     _, specs = exported("dnc").signature("step").structured_input_signature
     assert {name: tuple(spec.shape[1:]) for name, spec in specs.items()} == {
@@ -193,6 +200,7 @@ def test_states_have_the_names_and_shapes_of_the_named_tuples(exported):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layers",
     [
@@ -227,6 +235,7 @@ def test_any_chain_runs_step_by_step(layers, rng, tmp_path):
     assert_close(outputs, model.predict(inputs, verbose=0))
 
 
+@pytest.mark.slow
 def test_several_recurrent_layers_keep_their_states_apart(tmp_path):
     model = chain(
         keras.layers.LSTM(4, return_sequences=True, name="first"), memory_layer()
@@ -241,6 +250,7 @@ def test_several_recurrent_layers_keep_their_states_apart(tmp_path):
     } <= names
 
 
+@pytest.mark.slow
 def test_a_layer_that_gives_its_last_output_gives_it_at_each_step(rng, tmp_path):
     cell = memory_cell()
     model = chain(keras.layers.RNN(cell), keras.layers.Dense(2))
@@ -251,6 +261,7 @@ def test_a_layer_that_gives_its_last_output_gives_it_at_each_step(rng, tmp_path)
     assert_close(outputs[:, 1], model.predict(inputs[:, :2], verbose=0))
 
 
+@pytest.mark.slow
 def test_tokens_and_their_mask_run_step_by_step(rng, tmp_path):
     tokens = keras.Input((None,), dtype="int32")
     hidden = keras.layers.Embedding(9, 4, mask_zero=True)(tokens)
@@ -264,6 +275,7 @@ def test_tokens_and_their_mask_run_step_by_step(rng, tmp_path):
     assert_close(states["memory"][1], unpadded["memory"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("return_sequences", [True, False])
 def test_padded_steps_change_nothing_step_by_step(rng, tmp_path, return_sequences):
     layer = keras.layers.RNN(memory_cell(), return_sequences=return_sequences)
@@ -338,6 +350,7 @@ class LearnedStart(keras.layers.GRUCell):
         return [keras.ops.full((batch_size, self.units), 0.25)]
 
 
+@pytest.mark.slow
 def test_an_output_has_one_name_in_every_signature(tmp_path):
     inputs = keras.Input((None, 5))
     hidden = keras.layers.LSTM(3, return_sequences=True)(inputs)
@@ -350,6 +363,7 @@ def test_an_output_has_one_name_in_every_signature(tmp_path):
     assert 'answer.outputs["answer"]' in (path / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_does_not_start_from_zeros_starts_right(rng, tmp_path):
     cell = memory_cell(controller=LearnedStart(6))
     model = chain(keras.layers.RNN(cell, return_sequences=True))
@@ -359,6 +373,7 @@ def test_what_does_not_start_from_zeros_starts_right(rng, tmp_path):
     assert_close(outputs, model.predict(inputs, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "named"),
     [
@@ -379,6 +394,7 @@ def test_what_is_no_chain_is_exported_without_step_and_named(build, named, tmp_p
     assert not {"step", "initial_state"} & set(signatures(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "named"),
     [
@@ -396,6 +412,7 @@ def test_what_loses_masks_is_exported_without_padding_and_named(build, named, tm
     assert "serving_padded" not in signatures(path)
 
 
+@pytest.mark.slow
 def test_versions_count_up(tmp_path):
     model = chain(keras.layers.Dense(2))
     paths = [export_for_serving(model, tmp_path) for _ in range(2)]
@@ -410,6 +427,7 @@ def test_a_version_must_be_a_positive_integer(model, tmp_path, version):
         export_for_serving(model, tmp_path, version=version)
 
 
+@pytest.mark.slow
 def test_an_existing_version_is_refused(model, tmp_path):
     export_for_serving(model, tmp_path, version=3)
     with pytest.raises(ValueError, match="`version` must be one that does not exist"):
@@ -444,6 +462,7 @@ def test_a_model_of_two_inputs_is_refused(tmp_path):
         export_for_serving(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_warmup_requests_run_against_the_export(model, rng, tmp_path):
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2

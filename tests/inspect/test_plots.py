@@ -1,5 +1,7 @@
 """plots: every picture says what it shows."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -35,9 +37,21 @@ def built(cell):
     return cell
 
 
+@pytest.fixture(scope="module")
+def traces():
+    """Give a function from a name of `KINDS` to a trace of such a cell."""
+
+    @functools.cache
+    def traced(kind):
+        rng = np.random.default_rng(7)
+        return trace(KINDS[kind](rng), rng.normal(size=(2, 6, 5)))
+
+    return traced
+
+
 @pytest.fixture
-def seen(rng):
-    return trace(random_cell(rng, num_writes=2), rng.normal(size=(2, 6, 5)))
+def seen(traces):
+    return traces("dnc")
 
 
 def panels(figure):
@@ -103,8 +117,8 @@ def test_every_gate_has_a_line(seen):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_cell_has_its_pictures_and_all_are_labelled(rng, kind):
-    seen = trace(KINDS[kind](rng), rng.normal(size=(2, 6, 5)))
+def test_every_cell_has_its_pictures_and_all_are_labelled(traces, kind):
+    seen = traces(kind)
     figures = dict(plots.all_plots(seen, labels="abcdef", sequence=1))
     assert set(figures) == ALWAYS | SHOWN[kind]
     for name, figure in figures.items():
@@ -134,8 +148,8 @@ def test_one_label_a_step_or_none(seen):
         plots.plot_usage(seen, labels="ab")
 
 
-def test_what_the_cell_does_not_have_is_refused(rng):
-    seen = trace(KINDS["dnc-content"](rng), rng.normal(size=(2, 6, 5)))
+def test_what_the_cell_does_not_have_is_refused(traces):
+    seen = traces("dnc-content")
     for plot, missing in (
         (plots.plot_links, "link"),
         (plots.plot_read_modes, "read_m"),
@@ -177,8 +191,8 @@ def test_read_modes_are_shares_of_one(seen):
     np.testing.assert_allclose(heights.sum(axis=0), 1.0, rtol=1e-5)
 
 
-def test_of_a_large_memory_the_slots_in_use_are_drawn(rng):
-    seen = trace(KINDS["sdnc"](rng), rng.normal(size=(2, 6, 5)))
+def test_of_a_large_memory_the_slots_in_use_are_drawn(traces):
+    seen = traces("sdnc")
     for plot, weights in (
         (plots.plot_write_weights, seen.write_weights),
         (plots.plot_read_weights, seen.read_weights[:, :, :1]),
@@ -207,8 +221,8 @@ def test_sparse_links_are_those_of_the_lists(rng, name, heads):
 
 @pytest.mark.parametrize("kind", ["dnc", "dnc-sparse-links", "sdnc"])
 @pytest.mark.parametrize("sequence", [2, -1])
-def test_a_sequence_that_is_not_there_is_refused(rng, kind, sequence):
-    seen = trace(KINDS[kind](rng), rng.normal(size=(2, 6, 5)))
+def test_a_sequence_that_is_not_there_is_refused(traces, kind, sequence):
+    seen = traces(kind)
     for plot in (plots.plot_links, plots.plot_memory, plots.plot_gates):
         with pytest.raises(ValueError, match="`sequence` must be .* 0 to 1.*Received"):
             plot(seen, sequence=sequence)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 import keras_dnc
@@ -14,8 +15,9 @@ from tests.dnc.cells import random_cell
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-@pytest.fixture
-def seen(rng):
+@pytest.fixture(scope="module")
+def seen():
+    rng = np.random.default_rng(7)
     return trace(random_cell(rng, num_writes=2), rng.normal(size=(2, 6, 5)))
 
 
@@ -44,6 +46,7 @@ def test_one_label_a_step(seen, tmp_path):
         report(seen, tmp_path / "memory.html", sequence=2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_moves_all_parts_together(seen, tmp_path):
     """What is drawn at a step is what the trace holds of that step."""

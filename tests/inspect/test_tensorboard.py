@@ -32,6 +32,7 @@ def events(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.only("tensorflow", "jax")
 def test_every_few_epochs_there_are_pictures_and_histograms(rng, tmp_path):
     pytest.importorskip("tensorflow")

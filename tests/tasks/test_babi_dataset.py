@@ -15,18 +15,21 @@ DUMMY = pathlib.Path(babi_dataset_builder.__file__).parent / "dummy_data"
 ONE_STORY = {"train": 1, "test": 1}
 
 
+@pytest.mark.slow
 class BabiTask1Test(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = babi_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["en-10k-qa1", "en-10k-qa19"]
     SPLITS = ONE_STORY
 
 
+@pytest.mark.slow
 class BabiAllTasksTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = babi_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["en-10k-all"]
     SPLITS = {"train": 20, "test": 20}
 
 
+@pytest.mark.slow
 class BabiWithValidationTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = babi_dataset_builder.Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["en-valid-qa1"]

@@ -55,6 +55,7 @@ def fit(folder, epochs=6, callbacks=(), model=None):
     return model, log
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("epoch", [0, 1, 4])
 def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, epoch):
     whole, log = fit(tmp_path / "whole")
@@ -67,6 +68,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, epoch):
         np.testing.assert_allclose(a, b, atol=0.05)  # batches came in another order
 
 
+@pytest.mark.soak
 def test_the_weights_are_those_of_the_best_epoch_even_before_the_kill(tmp_path):
     with pytest.raises(KilledError):
         fit(tmp_path, callbacks=[KillAt(3)])
@@ -77,6 +79,7 @@ def test_the_weights_are_those_of_the_best_epoch_even_before_the_kill(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_over_is_not_begun_again(tmp_path):
     first, log = fit(tmp_path)
     second, same = fit(tmp_path, callbacks=[KillAt(0), KillAt(6)])
@@ -86,12 +89,14 @@ def test_a_training_that_is_over_is_not_begun_again(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_an_early_end_is_an_end(tmp_path):
     _, log = fit(tmp_path, epochs=50, callbacks=[keras_dnc.StopAt("val_loss", 1.0)])
     assert len(log) < 50
     assert fit(tmp_path, epochs=50)[1] == log
 
 
+@pytest.mark.soak
 def test_a_model_that_goes_on_from_a_backup_is_refused_elsewhere(tmp_path):
     with pytest.raises(KilledError):
         fit(tmp_path / "one", callbacks=[KillAt(2)])
