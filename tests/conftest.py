@@ -1,7 +1,7 @@
 """One place that knows which backend a test runs on, and in which tier it is.
 
-Each test is in one tier, which a marker names: `contract` under `tests/conformance`,
-`unit` elsewhere, unless the test is marked with another.
+Each test is in one tier, which a marker names: `contract` where it compares with layers
+and files of Keras, `unit` elsewhere, unless the test is marked with another.
 """
 
 import pathlib
@@ -10,6 +10,13 @@ import numpy as np
 import pytest
 
 TESTS = pathlib.Path(__file__).parent
+CONTRACT = {  # folders and files
+    TESTS / "conformance",
+    TESTS / "bptt",
+    TESTS / "inspect" / "test_trace.py",
+    TESTS / "sparse" / "test_training.py",
+    TESTS / "test_old_files.py",
+}
 TIERS = {"unit", "contract", "slow", "soak"}
 SLOW = {  # whatever file they are in: XLA compiles them, or TensorFlow traces two loops
     "test_a_memory_of_full_size_gives_the_same_gradients",
@@ -49,7 +56,7 @@ def _put_in_a_tier(item):
         return
     if getattr(item, "originalname", None) in SLOW:
         item.add_marker("slow")
-    elif TESTS / "conformance" in item.path.parents:
+    elif CONTRACT & {item.path, *item.path.parents}:
         item.add_marker("contract")
     else:
         item.add_marker("unit")
