@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -56,6 +57,11 @@ def test_every_example_is_tested_and_short():
             continue
         assert path.name in text, path.name
         assert len(path.read_text().splitlines()) < 150, path.name
+
+
+def test_stack_memory(tmp_path):
+    said = run("stack_memory.py", cwd=tmp_path)
+    assert float(re.search(r"Wrong bits .*: ([0-9.]+)%", said)[1]) < 25.0
 
 
 def test_train_repeat_copy(tmp_path):
