@@ -124,7 +124,7 @@ $(VENV)-wheel/.done: $(SETUP) $(shell find keras_dnc -type f -not -name '*.pyc')
 	touch $@
 
 $(VENV)/.lint: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet ruff mypy numpy
+	$(BIN)/python -m pip install --quiet ruff mypy numpy keras
 	touch $@
 
 clean:
