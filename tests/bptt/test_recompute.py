@@ -17,6 +17,7 @@ from tests.conformance.harness import check_same
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import value_and_gradients
+from tests.skips import cases_but_on_jax
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
@@ -104,16 +105,10 @@ def everything(layer, rng, mask=None):
     return [value, *gradients]
 
 
-def _cases():
-    """Leave to the other backends what JAX would compile for half a minute."""
-    slow = keras.backend.backend() == "jax"
-    left_out = {"stack", "no links", "mann"} if slow else set()
-    return [
-        pytest.param(*CASES[name], id=name) for name in CASES if name not in left_out
-    ]
-
-
-@pytest.mark.parametrize("make,size,masked,arguments", _cases())
+@pytest.mark.parametrize(
+    "make,size,masked,arguments",
+    cases_but_on_jax(CASES, {"stack", "no links", "mann"}),
+)
 def test_the_gradients_are_those_of_the_backend(rng, make, size, masked, arguments):
     layers = layers_around(make(), size, **arguments)
     for layer in layers:

@@ -14,6 +14,7 @@ from tests.conformance.harness import check_same
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import value_and_gradients
+from tests.skips import cases_but_on_jax
 from tests.sparse.cells import random_cell
 
 FULL = {"return_sequences": True, "return_state": True}
@@ -58,12 +59,10 @@ def everything(layer, inputs, mask):
     return [*layer(inputs, mask=mask), value, *gradients]
 
 
-if keras.backend.backend() == "jax":
-    # The same code, a quarter of a minute each.
-    del CASES["sam"], CASES["sam, all slots read"]
-
-
-@pytest.mark.parametrize("kind,sizes,masked,flags", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "kind,sizes,masked,flags",
+    cases_but_on_jax(CASES, {"sam", "sam, all slots read"}),
+)
 def test_outputs_states_and_gradients_are_those_of_the_plain_layer(
     rng, kind, sizes, masked, flags
 ):
