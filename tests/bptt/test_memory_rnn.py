@@ -12,6 +12,8 @@ from tests.conformance.harness import compile_model
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.dnc.cells import random_cell
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
 
 ARGUMENTS = {
     "masked": ({"return_sequences": True, "return_state": True}, length_mask()),
@@ -127,3 +129,12 @@ def test_a_model_refuses_sequences_of_length_0(rng):
     model = keras.Model(inputs, keras_dnc.MemoryRNN(random_cell(rng))(inputs))
     with pytest.raises(ValueError, match="time at least 1"):
         model.predict(np.zeros((2, 0, 5), "float32"), verbose=0)
+
+
+@pytest.mark.only("tensorflow")
+def test_a_variable_of_tensorflow_is_an_input(rng):
+    import tensorflow as tf
+
+    layer = keras_dnc.MemoryRNN(random_cell(rng))
+    inputs = rng.normal(size=(2, 3, 5)).astype("float32")
+    assert_close(to_numpy(layer(tf.Variable(inputs))), to_numpy(layer(inputs)))
