@@ -135,7 +135,6 @@ class MemoryRNN(keras.layers.RNN):
         training: bool = False,
     ) -> Any:
         """Run the cell over the sequences."""
-        sequences = ops.convert_to_tensor(sequences)
         shape = tuple(sequences.shape)
         if len(shape) != 3 or shape[1] == 0:
             raise ValueError(
@@ -228,7 +227,8 @@ class MemoryRNN(keras.layers.RNN):
         """Transpose to time first, in the order in which the steps are taken."""
         if tensor is None:
             return None
-        tensor = ops.swapaxes(tensor, 0, 1)
+        # Not `ops.swapaxes`, which does not take a `tf.Variable`.
+        tensor = ops.transpose(tensor, (1, 0, *range(2, len(tensor.shape))))
         return ops.flip(tensor, axis=0) if self.go_backwards else tensor
 
     def _chunks(self, inputs: Tensor) -> Chunks:
