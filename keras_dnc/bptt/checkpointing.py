@@ -23,6 +23,7 @@ from keras_dnc.bptt.scan import Policy
 from keras_dnc.bptt.scan import SavedStep
 from keras_dnc.bptt.scan import Sequence
 from keras_dnc.bptt.scan import StepInputs
+from keras_dnc.bptt.scan import step_gradients
 from keras_dnc.ops.residuals import recording
 from keras_dnc.ops.residuals import reusing
 from keras_dnc.ops.rows import where_all_active
@@ -79,20 +80,15 @@ class Checkpointed(Policy):
         carried: Tensors,
     ) -> Gradients:
         """Back-propagate through one step, and reuse the values of its first run."""
-        count = len(sequence.weights)
         large = backend.read_all(buffers, position)
         state = self._joined(saved.small_before, large)
         first_run = self._first_run(saved, buffers, position)
 
-        def take_step(tensors: Tensors) -> Tensors:
-            given = sequence._replace(weights=tensors[:count])
-            now = saved.now._replace(inputs=tensors[count])
+        def take_step(sequence: Sequence, now: StepInputs, state: Tensors) -> Tensors:
             with reusing(first_run):
-                return self._take_step(given, now, tensors[count + 1 :])
+                return self._take_step(sequence, now, state)
 
-        tensors = [*sequence.weights, saved.now.inputs, *state]
-        new = list(backend.vjp(take_step, tensors, carried))
-        return Gradients(new[:count], new[count], new[count + 1 :])
+        return step_gradients(take_step, sequence, saved.now, state, carried)
 
     def _first_run(
         self, saved: SavedStep, buffers: list[Buffer], position: Tensor

@@ -13,6 +13,7 @@ through the chunk. With chunks of sqrt(time) steps, the number of large states i
 grows with sqrt(time) (Chen et al. 2016, Training deep nets with sublinear memory cost).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -242,6 +243,36 @@ class Policy:
             before the step.
         """
         raise NotImplementedError
+
+
+def step_gradients(
+    take_step: Callable[[Sequence, StepInputs, Tensors], Tensors],
+    sequence: Sequence,
+    now: StepInputs,
+    others: Tensors,
+    gradients: Tensors,
+) -> Gradients:
+    """Back-propagate through one step as a function of weights, inputs and others.
+
+    Args:
+        take_step: Function of `sequence`, `now` and `others` that returns tensors.
+        sequence: `Sequence`.
+        now: `StepInputs` of the step.
+        others: List of tensors.
+        gradients: Gradients with respect to the tensors that `take_step` returns.
+
+    Returns:
+        `Gradients`, whose `carried` are with respect to `others`.
+    """
+    count = len(sequence.weights)
+
+    def run(tensors: Tensors) -> Tensors:
+        given = sequence._replace(weights=tensors[:count])
+        inputs, *others = tensors[count:]
+        return take_step(given, now._replace(inputs=inputs), others)
+
+    new = backend.vjp(run, [*sequence.weights, now.inputs, *others], gradients)
+    return Gradients(new[:count], new[count], list(new[count + 1 :]))
 
 
 def scan(

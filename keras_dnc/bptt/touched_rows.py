@@ -20,7 +20,6 @@ from typing import Any
 from keras import ops
 from keras import tree
 
-from keras_dnc import backend
 from keras_dnc.bptt.pure_cell import PureMemoryCell
 from keras_dnc.bptt.residual_specs import step_specs
 from keras_dnc.bptt.residual_specs import zero_residuals
@@ -29,6 +28,7 @@ from keras_dnc.bptt.scan import Policy
 from keras_dnc.bptt.scan import SavedStep
 from keras_dnc.bptt.scan import Sequence
 from keras_dnc.bptt.scan import StepInputs
+from keras_dnc.bptt.scan import step_gradients
 from keras_dnc.cells.access import AccessStep
 from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.row_access import RowAccess
@@ -133,22 +133,21 @@ class TouchedRows(Policy):
         carried: Tensors,
     ) -> Gradients:
         """Back-propagate through one step, as a function of the rows that it read."""
-        count = len(sequence.weights)
         kept = dict(zip(self._specs, saved.residuals, strict=True))
 
-        def take_step(tensors: Tensors) -> Tensors:
-            given = sequence._replace(weights=tensors[:count])
-            now = saved.now._replace(inputs=tensors[count])
-            return self._on_rows(given, now, tensors[count + 1 : -1], kept, tensors[-1])
+        def take_step(sequence: Sequence, now: StepInputs, others: Tensors) -> Tensors:
+            *small, before = others
+            return self._on_rows(sequence, now, small, kept, before)
 
         # The rows before the step are not saved, and those after it take their place.
         # The gradient does not depend on these values: the rows after the step are
         # linear in the rows before it, and are themselves reused.
-        small, words = saved.small_before, kept["words"]
-        tensors = [*sequence.weights, saved.now.inputs, *small, words]
-        new = backend.vjp(take_step, tensors, [*carried[:-1], saved.ahead])
-        memory = self._memory_gradient(carried[-1], kept, new[-1], saved.now.active)
-        return Gradients(new[:count], new[count], [*new[count + 1 : -1], memory])
+        others = [*saved.small_before, kept["words"]]
+        gradients = [*carried[:-1], saved.ahead]
+        new = step_gradients(take_step, sequence, saved.now, others, gradients)
+        *small, by_rows = new.carried
+        memory = self._memory_gradient(carried[-1], kept, by_rows, saved.now.active)
+        return new._replace(carried=[*small, memory])
 
     def _on_rows(
         self,
