@@ -65,9 +65,9 @@ from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
-from keras_dnc.training.resumable import check_settings
 from keras_dnc.training.resumable import fit_or_resume
-from keras_dnc.training.resumable import read_log
+from keras_dnc.training.run_folder import check_settings
+from keras_dnc.training.run_folder import read_log
 
 __all__ = [
     "Access",

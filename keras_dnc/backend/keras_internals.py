@@ -26,7 +26,6 @@ __all__ = [
     "export_signature",
     "in_symbolic_scope",
     "optimizer_moments",
-    "resumes_at",
     "set_dropout_masks",
     "tensorflow_compiles_with_xla",
 ]
@@ -89,18 +88,6 @@ def optimizer_moments(
     """
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]
-
-
-def resumes_at(model: keras.Model) -> int | None:
-    """Return the epoch at which `BackupAndRestore` makes `fit` continue.
-
-    Args:
-        model: Model whose `fit` has restored a backup.
-
-    Returns:
-        Index of the epoch from 0, or `None` if no backup was restored.
-    """
-    return model._initial_epoch
 
 
 def export_signature(model: keras.Model) -> Any:

@@ -1,5 +1,6 @@
 """Keras callbacks for curricula and for measuring generalization."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -217,15 +218,15 @@ class GeneralisationReport(keras.callbacks.Callback):
 class Curriculum(keras.callbacks.Callback):
     """A callback that raises the level of `Levels` whenever a metric reaches its goal.
 
-    It writes the level of an epoch, counted from 0, to the logs as `level`. To resume a
-    run with `fit_or_resume`, pass the log so far, and the curriculum continues at the
-    level that it had reached.
+    It writes the level of an epoch, counted from 0, to the logs as `level`. A run that
+    `fit_or_resume` resumes continues at the level that it had reached.
 
     Args:
         levels: `keras_dnc.tasks.levels.Levels`, from which training draws.
         monitor: Name of a metric in the logs, such as `"bit_errors"`.
         goal: The level rises after an epoch in which the metric is at most this.
-        log: Epochs of the run so far, as `read_log` returns them. Defaults to `()`.
+        log: Deprecated; `fit_or_resume` restores the level. Epochs of the run so far,
+            as `read_log` returns them. Defaults to `()`.
 
     Raises:
         ValueError: At the end of an epoch, if the logs have no such metric.
@@ -256,6 +257,12 @@ class Curriculum(keras.callbacks.Callback):
         self.levels = levels
         self.monitor = monitor
         self.goal = goal
+        if log:
+            warnings.warn(
+                "Argument `log` is deprecated; `fit_or_resume` restores the level.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
         for logs in log:
             levels.level = int(monitored(logs, "level"))
             self._advance(logs)
@@ -271,6 +278,18 @@ class Curriculum(keras.callbacks.Callback):
         monitored(logs, self.monitor)
         logs["level"] = self.levels.level
         self._advance(logs)
+
+    def get_state(self) -> dict[str, int]:
+        """Return the level, for `fit_or_resume`."""
+        return {"level": self.levels.level}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Restore the level.
+
+        Args:
+            state: Dict that `get_state` returned.
+        """
+        self.levels.level = state["level"]
 
     def _advance(self, logs: Mapping[str, float]) -> None:
         """Raise the level by one if the goal is reached and a level is left."""

@@ -1,24 +1,35 @@
-"""Training that resumes after its process was killed.
+"""Training that resumes after its process was killed, as if it had never been.
 
-`keras.callbacks.BackupAndRestore` restores the model and the epoch, but neither which
-epoch was the best nor whether training has finished. Here a folder keeps both.
+After each epoch one checkpoint holds everything that the next epochs depend on: the
+variables of model and optimizer, the best weights, the log and the state of callbacks.
 """
 
-import csv
-import json
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_dnc.arguments import positive_integer
-from keras_dnc.backend.keras_internals import resumes_at
 from keras_dnc.training.callbacks import monitored
+from keras_dnc.training.checkpoints import Checkpoint
+from keras_dnc.training.checkpoints import newest_checkpoint
+from keras_dnc.training.checkpoints import write_checkpoint
+from keras_dnc.training.checkpoints import write_whole
+from keras_dnc.training.data_order import in_order
+from keras_dnc.training.run_folder import CHECKPOINTS
+from keras_dnc.training.run_folder import write_log
 
-_NO_VALUE = "NA"  # written by `CSVLogger` for a metric that an epoch does not have
+_BEST = "best.weights.h5"
+# Attributes of Keras's callbacks that change from epoch to epoch.
+_KERAS_STATE = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+}
 
 
 def fit_or_resume(
@@ -28,34 +39,54 @@ def fit_or_resume(
     monitor: str,
     epochs: int,
     callbacks: Iterable[keras.callbacks.Callback] = (),
+    seed: int = 0,
     **arguments: Any,
 ) -> list[dict[str, float]]:
     """Run or resume `model.fit`, then load the best weights into the model.
 
     Called again with the same folder after the process was killed, it continues after
-    the last finished epoch, with the optimizer and learning rate restored. Called again
-    after training has finished, it loads the best weights and does not train. Pass a
-    newly built model each time. The order of batches is not restored.
+    the last finished epoch, with weights, optimizer, random states, order of the data
+    and callbacks as they were, and ends with the weights of a run that was not killed.
+    Called again after training has finished, it loads the best weights and does not
+    train, unless `epochs` has grown.
+
+    The order of the data follows from `seed` and the epoch, for arrays and for a
+    `keras.utils.PyDataset`. A `PyDataset` that changes between epochs has an attribute
+    `epoch`, which is set when training begins, or a method `on_epoch_end`, which is
+    called once for each epoch that is skipped. A `tf.data.Dataset` must have the same
+    order in each epoch to be resumed exactly. At the start of each epoch the global
+    random seeds of Python, NumPy and the backend are set from `seed` and the epoch.
+
+    The state of `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` is restored,
+    and that of every callback with methods `get_state()`, which returns a dict that
+    JSON can hold, and `set_state(state)`. Other callbacks start afresh.
 
     Args:
-        model: A compiled and built `keras.Model` that this process has not trained.
-        batches: Training data, the first argument of `model.fit`.
+        model: A compiled `keras.Model`. If training has begun in `folder`, its weights
+            are replaced; if not, it trains from those it has.
+        batches: Training data, the first argument of `model.fit`, but for a Python
+            generator.
         folder: Path of a folder for this run alone, created if it does not exist. It
-            holds `log.csv`, with one line per epoch and its duration as `seconds`, and
-            `best.weights.h5`.
+            holds `log.csv`, with one line per epoch and its duration as `seconds`,
+            `best.weights.h5`, and the last two checkpoints. If the newest is damaged,
+            the one before it is used, with a warning.
         monitor: Name of the metric to minimize, such as `"val_question_error"`.
         epochs: Maximum number of epochs, over all calls together.
-        callbacks: Further Keras callbacks, such as `EarlyStopping`, whose patience
-            restarts in a resumed run. Defaults to `()`.
+        callbacks: Further Keras callbacks. Defaults to `()`.
+        seed: Seed of the order of the data, at least 0. Defaults to 0.
         **arguments: Further keyword arguments of `model.fit`, such as
-            `validation_data` and `verbose`.
+            `validation_data` and `verbose`, but for `steps_per_epoch`.
 
     Returns:
         List of dicts, one per epoch, from the names of metrics to floats.
 
     Raises:
         ValueError: `epochs` is not a positive integer, the logs have no metric
-            `monitor`, or the model has already been restored from a backup.
+            `monitor`, the position in the data could not be restored, or the folder
+            holds the run of a model with other variables.
+        RuntimeError: Another process trains in this folder.
+        OSError: A file cannot be written, as on a full disk. Training can be resumed
+            from the last checkpoint.
 
     Example:
         ```python
@@ -65,119 +96,39 @@ def fit_or_resume(
         ```
     """
     positive_integer("epochs", epochs)
-    if resumes_at(model) is not None:  # Keras would restart at that epoch
-        raise ValueError(
-            "Argument `model` must be a new one: this one goes on from a backup. "
-            f"Received: model={model!r}"
-        )
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    done, best = folder / "done", folder / "best.weights.h5"
-    if model.built:
-        # Variables that the optimizer creates while `fit` is traced are not restored.
-        model.optimizer.build(model.trainable_variables)
-    if not done.exists():
-        all_callbacks = [*callbacks, *_folder_callbacks(folder, best, monitor)]
-        model.fit(batches, epochs=epochs, callbacks=all_callbacks, **arguments)
-        done.touch()
-    model.load_weights(best)
-    return read_log(folder)
+    batches, arguments = in_order(batches, seed, arguments)
+    with _lock(folder):
+        run = _Run(folder, monitor, callbacks)
+        if run.epoch < epochs and not run.is_stopped:
+            if model.built:
+                # Variables that it creates while `fit` is traced are not restored.
+                model.optimizer.build(model.trainable_variables)
+            _skip_epochs(batches, run.epoch)
+            model.fit(
+                batches,
+                initial_epoch=run.epoch,
+                epochs=epochs,
+                callbacks=[_EpochStart(seed), *run.callbacks, run],
+                **arguments,
+            )
+        model.set_weights(run.best)
+        write_whole(folder / _BEST, model.save_weights)
+        write_log(folder, run.log)
+    return run.log
 
 
-def _folder_callbacks(
-    folder: pathlib.Path, best: pathlib.Path, monitor: str
-) -> list[keras.callbacks.Callback]:
-    """Build the callbacks that write log, best weights and backup."""
-    return [
-        _EpochSeconds(),
-        _BestWeights(best, monitor, read_log(folder)),
-        keras.callbacks.CSVLogger(folder / "log.csv", append=True),
-        # Last: an epoch counts as finished once all others have recorded it.
-        keras.callbacks.BackupAndRestore(
-            folder / "backup", double_checkpoint=True, delete_checkpoint=False
-        ),
-    ]
+class _EpochStart(keras.callbacks.Callback):
+    """A callback that seeds each epoch and adds its duration to the logs."""
 
-
-def read_log(folder: str | os.PathLike) -> list[dict[str, float]]:
-    """Read the metrics of a run that `fit_or_resume` trains.
-
-    Args:
-        folder: Path of the folder passed to `fit_or_resume`.
-
-    Returns:
-        List of dicts, one per epoch, from the names of metrics to floats; empty before
-        the first epoch has ended.
-    """
-    path = pathlib.Path(folder) / "log.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = {row["epoch"]: row for row in csv.DictReader(file)}  # the last of each
-    return [
-        {name: float(text) for name, text in row.items() if text != _NO_VALUE}
-        for row in rows.values()
-    ]
-
-
-def check_settings(
-    path: pathlib.Path, settings: dict[str, Any], free: Iterable[str] = ()
-) -> None:
-    """Write the settings of a run to a file, or check them against that file.
-
-    Args:
-        path: `pathlib.Path` of a JSON file, written if it does not exist.
-        settings: Dict of settings. Values that JSON cannot hold are kept as text.
-        free: Names of settings that may change, such as the path of the data. Defaults
-            to `()`.
-
-    Raises:
-        ValueError: The file holds other settings.
-
-    Example:
-        >>> import tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "config.json"
-        >>> check_settings(path, {"units": 64, "data": "a"}, free=["data"])
-        >>> check_settings(path, {"units": 64, "data": "b"}, free=["data"])
-    """
-    text = json.dumps(settings, indent=1, default=str)
-    if not path.exists():
-        path.write_text(text + "\n")
-        return
-    kept, ours = json.loads(path.read_text()), json.loads(text)
-    names = [name for name in kept.keys() | ours.keys() if name not in free]
-    others = sorted(name for name in names if kept.get(name) != ours.get(name))
-    if others:
-        was, now = ({name: a.get(name) for name in others} for a in (kept, ours))
-        raise ValueError(
-            f"Argument `settings` must be those of the run in {path.parent}, which has "
-            f"{was}, or the output another folder. Received: {now}"
-        )
-
-
-class _BestWeights(keras.callbacks.Callback):
-    """A callback that saves the weights of the best epoch of all runs so far."""
-
-    def __init__(
-        self, path: pathlib.Path, monitor: str, log: Iterable[Mapping[str, float]]
-    ) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
-        self.path = path
-        self.monitor = monitor
-        values = [row[monitor] for row in log if monitor in row]
-        self.least = min(values, default=float("inf"))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        value = monitored(logs, self.monitor)
-        if value < self.least or not self.path.exists():
-            self.least = value
-            save_weights_whole(self.model, self.path)
-
-
-class _EpochSeconds(keras.callbacks.Callback):
-    """A callback that adds the duration of an epoch to the logs, as `seconds`."""
+        self.seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        (number,) = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
+        keras.utils.set_random_seed(int(number))
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -185,13 +136,156 @@ class _EpochSeconds(keras.callbacks.Callback):
             logs["seconds"] = time.perf_counter() - self.started
 
 
-def save_weights_whole(model: keras.Model, path: pathlib.Path) -> None:
-    """Save weights to a file that is never left partly written.
+class _Run(keras.callbacks.Callback):
+    """The state of a run: restored when training begins, saved after each epoch.
 
-    Args:
-        model: Keras model.
-        path: `pathlib.Path` that ends in `.weights.h5`; replaced if it exists.
+    It must be the last callback, so that an epoch counts as finished once all others
+    have seen its end.
     """
-    partial = path.with_name(f"partial-{path.name}")
-    model.save_weights(partial)
-    os.replace(partial, path)
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        monitor: str,
+        callbacks: Iterable[keras.callbacks.Callback],
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.callbacks = list(callbacks)
+        self.restored = newest_checkpoint(folder / CHECKPOINTS)
+        self.epoch = self.restored.epoch if self.restored else 0
+        record = self.restored.record if self.restored else {}
+        self.log = record.get("log", [])
+        self.least = record.get("least", float("inf"))
+        self.is_stopped = record.get("is_stopped", False)
+        arrays = self.restored.arrays if self.restored else {}
+        self.best = list(_numbered(arrays, "best"))
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if self.restored is None:
+            return
+        arrays, variables = self.restored.arrays, _variables(self.model)
+        values = list(_numbered(arrays, "variable"))
+        _check_shapes(self.folder, variables, values)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        _set_states(self.callbacks, self.restored.record["callbacks"])
+        self.restored = None  # frees the arrays
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        value = monitored(logs, self.monitor)
+        is_best = value < self.least or not self.best
+        if is_best:
+            self.least, self.best = value, self.model.get_weights()
+        figures = {name: float(figure) for name, figure in (logs or {}).items()}
+        self.log.append({"epoch": epoch, **figures})
+        self.epoch, self.is_stopped = epoch + 1, self.model.stop_training
+        write_checkpoint(self.folder / CHECKPOINTS, self._checkpoint())
+        write_log(self.folder, self.log)
+        if is_best:
+            write_whole(self.folder / _BEST, self.model.save_weights)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Collect what the next epochs depend on."""
+        variables = [
+            keras.ops.convert_to_numpy(variable) for variable in _variables(self.model)
+        ]
+        record = {
+            "log": self.log,
+            "least": float(self.least),
+            "is_stopped": self.is_stopped,
+            "callbacks": [[type(one).__name__, _state(one)] for one in self.callbacks],
+        }
+        arrays = {f"variable{number}": array for number, array in enumerate(variables)}
+        arrays |= {f"best{number}": array for number, array in enumerate(self.best)}
+        return Checkpoint(self.epoch, record, arrays)
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """List the variables of a model, random seeds among them, and of its optimizer."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _numbered(arrays: dict[str, np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """Yield the arrays `name0`, `name1` and so on."""
+    number = 0
+    while f"{name}{number}" in arrays:
+        yield arrays[f"{name}{number}"]
+        number += 1
+
+
+def _check_shapes(
+    folder: pathlib.Path,
+    variables: Sequence[keras.Variable],
+    values: Sequence[np.ndarray],
+) -> None:
+    """Raise a `ValueError` unless each value fits its variable."""
+    kept = [tuple(value.shape) for value in values]
+    ours = [tuple(variable.shape) for variable in variables]
+    if kept != ours:
+        raise ValueError(
+            f"Argument `model` must be that of the run in {folder}, whose variables "
+            f"have the shapes {kept}. Received: a model with the shapes {ours}"
+        )
+
+
+def _skip_epochs(batches: Any, epochs: int) -> None:
+    """Advance a dataset that changes between epochs to that of index `epochs`."""
+    if hasattr(batches, "epoch"):
+        batches.epoch = epochs
+    elif isinstance(batches, keras.utils.PyDataset):
+        for _ in range(epochs):
+            batches.on_epoch_end()
+
+
+def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Return what a callback remembers from epoch to epoch."""
+    if hasattr(callback, "get_state"):
+        return callback.get_state()
+    state = {name: getattr(callback, name, None) for name in _names(callback)}
+    return {
+        name: value if value is None else float(value) for name, value in state.items()
+    }
+
+
+def _set_states(
+    callbacks: Iterable[keras.callbacks.Callback], states: list[list[Any]]
+) -> None:
+    """Restore callbacks; of several of one class, each gets the state of its turn."""
+    for callback in callbacks:
+        name = type(callback).__name__
+        turn = next((i for i, (kind, _) in enumerate(states) if kind == name), None)
+        if turn is not None:
+            _set_state(callback, states.pop(turn)[1])
+
+
+def _set_state(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
+    """Restore what a callback remembers."""
+    if hasattr(callback, "set_state"):
+        callback.set_state(state)
+        return
+    for name in _names(callback):
+        setattr(callback, name, state[name])
+
+
+def _names(callback: keras.callbacks.Callback) -> tuple[str, ...]:
+    """Name the attributes of one of Keras's callbacks that are its state."""
+    for kind, names in _KERAS_STATE.items():
+        if isinstance(callback, kind):
+            return names
+    return ()
+
+
+def _lock(folder: pathlib.Path) -> Any:
+    """Lock a folder until the process ends or leaves the context."""
+    import filelock
+
+    lock = filelock.FileLock(folder / "lock", timeout=0)
+    try:
+        return lock.acquire()
+    except filelock.Timeout:
+        raise RuntimeError(
+            f"Another process trains in the folder {folder}. Wait for its end, or pass "
+            "another folder."
+        ) from None

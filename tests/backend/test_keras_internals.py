@@ -148,19 +148,6 @@ def model_and_data(rng):
     return model, rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
 
 
-def test_backup_and_restore_sets_the_epoch_at_which_fit_resumes(rng, tmp_path):
-    model, *data = model_and_data(rng)
-    backup = keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
-    assert keras_internals.resumes_at(model) is None
-    model.fit(*data, epochs=2, callbacks=[backup], verbose=0)
-    model, *_ = model_and_data(rng)
-    history = model.fit(*data, epochs=3, callbacks=[backup], verbose=0)
-    assert keras_internals.resumes_at(model) == 2 and history.epoch == [2], (
-        "BackupAndRestore no longer sets the epoch that resumes_at reads: "
-        "fit_or_resume accepts a model that has resumed, and skips its epochs"
-    )
-
-
 @pytest.mark.parametrize("kind", ["functional", "sequential", "subclass"])
 def test_export_signature_has_shapes_and_dtypes_of_the_inputs(kind):
     model = {"functional": functional, "sequential": sequential, "subclass": called}
