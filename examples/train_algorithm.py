@@ -120,7 +120,6 @@ def main():
     levels = Levels([make(shortest, n) for n in [*settings.levels, longest]])
     model = compiled_model(settings, task)
     held_out = tuple(task.batch(200, np.random.default_rng(settings.seed + 1000)))
-    log = keras_dnc.read_log(folder / "training")
     log = keras_dnc.fit_or_resume(
         model,
         levels.dataset(settings.batch_size, settings.steps, settings.seed),
@@ -128,7 +127,7 @@ def main():
         monitor="val_loss",
         epochs=settings.epochs,
         callbacks=[
-            keras_dnc.Curriculum(levels, "loss", settings.goal, log),
+            keras_dnc.Curriculum(levels, "loss", settings.goal),
             keras_dnc.SampleReport(task, every=10),
         ],
         validation_data=held_out,

@@ -119,14 +119,13 @@ def main():
     keras.utils.set_random_seed(settings.seed)
     levels, test = read_tasks(settings)
     model = compiled_model(settings, levels)
-    log = keras_dnc.read_log(folder / "training")
     log = keras_dnc.fit_or_resume(
         model,
         levels.dataset(settings.batch_size, settings.steps, settings.seed),
         folder / "training",
         monitor="loss",
         epochs=settings.epochs,
-        callbacks=[keras_dnc.Curriculum(levels, "loss", settings.goal, log)],
+        callbacks=[keras_dnc.Curriculum(levels, "loss", settings.goal)],
     )
     batch = test.batch(settings.test_size, np.random.default_rng(2000))
     accuracy = test.instance_accuracy(batch, model.predict(batch.inputs, 50))

@@ -68,6 +68,9 @@ from keras_dnc.training.optimizers import SparseAdam
 from keras_dnc.training.resumable import fit_or_resume
 from keras_dnc.training.run_folder import check_settings
 from keras_dnc.training.run_folder import read_log
+from keras_dnc.training.task_curriculum import TaskCurriculum
+from keras_dnc.training.task_curriculum import error_by_task
+from keras_dnc.training.task_curriculum import judge_answers
 
 __all__ = [
     "Access",
@@ -126,11 +129,14 @@ __all__ = [
     "SparseLinkageState",
     "SparseTemporalLinkage",
     "StopAt",
+    "TaskCurriculum",
     "TemporalLinkage",
     "TemporalLinkageState",
     "check_settings",
+    "error_by_task",
     "fit_or_resume",
     "load_deepmind_weights",
+    "judge_answers",
     "read_log",
     "resize_memory",
 ]

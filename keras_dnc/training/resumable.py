@@ -113,6 +113,7 @@ def fit_or_resume(
                 callbacks=[_EpochStart(seed), *run.callbacks, run],
                 **arguments,
             )
+        _check_shapes(folder, model.weights, run.best)
         model.set_weights(run.best)
         write_whole(folder / _BEST, model.save_weights)
         write_log(folder, run.log)

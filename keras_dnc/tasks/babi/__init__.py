@@ -4,7 +4,8 @@ Reading order: `source` (the official files), `babi_dataset_builder` (a TensorFl
 dataset, imported only where it is used), `portable` (one file that needs no TensorFlow,
 written by `prepare`), `stories` (loading), `encoding` (a story as one sequence of
 integers), `questions` (a question and the sentences before it), `batches` (batches of
-similar length), `results` (errors as papers report them).
+similar length), `mixture` (all tasks in equal shares, each at its own lesson),
+`results` (errors as papers report them).
 """
 
 from keras_dnc.tasks.babi.batches import QuestionBatches
@@ -15,6 +16,9 @@ from keras_dnc.tasks.babi.encoding import Vocabulary
 from keras_dnc.tasks.babi.encoding import encode_story
 from keras_dnc.tasks.babi.encoding import first_questions
 from keras_dnc.tasks.babi.encoding import tokenize
+from keras_dnc.tasks.babi.mixture import Lesson
+from keras_dnc.tasks.babi.mixture import StoryMixture
+from keras_dnc.tasks.babi.mixture import hold_out
 from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.babi.questions import encode_questions
 from keras_dnc.tasks.babi.questions import question_vocabulary
@@ -29,15 +33,18 @@ __all__ = [
     "UNKNOWN",
     "EncodedQuestion",
     "EncodedStory",
+    "Lesson",
     "Line",
     "QuestionBatches",
     "Story",
     "StoryBatches",
+    "StoryMixture",
     "Vocabulary",
     "encode_questions",
     "encode_story",
     "error_table",
     "first_questions",
+    "hold_out",
     "load_stories",
     "question_vocabulary",
     "tokenize",

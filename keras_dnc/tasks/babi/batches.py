@@ -5,8 +5,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
+from keras_dnc.tasks.babi.encoding import UNKNOWN
 from keras_dnc.tasks.babi.encoding import EncodedStory
+from keras_dnc.tasks.babi.encoding import question_ends
 from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.task import check_positive_integers
 
@@ -81,7 +84,6 @@ class BucketedBatches(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
-        self._batches = self._draw_batches()
 
     def like(self, examples: Sequence[Any]) -> "BucketedBatches":
         """Build batches of other examples with the same buckets, without shuffling.
@@ -131,12 +133,29 @@ class BucketedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         length, numbers = self._batches[index]
-        return self.pad([self.examples[number] for number in numbers], length)
+        return self.pad([self.example(number) for number in numbers], length)
+
+    def example(self, number: int) -> Any:
+        """Return an example.
+
+        Args:
+            number: Its index.
+        """
+        return self.examples[number]
+
+    @property
+    def epoch(self) -> int:
+        """Index of the epoch, which with `seed` determines the order."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._batches = self._draw_batches()
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
         self.epoch += 1
-        self._batches = self._draw_batches()
 
     def _draw_batches(self) -> list[tuple[int, np.ndarray]]:
         """List `(bucket length, indices of the examples)` for each batch."""
@@ -151,7 +170,7 @@ class BucketedBatches(keras.utils.PyDataset):
             batches += [(length, numbers[s : s + self.batch_size]) for s in starts]
         if self.shuffle:
             rng.shuffle(batches)
-        return _with_two_lengths_first(batches)
+        return with_two_lengths_first(batches)
 
 
 class StoryBatches(BucketedBatches):
@@ -219,6 +238,35 @@ class StoryBatches(BucketedBatches):
             targets[row, :time] = story.targets
             weights[row, :time] = story.weights
         return tokens, targets, weights
+
+    def wrong_answers(
+        self, index: int, outputs: npt.ArrayLike
+    ) -> list[tuple[EncodedStory, np.ndarray]]:
+        """Judge the answers of a model to the questions of a batch.
+
+        An answer is wrong if one of its words is, or is unknown to the vocabulary.
+
+        Args:
+            index: Index of the batch.
+            outputs: Outputs of the model, `(batch, time, words)`, the highest for the
+                word it answers.
+
+        Returns:
+            List of one pair per story: the story, and `(questions,)`, bool, true where
+            the answer is wrong.
+        """
+        words = np.argmax(np.asarray(outputs), axis=-1)
+        _, targets, _ = self[index]
+        is_wrong = (words != targets) | (targets == UNKNOWN)
+        judged = []
+        for row, number in enumerate(self._batches[index][1]):
+            story = self.example(number)
+            ends = question_ends(story)
+            is_answer = story.weights > 0
+            starts = np.flatnonzero(is_answer & ~np.append(False, is_answer[:-1]))
+            wrong = [is_wrong[row, a:b].any() for a, b in zip(starts, ends, strict=True)]
+            judged.append((story, np.array(wrong, bool)))
+        return judged
 
 
 class QuestionBatches(BucketedBatches):
@@ -298,12 +346,18 @@ class QuestionBatches(BucketedBatches):
         return {"sentences": sentences, "question": question}, answers, weights
 
 
-def _with_two_lengths_first(
+def with_two_lengths_first(
     batches: list[tuple[int, np.ndarray]],
 ) -> list[tuple[int, np.ndarray]]:
     """Move a batch of another length than the first, if any, to the second position.
 
     Keras treats an axis as static if its size is equal in the first two batches.
+
+    Args:
+        batches: List of pairs of the length of a batch and the indices of its examples.
+
+    Returns:
+        The list.
     """
     first = batches[0][0]
     other = next((i for i, (length, _) in enumerate(batches) if length != first), None)

@@ -227,12 +227,30 @@ def first_questions(story: EncodedStory, count: int) -> EncodedStory:
         [3, 4]
     """
     check_positive_integers(count=count)
-    is_answer = np.append(story.weights > 0, False)
-    ends = np.flatnonzero(is_answer[:-1] & ~is_answer[1:]) + 1
+    ends = question_ends(story)
     if len(ends) <= count:
         return story
     parts = (story.tokens, story.targets, story.weights)
     return EncodedStory(story.task, *(part[: ends[count - 1]] for part in parts))
+
+
+def question_ends(story: EncodedStory) -> np.ndarray:
+    """Find where the answers of a story end.
+
+    Args:
+        story: `EncodedStory`.
+
+    Returns:
+        `(questions,)`, the number of tokens up to and with each answer, ascending.
+
+    Example:
+        >>> tokens = np.array([3, 4, 5, 4])
+        >>> story = EncodedStory(1, tokens, tokens, weights=tokens == 4)
+        >>> question_ends(story).tolist()
+        [2, 4]
+    """
+    is_answer = np.append(story.weights > 0, False)
+    return np.flatnonzero(is_answer[:-1] & ~is_answer[1:]) + 1
 
 
 def _check_thinking_steps(thinking_steps: int, vocabulary: Vocabulary) -> None:

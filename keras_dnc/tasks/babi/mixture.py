@@ -1,0 +1,283 @@
+"""Stories of several tasks in equal shares, each task at its own lesson."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_dnc.tasks.babi.batches import StoryBatches
+from keras_dnc.tasks.babi.batches import with_two_lengths_first
+from keras_dnc.tasks.babi.encoding import EncodedStory
+from keras_dnc.tasks.babi.encoding import first_questions
+from keras_dnc.tasks.babi.encoding import question_ends
+from keras_dnc.tasks.task import check_positive_integers
+
+_FEWEST = 10  # a lesson that holds fewer stories than one in so many is made longer
+
+
+class Lesson(NamedTuple):
+    """How much of each story is shown.
+
+    Attributes:
+        questions: Stories are cut after so many questions.
+        tokens: Stories are cut after the last question within so many tokens.
+
+    Example:
+        >>> Lesson(questions=1, tokens=100)
+        Lesson(questions=1, tokens=100)
+    """
+
+    questions: int
+    tokens: int
+
+    def count(self, ends: np.ndarray) -> int:
+        """Return the number of questions of a story that the lesson shows.
+
+        Args:
+            ends: `(questions,)`, where the answers of the story end, as
+                `question_ends` returns them.
+
+        Returns:
+            An integer, at least 1.
+        """
+        within = int(np.searchsorted(ends, self.tokens, side="right"))
+        return max(min(within, self.questions), 1)
+
+
+class StoryMixture(StoryBatches):
+    """Batches in which every task has the same number of stories, at its own lesson.
+
+    In each epoch, `per_task` stories of each task are drawn. They are cut to the
+    current lesson of their task or, with probability `earlier`, to an earlier one.
+    `lesson_of` holds the current lessons, and the callback `keras_dnc.TaskCurriculum`
+    advances them.
+
+    A story whose first question lies beyond the lesson is not drawn. If fewer than a
+    tenth of a task's stories have a question within the lesson, the tenth whose first
+    question comes earliest is drawn, cut after that question.
+
+    Args:
+        stories: List of `EncodedStory`.
+        batch_size: Number of stories in a batch.
+        per_task: Number of stories of each task in an epoch.
+        lessons: List of `Lesson`, the easiest first.
+        earlier: Probability of an earlier lesson, each equally likely, in [0, 1).
+            Defaults to 0.1.
+        **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
+            `None`, for quantiles of the lengths in the last lesson; `seed` of the
+            draws, which defaults to 0; and keyword arguments of
+            `keras.utils.PyDataset`.
+
+    Attributes:
+        lesson_of: Dict from the number of a task to the index of its lesson.
+        epoch: Index of the epoch. Together with `seed` and the lessons it determines
+            the batches.
+
+    Raises:
+        ValueError: `stories` or `lessons` is empty, `batch_size`, `per_task` or a
+            number of a lesson is not a positive integer, or `earlier` is outside
+            [0, 1).
+
+    Example:
+        >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
+        >>> story = EncodedStory(1, tokens, tokens, weights=tokens == 4)
+        >>> lessons = [Lesson(1, 10), Lesson(2, 10)]
+        >>> mixture = StoryMixture([story], 1, per_task=1, lessons=lessons)
+        >>> mixture[0][0].tolist()  # 0 is padding
+        [[3, 4, 0, 0]]
+        >>> mixture.advance([1])
+        >>> mixture[0][0].tolist()
+        [[3, 4, 5, 4]]
+
+    References:
+        - Franke et al. 2018, section 4.1: stories of at most so many words.
+    """
+
+    def __init__(
+        self,
+        stories: Sequence[EncodedStory],
+        batch_size: int,
+        per_task: int,
+        lessons: Sequence[Lesson],
+        earlier: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        check_positive_integers(per_task=per_task)
+        _check_lessons(lessons, earlier)
+        self.per_task = per_task
+        self.lessons = list(lessons)
+        self.earlier = earlier
+        self.lesson_of = {story.task: 0 for story in stories}
+        self._ends = [question_ends(story) for story in stories]
+        self._drawn: list[EncodedStory] = []
+        super().__init__(stories, batch_size, **kwargs)
+
+    def length_of(self, example: EncodedStory) -> int:
+        """Return the number of tokens of a story in the last lesson.
+
+        Args:
+            example: `EncodedStory`.
+
+        Returns:
+            Number of tokens, at least those up to its first question.
+        """
+        ends = question_ends(example)
+        return int(ends[self.lessons[-1].count(ends) - 1])
+
+    def like(self, examples: Sequence[EncodedStory]) -> StoryBatches:
+        """Build batches of whole stories with the same buckets, without shuffling.
+
+        Args:
+            examples: List of `EncodedStory`.
+
+        Returns:
+            `StoryBatches` of the same batch size.
+
+        Raises:
+            ValueError: `examples` is empty.
+        """
+        whole = StoryBatches(examples, self.batch_size)
+        longest = whole.buckets[-1]
+        more = (longest,) if longest > self.buckets[-1] else ()
+        return StoryBatches(examples, self.batch_size, buckets=self.buckets + more)
+
+    def advance(self, tasks: Sequence[int]) -> None:
+        """Set some tasks to their next lesson, unless they are at the last one.
+
+        Args:
+            tasks: Numbers of the tasks.
+        """
+        last = len(self.lessons) - 1
+        moved = {task: min(self.lesson_of[task] + 1, last) for task in tasks}
+        self.set_lessons(self.lesson_of | moved)
+
+    def set_lessons(self, lesson_of: dict[int, int]) -> None:
+        """Set the lesson of each task.
+
+        Args:
+            lesson_of: Dict from the number of a task to the index of its lesson.
+        """
+        self.lesson_of = dict(lesson_of)
+        self._batches = self._draw_batches()
+
+    def questions_shown(self, story: EncodedStory) -> int:
+        """Return the number of questions that the current lesson of a task shows.
+
+        Args:
+            story: `EncodedStory` of that task.
+
+        Returns:
+            An integer, at least 1.
+        """
+        lesson = self.lessons[self.lesson_of[story.task]]
+        return lesson.count(question_ends(story))
+
+    def example(self, number: int) -> EncodedStory:
+        """Return a story as it was drawn for this epoch.
+
+        Args:
+            number: Its index among the stories that were drawn.
+        """
+        return self._drawn[number]
+
+    def _draw_batches(self) -> list[tuple[int, np.ndarray]]:
+        """Draw the stories of an epoch, and cut the order by length into batches."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        self._drawn = [
+            story for task in sorted(self.lesson_of) for story in self._draw(task, rng)
+        ]
+        lengths = [len(story.tokens) for story in self._drawn]
+        bucket_of = np.searchsorted(self.buckets, lengths)
+        order = np.lexsort((rng.random(len(lengths)), bucket_of))
+        starts = range(0, len(order), self.batch_size)
+        batches = [order[start : start + self.batch_size] for start in starts]
+        padded = [
+            (self.buckets[bucket_of[numbers].max()], numbers) for numbers in batches
+        ]
+        rng.shuffle(padded)
+        return with_two_lengths_first(padded)
+
+    def _draw(self, task: int, rng: np.random.Generator) -> list[EncodedStory]:
+        """Draw the stories of one task."""
+        current = self.lesson_of[task]
+        is_earlier = rng.random(self.per_task) < self.earlier
+        earlier = rng.integers(max(current, 1), size=self.per_task)
+        drawn = []
+        for index, count in zip(
+            *np.unique(np.where(is_earlier, earlier, current), return_counts=True),
+            strict=True,
+        ):
+            lesson = self.lessons[index]
+            numbers = self._within(task, lesson)
+            chosen = rng.choice(numbers, count, replace=count > len(numbers))
+            drawn += [self._cut(number, lesson) for number in chosen]
+        return drawn
+
+    def _within(self, task: int, lesson: Lesson) -> np.ndarray:
+        """Return the indices of the stories that a lesson shows."""
+        numbers = np.array(
+            [i for i, story in enumerate(self.examples) if story.task == task]
+        )
+        firsts = np.array([self._ends[number][0] for number in numbers])
+        within = numbers[firsts <= lesson.tokens]
+        fewest = -(-len(numbers) // _FEWEST)
+        if len(within) >= fewest:
+            return within
+        return numbers[np.argsort(firsts, kind="stable")[:fewest]]
+
+    def _cut(self, number: int, lesson: Lesson) -> EncodedStory:
+        """Cut a story to a lesson."""
+        return first_questions(self.examples[number], lesson.count(self._ends[number]))
+
+
+def hold_out(
+    stories: Sequence[EncodedStory], per_task: int
+) -> tuple[list[EncodedStory], list[EncodedStory]]:
+    """Split stories into those to train on and those to hold out.
+
+    Args:
+        stories: List of `EncodedStory`.
+        per_task: Number of stories of each task to hold out, at regular distances in
+            the order of the list.
+
+    Returns:
+        `(training, held_out)`, two lists in the order of `stories`.
+
+    Raises:
+        ValueError: `per_task` is not a positive integer, or a task does not have more
+            stories.
+
+    Example:
+        >>> tokens = np.ones(3, "int32")
+        >>> stories = [EncodedStory(task, tokens, tokens, tokens) for task in (1, 1, 2, 2)]
+        >>> training, held_out = hold_out(stories, per_task=1)
+        >>> [story.task for story in training], [story.task for story in held_out]
+        ([1, 2], [1, 2])
+    """
+    check_positive_integers(per_task=per_task)
+    held: set[int] = set()
+    for task in sorted({story.task for story in stories}):
+        numbers = [i for i, story in enumerate(stories) if story.task == task]
+        if len(numbers) <= per_task:
+            raise ValueError(
+                "Argument `per_task` must be below the number of stories of each task: "
+                f"task {task} has {len(numbers)}. Received: per_task={per_task}"
+            )
+        positions = np.arange(per_task) * len(numbers) // per_task
+        held |= {numbers[position] for position in positions}
+    return (
+        [story for i, story in enumerate(stories) if i not in held],
+        [story for i, story in enumerate(stories) if i in held],
+    )
+
+
+def _check_lessons(lessons: Sequence[Lesson], earlier: float) -> None:
+    """Raise a `ValueError` unless there are lessons and a probability of earlier ones."""
+    if not lessons:
+        raise ValueError("Argument `lessons` must not be empty. Received: []")
+    for questions, tokens in lessons:
+        check_positive_integers(questions=questions, tokens=tokens)
+    if not 0.0 <= earlier < 1.0:
+        raise ValueError(
+            f"Argument `earlier` must be at least 0 and below 1. Received: {earlier=}"
+        )
