@@ -34,7 +34,12 @@ def parse_arguments():
     add("--data", help="archive, folder or prepared file; downloaded if not given")
     add("--output", default="runs/babi", type=pathlib.Path)
     add("--seeds", default="0", help="one run each, such as 0,1,2,3,4")
-    add("--lessons", default=LESSONS, type=json.loads, help="in place of LESSONS, in JSON")
+    add(
+        "--lessons",
+        default=LESSONS,
+        type=json.loads,
+        help="in place of LESSONS, in JSON",
+    )
     add("--goal", default=0.1, type=float, help="held-out error that ends a lesson")
     add("--epochs", default=300, type=int, help="at most")
     add("--updates", default=320, type=int, help="in an epoch")

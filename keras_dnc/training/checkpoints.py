@@ -51,7 +51,9 @@ def write_checkpoint(folder: pathlib.Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     dtypes = {name: str(array.dtype) for name, array in checkpoint.arrays.items()}
     record = json.dumps({"record": checkpoint.record, "dtypes": dtypes}).encode()
-    arrays = {name: _storable(array) for name, array in checkpoint.arrays.items()}
+    arrays: dict[str, Any] = {
+        name: _storable(array) for name, array in checkpoint.arrays.items()
+    }
     arrays[_RECORD] = np.frombuffer(record, "uint8")
     partial = folder / f"{_PARTIAL}{checkpoint.epoch}"
     with _removed_on_error(partial):
@@ -86,7 +88,7 @@ def newest_checkpoint(folder: pathlib.Path) -> Checkpoint | None:
     return None
 
 
-def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
+def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
     """Write a file that is never left partly written.
 
     Args:

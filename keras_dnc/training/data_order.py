@@ -110,7 +110,11 @@ def in_order(
     if not all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(batches)):
         return batches, arguments
     arguments = dict(arguments)
-    data = (batches, arguments.pop("y", None), arguments.pop("sample_weight", None))
+    data: tuple[Any, ...] = (
+        batches,
+        arguments.pop("y", None),
+        arguments.pop("sample_weight", None),
+    )
     while data[-1] is None:
         data = data[:-1]
     size, shuffle = arguments.pop("batch_size", None), arguments.pop("shuffle", True)

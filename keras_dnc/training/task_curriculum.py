@@ -59,7 +59,10 @@ class TaskCurriculum(keras.callbacks.Callback):
             logs: Metrics of the epoch, to which those of the tasks are added.
         """
         logs = {} if logs is None else logs
-        lesson_of, judged = self.mixture.lesson_of, judge_answers(self.model, self.held_out)
+        lesson_of, judged = (
+            self.mixture.lesson_of,
+            judge_answers(self.model, self.held_out),
+        )
         whole = error_by_task(judged)
         shown = error_by_task(
             (story, wrong[: self.mixture.questions_shown(story)])
@@ -123,7 +126,7 @@ def error_by_task(judged: Iterable[tuple[Any, np.ndarray]]) -> dict[int, float]:
     """Compute the fraction of wrong answers for each task.
 
     Args:
-        judged: Pairs of a story and of its wrong answers, as `judge_answers` returns them.
+        judged: Pairs of a story and of its wrong answers, as from `judge_answers`.
 
     Returns:
         Dict from the number of a task to a fraction in [0, 1], by ascending number.

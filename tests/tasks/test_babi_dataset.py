@@ -3,9 +3,12 @@
 import pathlib
 import tarfile
 
+import keras
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+import keras_dnc
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import babi_dataset_builder
 from keras_dnc.tasks.babi import prepare
@@ -71,6 +74,67 @@ def test_tfds_itself_takes_the_archive_as_manual_dir(archive, tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=archive)
     builder.download_and_prepare(download_config=config)
     assert builder.info.splits["train"].num_examples == 1
+
+
+def prepared(folder, config="en-10k-all"):
+    """Load the way that users of tensorflow-datasets do."""
+    manual = tfds.download.DownloadConfig(manual_dir=DUMMY)
+    return tfds.load(
+        f"babi/{config}",
+        split="train[:90%]",
+        data_dir=folder,
+        download_and_prepare_kwargs={"download_config": manual},
+    )
+
+
+@pytest.mark.parametrize("thinking_steps", [0, 2])
+def test_stories_encoded_by_tf_data_are_those_of_encode_story(tmp_path, thinking_steps):
+    stories = babi.load_stories("en-10k-all", "train[:90%]", DUMMY, tmp_path)
+    vocabulary = babi.Vocabulary.from_stories(stories)
+    vocabulary = babi.Vocabulary(vocabulary.words[2:-5])  # some words are unknown
+    encoder = babi.story_encoder(vocabulary, thinking_steps)
+    encoded = list(prepared(tmp_path).map(encoder).as_numpy_iterator())
+    assert len(encoded) == len(stories) == 18
+    for fields, story in zip(encoded, stories, strict=True):
+        _, *expected = babi.encode_story(story, vocabulary, thinking_steps)
+        for field, other in zip(fields, expected, strict=True):
+            assert field.dtype == other.dtype
+            np.testing.assert_array_equal(field, other)
+
+
+def test_a_model_is_fitted_to_a_tf_data_pipeline(tmp_path):
+    stories = babi.load_stories("en-10k-qa1", "train", DUMMY, tmp_path)
+    vocabulary = babi.Vocabulary.from_stories(stories)
+    encoder = babi.story_encoder(vocabulary)
+    batches = prepared(tmp_path).map(encoder).shuffle(20, seed=0).padded_batch(4)
+    tokens = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(len(vocabulary), 4)(tokens)
+    logits = keras.layers.Dense(len(vocabulary))(embedded)
+    model = keras.Model(tokens, logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, weighted_metrics=[keras_dnc.QuestionError()])
+    history = model.fit(batches, verbose=0).history
+    assert 0.0 <= history["question_error"][0] <= 1.0
+
+
+def test_text_can_be_left_undecoded(tmp_path):
+    manual = tfds.download.DownloadConfig(manual_dir=DUMMY)
+    builder = tfds.builder("babi/en-10k-qa1", data_dir=tmp_path)
+    builder.download_and_prepare(download_config=manual)
+    only_task = tfds.decode.PartialDecoding({"task": True})
+    (example,) = builder.as_dataset(split="train", decoders=only_task)
+    assert set(example) == {"task"}
+
+
+def test_a_story_is_no_pair_of_input_and_label(tmp_path):
+    manual = {"download_config": tfds.download.DownloadConfig(manual_dir=DUMMY)}
+    with pytest.raises(ValueError, match="as_supervised"):
+        tfds.load(
+            "babi/en-10k-qa1",
+            as_supervised=True,
+            data_dir=tmp_path,
+            download_and_prepare_kwargs=manual,
+        )
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty"])

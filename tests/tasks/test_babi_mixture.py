@@ -26,9 +26,7 @@ def mixture(stories=STORIES, batch_size=4, per_task=8, lessons=LESSONS, **option
 
 def rows(batches):
     """Count the questions of each row; rows of no tokens are padding."""
-    return [
-        int((row == ASKED).sum()) for tokens, _, _ in batches for row in tokens
-    ]
+    return [int((row == ASKED).sum()) for tokens, _, _ in batches for row in tokens]
 
 
 def drawn_tasks(batches):

@@ -2,14 +2,13 @@
 
     python killed_run.py FOLDER KILL [KILL ...]
 
-Each KILL has a run of its own, in FOLDER/KILL, which ends with `weights.npz` there; that
-of FOLDER/never is not killed. A KILL is `call:N`, before the call of index N of a
+Each KILL has a run of its own, in FOLDER/KILL, which ends with `weights.npz` there. The
+run in FOLDER/never is not killed. A KILL is `call:N`, before the call of index N of a
 function that changes files, or `times:SEED`, at random moments, again and again until
 the run ends. The number of kills is printed. Runs are forked from a process that has
 imported Keras and has not used it.
 """
 
-import itertools
 import os
 import pathlib
 import signal
@@ -102,15 +101,22 @@ def start(folder, call=-1):
 
 def kill_at_times(folder, rng, duration):
     """Kill a run at random moments until it ends; return the number of kills."""
-    for kills in itertools.count():
-        child = start(folder)
-        deadline = time.monotonic() + rng.uniform(0.0, LATEST * duration)
-        while time.monotonic() < deadline:
-            if os.waitpid(child, os.WNOHANG) != (0, 0):
-                return kills
-            time.sleep(0.005)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    kills = 0
+    while not ends_within(start(folder), rng.uniform(0.0, LATEST * duration)):
+        kills += 1
+    return kills
+
+
+def ends_within(child, seconds):
+    """Kill a process if it has not ended in time; return whether it had."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            return True
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
 
 def run_killed(folder, kill, duration):

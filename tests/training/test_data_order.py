@@ -18,9 +18,7 @@ def test_an_epoch_has_each_row_once_and_its_own_order():
     batches = ShuffledArrays((ROWS, -ROWS), 4, shuffle=True, seed=1)
     orders = []
     for _ in range(3):
-        rows, targets = (
-            np.concatenate(part) for part in zip(*batches, strict=True)
-        )
+        rows, targets = (np.concatenate(part) for part in zip(*batches, strict=True))
         np.testing.assert_array_equal(rows, -targets)
         np.testing.assert_array_equal(sorted(rows), ROWS)
         orders.append(rows.tolist())

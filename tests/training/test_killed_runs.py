@@ -5,16 +5,13 @@ import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
 PROGRAM = pathlib.Path(__file__).with_name("killed_run.py")
 CALLS = 54  # of functions that change files, in a run that is not killed: at least
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="the run takes minutes on PyTorch"
-)
+pytestmark = pytest.mark.only("tensorflow", "jax")
 
 
 def kill(folder, *kills):

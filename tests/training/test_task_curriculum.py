@@ -14,7 +14,8 @@ def story(task, answers):
     """A story of one question per answer; the word before a question is its answer."""
     tokens = np.array([token for answer in answers for token in (answer, 2)], "int32")
     weights = np.tile([0.0, 1.0], len(answers)).astype("float32")
-    return babi.EncodedStory(task, tokens, np.where(weights > 0, np.roll(tokens, 1), 0), weights)
+    targets = np.where(weights > 0, np.roll(tokens, 1), 0)
+    return babi.EncodedStory(task, tokens, targets, weights)
 
 
 STORIES = [story(1, [3, 3]), story(2, [3, 4]), story(3, [4, 3])] * 2

@@ -5,7 +5,8 @@ dataset, imported only where it is used), `portable` (one file that needs no Ten
 written by `prepare`), `stories` (loading), `encoding` (a story as one sequence of
 integers), `questions` (a question and the sentences before it), `batches` (batches of
 similar length), `mixture` (all tasks in equal shares, each at its own lesson),
-`results` (errors as papers report them).
+`tf_data` (stories encoded in a `tf.data` pipeline), `results` (errors as papers report
+them).
 """
 
 from keras_dnc.tasks.babi.batches import QuestionBatches
@@ -27,6 +28,7 @@ from keras_dnc.tasks.babi.source import TASK_NAMES
 from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
 from keras_dnc.tasks.babi.stories import load_stories
+from keras_dnc.tasks.babi.tf_data import story_encoder
 
 __all__ = [
     "TASK_NAMES",
@@ -47,5 +49,6 @@ __all__ = [
     "hold_out",
     "load_stories",
     "question_vocabulary",
+    "story_encoder",
     "tokenize",
 ]

@@ -264,7 +264,9 @@ class StoryBatches(BucketedBatches):
             ends = question_ends(story)
             is_answer = story.weights > 0
             starts = np.flatnonzero(is_answer & ~np.append(False, is_answer[:-1]))
-            wrong = [is_wrong[row, a:b].any() for a, b in zip(starts, ends, strict=True)]
+            wrong = [
+                is_wrong[row, a:b].any() for a, b in zip(starts, ends, strict=True)
+            ]
             judged.append((story, np.array(wrong, bool)))
         return judged
 

@@ -188,7 +188,7 @@ def encode_story(
         raise ValueError(
             f"Argument `story` must have at least one line. Received: story={story!r}"
         )
-    _check_thinking_steps(thinking_steps, vocabulary)
+    check_thinking_steps(thinking_steps, vocabulary)
     tokens, targets, weights = [], [], []
     for line in story.lines:
         words, answer = tokenize(line.text), answer_words(line.answer)
@@ -253,8 +253,17 @@ def question_ends(story: EncodedStory) -> np.ndarray:
     return np.flatnonzero(is_answer[:-1] & ~is_answer[1:]) + 1
 
 
-def _check_thinking_steps(thinking_steps: int, vocabulary: Vocabulary) -> None:
-    """Raise a `ValueError` unless the vocabulary can encode the thinking steps."""
+def check_thinking_steps(thinking_steps: int, vocabulary: Vocabulary) -> None:
+    """Raise a `ValueError` unless the vocabulary can encode the thinking steps.
+
+    Args:
+        thinking_steps: Number of blanks.
+        vocabulary: `Vocabulary`, which must have the blank if there are any.
+
+    Raises:
+        ValueError: `thinking_steps` is not an integer of at least 0, or the vocabulary
+            lacks the blank.
+    """
     if type(thinking_steps) is not int or thinking_steps < 0:
         raise ValueError(
             "Argument `thinking_steps` must be an integer of at least 0. "

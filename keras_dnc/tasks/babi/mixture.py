@@ -249,7 +249,7 @@ def hold_out(
 
     Example:
         >>> tokens = np.ones(3, "int32")
-        >>> stories = [EncodedStory(task, tokens, tokens, tokens) for task in (1, 1, 2, 2)]
+        >>> stories = [EncodedStory(task, *[tokens] * 3) for task in (1, 1, 2, 2)]
         >>> training, held_out = hold_out(stories, per_task=1)
         >>> [story.task for story in training], [story.task for story in held_out]
         ([1, 2], [1, 2])
@@ -272,7 +272,7 @@ def hold_out(
 
 
 def _check_lessons(lessons: Sequence[Lesson], earlier: float) -> None:
-    """Raise a `ValueError` unless there are lessons and a probability of earlier ones."""
+    """Raise a `ValueError` for bad lessons or a bad probability of earlier ones."""
     if not lessons:
         raise ValueError("Argument `lessons` must not be empty. Received: []")
     for questions, tokens in lessons:
