@@ -83,7 +83,8 @@ def fit_or_resume(
     Raises:
         ValueError: `epochs` is not a positive integer, the logs have no metric
             `monitor`, the position in the data could not be restored, or the folder
-            holds the run of a model with other variables.
+            holds the run of a model with other variables or of an earlier version of
+            this package.
         RuntimeError: Another process trains in this folder.
         OSError: A file cannot be written, as on a full disk. Training can be resumed
             from the last checkpoint.
@@ -99,6 +100,7 @@ def fit_or_resume(
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     batches, arguments = in_order(batches, seed, arguments)
+    _refuse_earlier_version(folder)
     with _lock(folder):
         run = _Run(folder, monitor, callbacks)
         if run.epoch < epochs and not run.is_stopped:
@@ -228,6 +230,16 @@ def _check_shapes(
         raise ValueError(
             f"Argument `model` must be that of the run in {folder}, whose variables "
             f"have the shapes {kept}. Received: a model with the shapes {ours}"
+        )
+
+
+def _refuse_earlier_version(folder: pathlib.Path) -> None:
+    """Raise a `ValueError` if a folder holds a backup of Keras and no checkpoints."""
+    is_earlier = (folder / "backup").exists() or (folder / "done").exists()
+    if is_earlier and not (folder / CHECKPOINTS).exists():
+        raise ValueError(
+            "Argument `folder` must not hold a run of an earlier version of keras_dnc, "
+            f"which cannot be resumed. Received: folder={str(folder)!r}"
         )
 
 

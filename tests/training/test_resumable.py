@@ -193,6 +193,13 @@ def test_another_model_is_refused(tmp_path):
         fit(tmp_path, epochs=1, model=model)
 
 
+@pytest.mark.parametrize("name", ["backup", "done"])
+def test_a_folder_of_an_earlier_version_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="`folder` must not hold a run of an earlier"):
+        fit(tmp_path)
+
+
 def test_a_folder_in_use_is_refused(tmp_path):
     class Second(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
