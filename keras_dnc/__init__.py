@@ -135,8 +135,8 @@ __all__ = [
     "check_settings",
     "error_by_task",
     "fit_or_resume",
-    "load_deepmind_weights",
     "judge_answers",
+    "load_deepmind_weights",
     "read_log",
     "resize_memory",
 ]

@@ -21,6 +21,7 @@ from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.lookup import has_sparse_gradients
 from keras_dnc.ops.lookup import lookup
+from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.typing import Shape, Tensor
 
 
@@ -39,7 +40,7 @@ def score_all_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     size = half_scores.shape[-1]
     scores = half_scores[:, :, 0, :, None] + half_scores[:, :, 1, None, :]
     scores = ops.reshape(scores, (-1, half_scores.shape[1], size * size))
-    return ops.top_k(scores, top_k)
+    return stable_top_k(scores, top_k)
 
 
 def best_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -66,11 +67,11 @@ def best_slots(half_scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     size, scores, slots = half_scores.shape[-1], 0.0, 0
     for half, ranks in enumerate(_candidate_ranks(top_k)):
         # One half at a time: XLA sorts all scores if slices follow the top k.
-        best, keys = ops.top_k(half_scores[:, :, half], top_k)
+        best, keys = stable_top_k(half_scores[:, :, half], top_k)
         scores = scores + ops.take(best, ranks, axis=-1)
         keys = ops.take(ops.cast(keys, "int32"), ranks, axis=-1)
         slots = slots * size + keys
-    scores, order = ops.top_k(scores, top_k)
+    scores, order = stable_top_k(scores, top_k)
     return scores, ops.take_along_axis(slots, ops.cast(order, "int32"), axis=-1)
 
 

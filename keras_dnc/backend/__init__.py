@@ -251,6 +251,27 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     return _backend().take_rows(table, rows, sparse_gradient)
 
 
+def stable_top_k(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Find the largest values of the last axis; of equal ones, the first.
+
+    `keras.ops.top_k` picks any of several equal values on PyTorch.
+
+    Args:
+        values: `(..., n)`.
+        count: Number of values, at most n.
+
+    Returns:
+        `(values, indices)`, each `(..., count)`, in falling order.
+
+    Example:
+        >>> from keras import ops
+        >>> _, indices = stable_top_k(ops.convert_to_tensor([0.0, 2.0, 0.0, 0.0]), 3)
+        >>> ops.convert_to_numpy(indices).tolist()
+        [1, 0, 2]
+    """
+    return _backend().stable_top_k(values, count)
+
+
 def has_sparse_gradients() -> bool:
     """Return whether the backend has gradients that contain a few rows of a weight.
 

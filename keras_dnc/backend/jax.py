@@ -14,6 +14,10 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     return ops.take(table, rows, axis=0)
 
 
+def stable_top_k(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    return ops.top_k(values, count)
+
+
 def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
     return None
 

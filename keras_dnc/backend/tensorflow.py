@@ -35,6 +35,10 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     return take(table)
 
 
+def stable_top_k(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    return keras.ops.top_k(values, count)
+
+
 def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
     import tensorflow as tf
 

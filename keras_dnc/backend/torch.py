@@ -21,6 +21,15 @@ def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
     return torch.nn.functional.embedding(rows, table, sparse=True)
 
 
+def stable_top_k(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    import torch
+
+    values, indices = torch.sort(
+        ops.convert_to_tensor(values), dim=-1, descending=True, stable=True
+    )
+    return values[..., :count], indices[..., :count]
+
+
 def rows_of_gradient(gradient: Tensor) -> tuple[Tensor, Tensor] | None:
     if not gradient.is_sparse:
         return None

@@ -15,6 +15,7 @@ from keras_dnc.arguments import renamed
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.dnc.addressing import TemporalLinkageState
 from keras_dnc.dnc.addressing import newest
+from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import linked_rows
 from keras_dnc.ops.rows import set_rows
@@ -127,7 +128,9 @@ class SparseTemporalLinkage(keras.layers.Layer):
 
     def _largest(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return slots and weights, `(batch, K)`, of the largest of `(batch, N)`."""
-        slots = ops.top_k(ops.stop_gradient(weights), self._count(weights.shape[1]))[1]
+        slots = stable_top_k(ops.stop_gradient(weights), self._count(weights.shape[1]))[
+            1
+        ]
         kept = values_at(weights, slots)
         whole = ops.sum(weights, axis=1, keepdims=True)
         part = ops.sum(kept, axis=1, keepdims=True)

@@ -9,6 +9,7 @@ from typing import Any
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.residuals import keep_choice
 from keras_dnc.typing import DType, Tensor, Tensors
 
@@ -134,7 +135,7 @@ def largest_places(weights: Tensor, count: int) -> Tensor:
     """
 
     def choose() -> Tensor:
-        places = ops.top_k(ops.stop_gradient(weights), count)[1]
+        places = stable_top_k(ops.stop_gradient(weights), count)[1]
         return ops.cast(places, weights.dtype)
 
     return keep_choice("largest_places", choose)
@@ -170,7 +171,7 @@ def largest_of(slots: Tensor, weights: Tensor, count: int) -> Tensors:
     """
     weights = summed(slots, weights)
     kept = min(count, slots.shape[-1])
-    places = ops.top_k(ops.stop_gradient(weights), kept)[1]
+    places = stable_top_k(ops.stop_gradient(weights), kept)[1]
     missing = [(0, 0)] * (len(slots.shape) - 1) + [(0, count - kept)]
     return [ops.pad(values_at(part, places), missing) for part in (slots, weights)]
 

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
+from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import is_first
 from keras_dnc.ops.rows import set_rows
@@ -254,7 +255,7 @@ class LSHSearch(Search):
     def _best(self, names: Tensor, cosine: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
         """Return the best slots; a slot is in at most one bucket of each table."""
         several = min(top_k * self.num_tables, names.shape[-1])
-        cosine, place = ops.top_k(cosine, several)
+        cosine, place = stable_top_k(cosine, several)
         names = ops.take_along_axis(names, place, axis=-1)
         is_new = ops.logical_and(names > 0.0, is_first(names))
         missing = max(top_k - several, 0)
@@ -263,7 +264,7 @@ class LSHSearch(Search):
         cosine = ops.pad(
             cosine, [(0, 0), (0, 0), (0, missing)], constant_values=-math.inf
         )
-        cosine, place = ops.top_k(cosine, top_k)
+        cosine, place = stable_top_k(cosine, top_k)
         found = cosine > -math.inf
         names = ops.take_along_axis(names, place, axis=-1)
         return ops.cast(ops.where(found, names - 1.0, 0.0), "int32"), found

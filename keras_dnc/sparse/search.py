@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import set_rows
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
@@ -193,15 +194,15 @@ def largest(scores: Tensor, count: int, block: int = _BLOCK) -> Tensor:
     heads, size = scores.shape[1:]
     blocks = -(-size // block)
     if blocks <= 2 * count:
-        return ops.top_k(scores, count)[1]
+        return stable_top_k(scores, count)[1]
     scores = ops.pad(
         scores, [(0, 0), (0, 0), (0, blocks * block - size)], constant_values=-math.inf
     )
     scores = ops.reshape(scores, (-1, heads, blocks, block))
-    best = ops.top_k(ops.max(scores, axis=-1), count)[1]
+    best = stable_top_k(ops.max(scores, axis=-1), count)[1]
     best = ops.sort(best, axis=-1)  # keeps ties in the order of slots
     inside = ops.take_along_axis(scores, best[..., None], axis=2)
-    place = ops.top_k(ops.reshape(inside, (-1, heads, count * block)), count)[1]
+    place = stable_top_k(ops.reshape(inside, (-1, heads, count * block)), count)[1]
     return ops.take_along_axis(best, place // block, axis=2) * block + place % block
 
 

@@ -18,9 +18,6 @@ from tests.sparse.cells import SIZES
 from tests.sparse.cells import dense
 from tests.sparse.cells import random_cell
 
-# PyTorch gives any of the slots that tie, and an empty memory is full of ties.
-pytestmark = pytest.mark.only("tensorflow", "jax")
-
 
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("memory_size", [11, 3])  # 3: every slot is read, all repeat
