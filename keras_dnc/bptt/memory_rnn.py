@@ -10,6 +10,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc import backend
+from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.backend.keras_internals import in_symbolic_scope
 from keras_dnc.bptt.checkpointing import Checkpointed
@@ -25,7 +26,7 @@ from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.row_access import RowAccess
-from keras_dnc.typing import Tensor
+from keras_dnc.typing import Shape, Tensor
 
 _MANY_SLOTS = 16_384  # above, copying the memory takes longer than the rest of a step
 
@@ -84,8 +85,9 @@ class MemoryRNN(keras.layers.RNN):
         ValueError: If `recompute` is neither `None` nor an integer of at least 0, or is
             above 0 around a sparse memory; if a stack contains a sparse memory; if the
             layer computes in half precision around a cell whose states contain indices
-            of slots; if sequences have another rank or length 0; or if a cell updates
-            variables in its steps.
+            of slots; if sequences have another rank or length 0; if mask or states have
+            another batch size, or the mask another time; or if a cell updates variables
+            in its steps.
 
     Example:
         >>> import keras_dnc
@@ -127,6 +129,19 @@ class MemoryRNN(keras.layers.RNN):
                 f"Received: recompute={self.recompute!r}, cell={self.cell!r}"
             )
 
+    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
+        """Build the cell.
+
+        Args:
+            sequences_shape: `(batch, time, features)`.
+            initial_state_shape: Not used.
+
+        Raises:
+            ValueError: If the sequences have another rank, or length 0.
+        """
+        _check_sequences(sequences_shape)
+        super().build(sequences_shape)
+
     def call(
         self,
         sequences: Tensor,
@@ -135,12 +150,14 @@ class MemoryRNN(keras.layers.RNN):
         training: bool = False,
     ) -> Any:
         """Run the cell over the sequences."""
-        shape = tuple(sequences.shape)
-        if len(shape) != 3 or shape[1] == 0:
-            raise ValueError(
-                "Argument `sequences` must have shape (batch, time, features), time at "
-                f"least 1. Received: sequences of shape {shape}"
-            )
+        _check_sequences(sequences.shape)
+        batch, time = _legend(sequences.shape[:2], ("batch", "time"))
+        for part in tree.flatten(mask):  # Keras passes one mask, or a list of it
+            if part is not None:
+                check_shape("mask", part.shape, (batch, time))
+        for part in tree.flatten(initial_state):
+            if part is not None:
+                check_shape("initial_state", part.shape, (batch, "size"))
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
@@ -245,6 +262,23 @@ class MemoryRNN(keras.layers.RNN):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "recompute": self.recompute}
+
+
+def _check_sequences(shape: Shape) -> None:
+    """Raise a `ValueError` unless a shape is that of sequences of at least one step."""
+    shape = tuple(shape)
+    if len(shape) != 3 or shape[1] == 0:
+        raise ValueError(
+            "Argument `sequences` must have shape (batch, time, features), time at "
+            f"least 1. Received: sequences of shape {shape}"
+        )
+
+
+def _legend(sizes: Shape, names: tuple[str, ...]) -> tuple[int | str, ...]:
+    """Return sizes for `check_shape`, a name in place of each that is not known."""
+    return tuple(
+        name if size is None else size for size, name in zip(sizes, names, strict=True)
+    )
 
 
 def _is_memory(cell: keras.Layer) -> bool:

@@ -117,13 +117,6 @@ def test_its_config_gives_the_layer_back():
     assert twin.cell.get_config() == layer.cell.get_config()
 
 
-@pytest.mark.parametrize("shape", [(2, 0, 5), (2, 3, 5, 1)])
-def test_sequences_no_loop_can_run_over_are_refused(rng, shape):
-    layer = keras_dnc.MemoryRNN(random_cell(rng))
-    with pytest.raises(ValueError, match=r"`sequences` must have shape.*Received"):
-        layer(np.zeros(shape, "float32"))
-
-
 def test_a_model_refuses_sequences_of_length_0(rng):
     inputs = keras.Input((None, 5))
     model = keras.Model(inputs, keras_dnc.MemoryRNN(random_cell(rng))(inputs))
@@ -138,3 +131,38 @@ def test_a_variable_of_tensorflow_is_an_input(rng):
     layer = keras_dnc.MemoryRNN(random_cell(rng))
     inputs = rng.normal(size=(2, 3, 5)).astype("float32")
     assert_close(to_numpy(layer(tf.Variable(inputs))), to_numpy(layer(inputs)))
+
+
+def two_cells():
+    """A memory cell and a cell of Keras."""
+    small = {"controller": 8, "memory_size": 6, "word_size": 4}
+    return [keras_dnc.DNCCell(4, **small), keras.layers.LSTMCell(4)]
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 5, 1), (2, 0, 5)])
+def test_sequences_of_another_rank_are_named_before_the_cell_is_built(shape):
+    for cell in two_cells():
+        with pytest.raises(
+            ValueError, match="`sequences` must have shape .batch, time"
+        ):
+            keras_dnc.MemoryRNN(cell)(np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 5), (3, 3), (2, 3, 1), (2,)])
+def test_a_mask_must_fit_the_sequences(shape):
+    for cell in two_cells():
+        with pytest.raises(ValueError, match=r"`mask` must have shape \(2, 3\)"):
+            keras_dnc.MemoryRNN(cell)(
+                np.zeros((2, 3, 5), "float32"), mask=np.ones(shape, bool)
+            )
+
+
+def test_states_must_have_the_batch_size_of_the_sequences():
+    for cell in two_cells():
+        states = cell.get_initial_state(4)
+        with pytest.raises(
+            ValueError, match=r"`initial_state` must have shape \(2, si"
+        ):
+            keras_dnc.MemoryRNN(cell)(
+                np.zeros((2, 3, 5), "float32"), initial_state=states
+            )

@@ -204,3 +204,23 @@ def test_a_batch_size_must_be_a_positive_integer(batch_size):
 def test_no_stories_are_refused():
     with pytest.raises(ValueError, match="`stories` must not be empty"):
         babi.StoryBatches([], 2)
+
+
+@pytest.mark.parametrize("text", [TEXT.replace("\n", "\r\n"), f"\n{TEXT}\n \n"])
+def test_line_ends_of_windows_and_blank_lines_are_read(stories, text):
+    assert list(parse_stories(8, text)) == stories
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3 Where is Mary?",
+        "3 Where is Mary?\t\t1",
+        "3 Where?\thome\tone",
+        "3 a\tb\t1\tc",
+    ],
+)
+def test_a_question_without_its_fields_is_refused_by_file_and_line(line):
+    text = f"1 Mary went home.\n\n{line}\n"
+    with pytest.raises(ValueError, match="Received: .* in qa1.txt, line 3"):
+        list(parse_stories(1, text, "qa1.txt"))

@@ -1,5 +1,6 @@
 """The TFDS builder, by TFDS's own test case, and loading from archive and folder."""
 
+import io
 import pathlib
 import tarfile
 
@@ -12,6 +13,7 @@ import keras_dnc
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import babi_dataset_builder
 from keras_dnc.tasks.babi import prepare
+from keras_dnc.tasks.babi import source
 
 pytestmark = pytest.mark.only("tensorflow")
 DUMMY = pathlib.Path(babi_dataset_builder.__file__).parent / "dummy_data"
@@ -216,3 +218,61 @@ def test_a_missing_subset_is_named(tmp_path):
 def test_an_unknown_config_is_refused(tmp_path):
     with pytest.raises(ValueError, match="en-10k-qa21"):
         babi.load_stories("en-10k-qa21", "test", DUMMY, tmp_path)
+
+
+def archive_of(path, files):
+    """Write an archive of files, a dict from names to contents."""
+    with tarfile.open(path, "w:gz") as members:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"tasks_1-20_v1-2/en/{name}")
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    return path
+
+
+def first_task(archive):
+    return list(source.read_stories(archive, "en", "train", [1]))
+
+
+STORY = b"1 Mary went home.\n2 Where is Mary?\thome\t1\n"
+
+
+def test_no_bit_of_an_archive_can_change_without_an_error(tmp_path):
+    name = "qa1_single-supporting-fact_train.txt"
+    archive = archive_of(tmp_path / "babi.tar.gz", {name: STORY * 50})
+    whole, content = first_task(archive), archive.read_bytes()
+    refused = 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        archive.write_bytes(damaged)
+        try:
+            assert first_task(archive) == whole  # the header's time, for example
+        except (ValueError, FileNotFoundError):
+            refused += 1
+    assert refused > 0.8 * len(content)
+
+
+def test_another_archive_than_the_official_one_is_warned_of(tmp_path):
+    archive = archive_of(tmp_path / "tasks_1-20_v1-2.tar.gz", {})
+    for path in (archive, tmp_path):
+        with pytest.warns(UserWarning, match="not the official bAbI archive"):
+            assert source.find_source(path) == archive
+
+
+def test_two_files_of_one_task_are_refused(tmp_path):
+    files = {"qa1_a_train.txt": STORY, "qa1_b_train.txt": STORY}
+    with pytest.raises(ValueError, match="holds .*qa1_a_train.txt and .*qa1_b_train"):
+        first_task(archive_of(tmp_path / "babi.tar.gz", files))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    files = {"qa1_a_train.txt": b"\xef\xbb\xbf" + STORY}
+    (story,) = first_task(archive_of(tmp_path / "babi.tar.gz", files))
+    assert story.lines[0] == babi.Line("Mary went home.")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    files = {"qa1_a_train.txt": STORY + b"\xff"}
+    with pytest.raises(ValueError, match="must be UTF-8.*qa1_a_train"):
+        first_task(archive_of(tmp_path / "babi.tar.gz", files))

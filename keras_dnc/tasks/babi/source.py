@@ -9,10 +9,13 @@ it:
     2 Where is Mary? <TAB>kitchen<TAB>1
 """
 
+import gzip
 import hashlib
 import pathlib
 import re
 import tarfile
+import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -53,6 +56,8 @@ _Files: TypeAlias = Iterator[tuple[str, Callable[[], bytes]]]  # names, and read
 
 _FOLDER = "tasks_1-20_v1-2"
 _ARCHIVE = f"*{_FOLDER}.tar.gz"
+OFFICIAL_SHA256 = "0364ebde659f14d11bc21744516c5ec49d3d06cb692733f66680771244998898"
+_MEBIBYTE = 2**20
 _FILE = re.compile(r"([\w-]+)/qa(\d+)_(?:.+_)?(train|valid|test)\.txt$")
 
 
@@ -124,16 +129,29 @@ def find_source(path: pathlib.Path) -> pathlib.Path:
         FileNotFoundError: `path` is none of the three.
     """
     if path.is_file() and path.name.endswith((".tar.gz", ".tgz")):
+        _warn_unless_official(path)
         return path
     if path.is_dir():
         folders = [folder for folder in (path, path / _FOLDER) if _has_subset(folder)]
         found = folders or sorted(path.glob(_ARCHIVE))
         if found:
-            return found[0]
+            return found[0] if folders else find_source(found[0])
     raise FileNotFoundError(
         f"Argument `data` (or `manual_dir`) must be the archive {_FOLDER}.tar.gz, a "
         f"folder that holds it, or the extracted folder. Received: {path}"
     )
+
+
+def _warn_unless_official(archive: pathlib.Path) -> None:
+    """Warn if an archive is not, byte for byte, the official one."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != OFFICIAL_SHA256:
+        warnings.warn(
+            f"{archive} is not the official bAbI archive: its SHA-256 is {digest}, and "
+            f"not {OFFICIAL_SHA256}. Its stories are used.",
+            stacklevel=3,
+        )
 
 
 def _has_subset(folder: pathlib.Path) -> bool:
@@ -159,27 +177,52 @@ def read_stories(
         FileNotFoundError: The source does not hold the file of a task.
         ValueError: The archive is damaged, or a line does not have the format of bAbI.
     """
-    texts = dict(_read_texts(source, subset, split, tasks))
-    missing = sorted(set(tasks) - set(texts))
+    files = _read_files(source, subset, split, tasks)
+    missing = sorted(set(tasks) - set(files))
     if missing:
         raise FileNotFoundError(
             f"Argument `data` (or `manual_dir`) must hold the {split} files of "
             f"{subset!r} for tasks {sorted(tasks)}. "
             f"Received: {source}, which lacks those of {missing}"
         )
-    for task in sorted(texts):
-        yield from parse_stories(task, texts[task])
+    for task, (name, content) in sorted(files.items()):
+        yield from parse_stories(task, _decode(name, content), name)
 
 
-def _read_texts(
+def _read_files(
     source: pathlib.Path, subset: str, split: str, tasks: Collection[int]
-) -> Iterator[tuple[int, str]]:
-    """Yield `(task, text)` for each selected file of a folder or an archive."""
+) -> dict[int, tuple[str, bytes]]:
+    """Return `(name, content)` of the file of each task."""
+    files: dict[int, tuple[str, bytes]] = {}
+    for task, name, content in _find_files(source, subset, split, tasks):
+        if task in files:
+            raise ValueError(
+                "Argument `data` (or `manual_dir`) must hold one file for each task. "
+                f"Received: {source}, which holds {files[task][0]} and {name}"
+            )
+        files[task] = name, content
+    return files
+
+
+def _decode(name: str, content: bytes) -> str:
+    """Decode the content of a file, which may begin with a byte order mark."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"A file of bAbI must be UTF-8. Received: {name}, {error}"
+        ) from (error)
+
+
+def _find_files(
+    source: pathlib.Path, subset: str, split: str, tasks: Collection[int]
+) -> Iterator[tuple[int, str, bytes]]:
+    """Yield `(task, name, content)` for each selected file of a folder or archive."""
     files = _folder_files(source) if source.is_dir() else _archive_files(source)
     for name, read in files:
         match = _FILE.search(name)
         if match and (match[1], match[3]) == (subset, split) and int(match[2]) in tasks:
-            yield int(match[2]), read().decode("utf-8")
+            yield int(match[2]), name, read()
 
 
 def _folder_files(folder: pathlib.Path) -> _Files:
@@ -191,12 +234,15 @@ def _folder_files(folder: pathlib.Path) -> _Files:
 def _archive_files(archive: pathlib.Path) -> _Files:
     """Yield the name and a reader of each file in the archive."""
     try:
-        with archive.open("rb") as file, tarfile.open(fileobj=file) as members:
-            for member in members:
-                content = members.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    yield member.name, content.read
-    except (tarfile.ReadError, EOFError) as error:
+        with gzip.open(archive) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as members:
+                for member in members:
+                    content = members.extractfile(member) if member.isfile() else None
+                    if content is not None:
+                        yield member.name, content.read
+            while stream.read(_MEBIBYTE):  # to the checksum, which tarfile leaves
+                pass
+    except (tarfile.ReadError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(
             "Argument `data` (or `manual_dir`) must be a whole tar.gz archive. "
             f"Received: {archive}, which cannot be read ({error})"
@@ -219,17 +265,19 @@ def fingerprint(
     """
     digest = hashlib.sha256()
     for split in splits:
-        for task, text in sorted(_read_texts(source, subset, split, tasks)):
-            digest.update(f"{split} {task} {text}".encode())
+        files = _read_files(source, subset, split, tasks)
+        for task, (name, content) in sorted(files.items()):
+            digest.update(f"{split} {task} {_decode(name, content)}".encode())
     return digest.hexdigest()
 
 
-def parse_stories(task: int, text: str) -> Iterator[Story]:
-    """Parse the text of a file into stories.
+def parse_stories(task: int, text: str, name: str = "text") -> Iterator[Story]:
+    """Parse the text of a file into stories. Blank lines are skipped.
 
     Args:
         task: Number of the task, 1 to 20.
         text: Content of the whole file.
+        name: Name of the file, for error messages. Defaults to `"text"`.
 
     Yields:
         `Story`.
@@ -238,8 +286,10 @@ def parse_stories(task: int, text: str) -> Iterator[Story]:
         ValueError: A line does not have the format of bAbI.
     """
     lines: list[Line] = []
-    for line in text.splitlines():
-        number, parsed = _parse_line(line)
+    for position, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        number, parsed = _parse_line(line, f"{name}, line {position}")
         if number == 1 and lines:
             yield Story(task, tuple(lines))
             lines = []
@@ -248,16 +298,26 @@ def parse_stories(task: int, text: str) -> Iterator[Story]:
         yield Story(task, tuple(lines))
 
 
-def _parse_line(line: str) -> tuple[int, Line]:
+def _parse_line(line: str, place: str) -> tuple[int, Line]:
     """Parse a line into its number and its content."""
     number, _, rest = line.strip().partition(" ")
     fields = [field.strip() for field in rest.split("\t")]
-    if not number.isdigit() or len(fields) not in (1, 3):
+    is_statement = len(fields) == 1 and not rest.rstrip().endswith("?")
+    if not number.isdecimal() or not (is_statement or _is_question(fields)):
         raise ValueError(
             "A line of bAbI must be `number text` or `number question<TAB>answer<TAB>"
-            f"supporting lines`. Received: {line!r}"
+            f"supporting lines`. Received: {line!r} in {place}"
         )
     if len(fields) == 1:
         return int(number), Line(fields[0])
     facts = tuple(int(fact) for fact in fields[2].split())
     return int(number), Line(fields[0], fields[1], facts)
+
+
+def _is_question(fields: list[str]) -> bool:
+    """Return whether fields are a question, its answer and numbers of lines."""
+    return (
+        len(fields) == 3
+        and bool(fields[1])
+        and all(fact.isdecimal() for fact in fields[2].split())
+    )
