@@ -3,11 +3,10 @@
     python examples/train_babi.py --tasks all --data path/to/babi --seeds 0,1,2
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Every task
-has the same share of the training stories. A task begins with stories cut after their
-first question, and shows more of them once its held-out error is low. If the process is
-killed, the same command resumes training after the last finished epoch. With
-KERAS_BACKEND=jax and a file of `python -m keras_dnc.tasks.babi.prepare` as --data, no
-TensorFlow is needed.
+has the same share of the training stories, and begins with stories cut after their
+first question. If the process is killed, the same command resumes training after the
+last finished epoch. With KERAS_BACKEND=jax and a file of `python -m
+keras_dnc.tasks.babi.prepare` as --data, no TensorFlow is needed.
 """
 
 import argparse
@@ -20,10 +19,10 @@ import keras_dnc
 from keras_dnc.tasks import babi
 
 SIZES = {"memory_size": 64, "word_size": 32, "num_reads": 4}
-BIASES = {"read_strengths": 5.0, "write_strengths": 5.0}  # heads start sharp
-OPTIONS = {"normalize": True, "bypass_dropout": 0.1, "temporal_links": False}
-RECIPE = {**SIZES, **OPTIONS, "control_biases": BIASES}
-LESSONS = [[1, 100], [3, 200], [10**6, 400]]  # questions and tokens shown of a story
+SHARP = {"control_biases": {"read_strengths": 5.0, "write_strengths": 5.0}}
+OPTIONS = {"normalize": True, "temporal_links": False, "bypass_dropout": 0.1}
+RECIPE = SIZES | SHARP | OPTIONS
+LESSONS = [[1, 100], [10**6, 150], [10**6, 400]]  # questions, tokens shown of a story
 
 
 def parse_arguments():
@@ -41,13 +40,14 @@ def parse_arguments():
         help="in place of LESSONS, in JSON",
     )
     add("--goal", default=0.1, type=float, help="held-out error that ends a lesson")
+    add("--lesson-epochs", default=10, type=int, help="that end a lesson in any case")
     add("--epochs", default=300, type=int, help="at most")
     add("--updates", default=320, type=int, help="in an epoch")
     add("--patience", default=40, type=int, help="epochs without a lower error")
     add("--enough", default=0.001, type=float, help="held-out error that ends training")
     add("--batch-size", default=32, type=int, help="stories in an update")
     add("--held-out", default=100, type=int, help="stories of each task")
-    add("--learning-rate", default=3e-3, type=float, help="at the beginning")
+    add("--learning-rate", default=2e-3, type=float, help="at the beginning")
     add("--embedding-size", default=64, type=int)
     add("--embedding-dropout", default=0.0, type=float)
     add("--controller", default=128, type=int, help="units of the normalized LSTM")
@@ -74,10 +74,8 @@ def new_model(words, settings):
     dnc = keras_dnc.MemoryRNN(cell, return_sequences=True, name="dnc")
     logits = keras.layers.Activation("linear", dtype="float32")(dnc(embedded))
     model = keras.Model(tokens, logits)
-    updates = settings.epochs * settings.updates
-    rate = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate, updates, alpha=0.02
-    )
+    rate, updates = settings.learning_rate, settings.epochs * settings.updates
+    rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.02)
     model.compile(
         keras.optimizers.Adam(rate, global_clipnorm=10.0),
         keras.losses.SparseCategoricalCrossentropy(
@@ -101,15 +99,15 @@ def train(model, encoded, folder, seed, settings):
         seed=seed,
     )
     monitor = "val_error"
+    ends = settings.goal, settings.lesson_epochs
     callbacks = [
-        keras_dnc.TaskCurriculum(mixture, held_out, settings.goal),
+        keras_dnc.TaskCurriculum(mixture, held_out, *ends),
         keras_dnc.StopAt(monitor, settings.enough),
         keras.callbacks.EarlyStopping(monitor, mode="min", patience=settings.patience),
         keras.callbacks.TerminateOnNaN(),
     ]
-    return keras_dnc.fit_or_resume(
-        *(model, mixture, folder, monitor, settings.epochs, callbacks, seed)
-    )
+    run = (folder, monitor, settings.epochs, callbacks, seed)
+    return keras_dnc.fit_or_resume(model, mixture, *run)
 
 
 def solve(tasks, seed, settings):
@@ -129,13 +127,12 @@ def solve(tasks, seed, settings):
     stories = load(tasks, "test", settings)
     encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
     judged = keras_dnc.judge_answers(model, babi.StoryBatches(encoded, 50))
-    errors = {
-        task: 100.0 * error for task, error in keras_dnc.error_by_task(judged).items()
-    }
+    errors = keras_dnc.error_by_task(judged)
+    errors = {task: 100.0 * error for task, error in errors.items()}
     model.save(output / "model.keras")
+    metrics = {"test_error_percent": errors, "words": vocabulary.words[2:]}
     minutes = sum(row["seconds"] for row in log) / 60.0
-    metrics = {"test_error_percent": errors, "minutes": minutes, "epochs": len(log)}
-    metrics |= {"words": vocabulary.words[2:], "backend": keras.backend.backend()}
+    metrics |= {"epochs": len(log), "minutes": minutes}
     file.write_text(json.dumps(metrics, indent=1))
     return errors
 
