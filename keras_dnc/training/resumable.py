@@ -117,7 +117,7 @@ def fit_or_resume(
             )
         _check_shapes(folder, model.weights, run.best)
         model.set_weights(run.best)
-        write_whole(folder / _BEST, model.save_weights)
+        _save_best(model, folder)
         write_log(folder, run.log)
     return run.log
 
@@ -187,7 +187,7 @@ class _Run(keras.callbacks.Callback):
         write_checkpoint(self.folder / CHECKPOINTS, self._checkpoint())
         write_log(self.folder, self.log)
         if is_best:
-            write_whole(self.folder / _BEST, self.model.save_weights)
+            _save_best(self.model, self.folder)
 
     def _checkpoint(self) -> Checkpoint:
         """Collect what the next epochs depend on."""
@@ -203,6 +203,18 @@ class _Run(keras.callbacks.Callback):
         arrays = {f"variable{number}": array for number, array in enumerate(variables)}
         arrays |= {f"best{number}": array for number, array in enumerate(self.best)}
         return Checkpoint(self.epoch, record, arrays)
+
+
+def _save_best(model: keras.Model, folder: pathlib.Path) -> None:
+    """Write the weights of a model as the best ones of a run."""
+
+    def write(path: pathlib.Path) -> None:
+        try:
+            model.save_weights(path)
+        except RuntimeError as error:  # of h5py, on a full disk
+            raise OSError(f"{path} cannot be written: {error}") from error
+
+    write_whole(folder / _BEST, write)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

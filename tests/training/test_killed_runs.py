@@ -2,11 +2,14 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.training import killed_run
 
 PROGRAM = pathlib.Path(__file__).with_name("killed_run.py")
 CALLS = 54  # of functions that change files, in a run that is not killed: at least
@@ -57,3 +60,57 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
     print(f"{kills} kills at random moments")
     assert kills >= 100
     assert_all_equal(weights)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a file system of so many KiB, or resizes it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = []
+
+    def mount(kib):
+        options = f"size={kib}k" + (",remount" if mounted else "")
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if subprocess.run(command, check=False).returncode:
+            pytest.skip("needs the right to mount a file system")
+        mounted.append(kib)
+        return folder
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.soak
+def test_a_run_on_a_full_disk_resumes_once_there_is_space(tmp_path, small_disk):
+    whole, log = killed_run.run(tmp_path / "whole")
+    failures = 0
+    for kib in range(8, 160, 8):
+        folder = small_disk(kib)
+        try:
+            killed_run.run(folder)
+        except OSError:
+            failures += 1
+    resumed, other = killed_run.run(small_disk(1024))
+    assert failures >= 4
+    assert [row["loss"] for row in other] == [row["loss"] for row in log]
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.soak
+def test_a_changed_byte_in_any_file_does_not_change_the_weights(tmp_path, rng):
+    whole, _ = killed_run.run(tmp_path / "whole")
+    killed_run.run(tmp_path / "cut", epochs=3)
+    files = [path for path in (tmp_path / "cut").rglob("*") if path.is_file()]
+    for number, path in enumerate(path for path in files if path.name != "lock"):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "cut", folder)
+        damaged = folder / path.relative_to(tmp_path / "cut")
+        content = bytearray(damaged.read_bytes())
+        content[rng.integers(len(content))] ^= 1
+        damaged.write_bytes(content)
+        resumed, _ = killed_run.run(folder)
+        for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
