@@ -22,6 +22,7 @@ SIZES = {"memory_size": 64, "word_size": 32, "num_reads": 4}
 SHARP = {"control_biases": {"read_strengths": 5.0, "write_strengths": 5.0}}
 OPTIONS = {"normalize": True, "temporal_links": False, "bypass_dropout": 0.1}
 RECIPE = SIZES | SHARP | OPTIONS
+FREE = ("seeds", "data", "output")  # settings that a resumed run may change
 LESSONS = [[1, 100], [10**6, 150], [10**6, 400]]  # questions, tokens shown of a story
 
 
@@ -114,7 +115,7 @@ def solve(tasks, seed, settings):
     """Train and test one model, unless that is done; return test errors in percent."""
     output = settings.output / f"seed{seed}"
     output.mkdir(parents=True, exist_ok=True)
-    keras_dnc.check_settings(output / "config.json", vars(settings), ("seeds", "data"))
+    keras_dnc.check_settings(output / "config.json", vars(settings), FREE)
     if (file := output / "metrics.json").exists():
         found = json.loads(file.read_text())["test_error_percent"]
         return {int(task): error for task, error in found.items()}
@@ -127,8 +128,7 @@ def solve(tasks, seed, settings):
     stories = load(tasks, "test", settings)
     encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
     judged = keras_dnc.judge_answers(model, babi.StoryBatches(encoded, 50))
-    errors = keras_dnc.error_by_task(judged)
-    errors = {task: 100.0 * error for task, error in errors.items()}
+    errors = {task: 100 * e for task, e in keras_dnc.error_by_task(judged).items()}
     model.save(output / "model.keras")
     metrics = {"test_error_percent": errors, "words": vocabulary.words[2:]}
     minutes = sum(row["seconds"] for row in log) / 60.0
