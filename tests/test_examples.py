@@ -80,10 +80,20 @@ def test_train_repeat_copy(tmp_path):
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory):
-    """A portable file of a few stories."""
+    """A portable file of three stories of each task."""
     folder = tmp_path_factory.mktemp("stories")
-    data = folder / "babi.json.gz"
-    folders = ["--data", DUMMY, "--data-dir", folder / "datasets", "--output", data]
+    data, texts = folder / "babi.json.gz", folder / "texts" / "en-10k"
+    texts.mkdir(parents=True)
+    for file in (DUMMY / "en-10k").glob("*.txt"):
+        (texts / file.name).write_text(3 * file.read_text())
+    folders = [
+        "--data",
+        texts.parent,
+        "--data-dir",
+        folder / "datasets",
+        "--output",
+        data,
+    ]
     prepare.main([str(folder) for folder in folders])
     return data
 

@@ -12,7 +12,7 @@ import pytest
 from tests.training import killed_run
 
 PROGRAM = pathlib.Path(__file__).with_name("killed_run.py")
-CALLS = 54  # of functions that change files, in a run that is not killed: at least
+CALLS = 48  # of functions that change files, in a run that is not killed: at least
 
 pytestmark = pytest.mark.only("tensorflow", "jax")
 
