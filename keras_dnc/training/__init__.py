@@ -1,5 +1,6 @@
 """Training of memory networks.
 
-Reading order: `losses`, `metrics`, `optimizers`, `callbacks` (curricula and reports),
-`resumable` (training that survives a killed process).
+Reading order: `losses`, `metrics`, `optimizers`, `callbacks` and `task_curriculum`
+(curricula and reports), `resumable` (training that survives a killed process, with
+`checkpoints`, `data_order` and `run_folder`).
 """
