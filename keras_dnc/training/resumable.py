@@ -157,12 +157,10 @@ class _Run(keras.callbacks.Callback):
         self.monitor = monitor
         self.callbacks = list(callbacks)
         self.restored = newest_checkpoint(folder / CHECKPOINTS)
-        self.epoch = self.restored.epoch if self.restored else 0
-        record = self.restored.record if self.restored else {}
+        self.epoch, record, arrays = self.restored or Checkpoint(0, {}, {})
         self.log = record.get("log", [])
         self.least = record.get("least", float("inf"))
         self.is_stopped = record.get("is_stopped", False)
-        arrays = self.restored.arrays if self.restored else {}
         self.best = list(_numbered(arrays, "best"))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:

@@ -256,18 +256,14 @@ class StoryBatches(BucketedBatches):
             the answer is wrong.
         """
         words = np.argmax(np.asarray(outputs), axis=-1)
-        _, targets, _ = self[index]
-        is_wrong = (words != targets) | (targets == UNKNOWN)
         judged = []
         for row, number in enumerate(self._batches[index][1]):
             story = self.example(number)
-            ends = question_ends(story)
-            is_answer = story.weights > 0
-            starts = np.flatnonzero(is_answer & ~np.append(False, is_answer[:-1]))
-            wrong = [
-                is_wrong[row, a:b].any() for a, b in zip(starts, ends, strict=True)
-            ]
-            judged.append((story, np.array(wrong, bool)))
+            is_wrong = words[row, : len(story.targets)] != story.targets
+            is_wrong |= story.targets == UNKNOWN
+            is_wrong &= story.weights > 0
+            answers = np.split(is_wrong, question_ends(story))[:-1]
+            judged.append((story, np.array([part.any() for part in answers], bool)))
         return judged
 
 

@@ -109,6 +109,9 @@ class StoryMixture(StoryBatches):
         self.earlier = earlier
         self.lesson_of = {story.task: 0 for story in stories}
         self._ends = [question_ends(story) for story in stories]
+        self._firsts = np.array([ends[0] for ends in self._ends])
+        tasks = np.array([story.task for story in stories])
+        self._numbers = {task: np.flatnonzero(tasks == task) for task in self.lesson_of}
         self._drawn: list[EncodedStory] = []
         super().__init__(stories, batch_size, **kwargs)
 
@@ -215,10 +218,8 @@ class StoryMixture(StoryBatches):
 
     def _within(self, task: int, lesson: Lesson) -> np.ndarray:
         """Return the indices of the stories that a lesson shows."""
-        numbers = np.array(
-            [i for i, story in enumerate(self.examples) if story.task == task]
-        )
-        firsts = np.array([self._ends[number][0] for number in numbers])
+        numbers = self._numbers[task]
+        firsts = self._firsts[numbers]
         within = numbers[firsts <= lesson.tokens]
         fewest = -(-len(numbers) // _FEWEST)
         if len(within) >= fewest:
