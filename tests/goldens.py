@@ -63,12 +63,12 @@ def run(make_layer, cell, golden):
     return to_numpy(outputs), to_numpy(cell.unflatten(states)).access._asdict()
 
 
-def assert_all_close(actual, expected):
+def assert_all_close(actual, expected, tolerance=1e-5):
     """Compare two dicts from names to arrays."""
     assert expected, "there is nothing to compare"
     assert set(actual) == set(expected)
     for name, value in expected.items():
-        assert_close(actual[name], value, name=name, guard=GUARD)
+        assert_close(actual[name], value, tolerance, name=name, guard=GUARD)
 
 
 def gradients(make_layer, cell, golden, weights, activation=keras.activations.linear):

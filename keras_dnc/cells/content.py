@@ -1,5 +1,8 @@
 """Content-based addressing: weights over slots from the similarity of keys and rows."""
 
+import math
+import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +10,9 @@ import keras
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.similarity import DEEPMIND_GUARDS
 from keras_dnc.ops.similarity import STRENGTHS
+from keras_dnc.ops.similarity import Guards
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import fast_masked_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
@@ -20,7 +25,10 @@ class CosineWeights(keras.layers.Layer):
 
     $$C(M, k, \beta)_i = \mathrm{softmax}_i(\sigma(\beta) \cos(k, M_i))$$
 
-    with $\sigma$ the function `strength`.
+    with $\sigma$ the function `strength` and, for guards $(\epsilon, \delta)$,
+
+    $$\cos(k, m) = \frac{k \cdot m}
+    {\sqrt{|k|^2 + \epsilon} \sqrt{|m|^2 + \epsilon} + \delta}$$
 
     Departures: Graves et al. 2016 apply `oneplus` to the strength, deepmind/dnc
     `softplus`. The default here is `softplus`, so that values equal those of
@@ -29,6 +37,9 @@ class CosineWeights(keras.layers.Layer):
     Args:
         strength: Function that makes strengths positive: `"softplus"` (deepmind/dnc) or
             `"oneplus"` (the paper). Defaults to `"softplus"`.
+        cosine_guards: The two guards of the cosine, positive numbers. They should be
+            far below the squared norms of the rows that are to be told apart. Defaults
+            to `(1e-6, 1e-6)`, those of deepmind/dnc.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
@@ -45,8 +56,8 @@ class CosineWeights(keras.layers.Layer):
         Weights, `(batch, heads, memory_size)`, rows sum to 1.
 
     Raises:
-        ValueError: If `strength` is neither name, or if a call argument has the wrong
-            shape.
+        ValueError: If `strength` is neither name, `cosine_guards` are not two positive
+            numbers, or a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -65,11 +76,16 @@ class CosineWeights(keras.layers.Layer):
     """
 
     def __init__(
-        self, strength: str = "softplus", dtype: DType = None, **kwargs: Any
+        self,
+        strength: str = "softplus",
+        cosine_guards: Sequence[float] = DEEPMIND_GUARDS,
+        dtype: DType = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
+        self.cosine_guards = _guards(cosine_guards)
 
     def call(
         self,
@@ -84,12 +100,39 @@ class CosineWeights(keras.layers.Layer):
         check_shape("strengths", strengths.shape, ("batch", keys.shape[1]))
         sharpness = STRENGTHS[self.strength](strengths)
         if masks is None:
-            similarity = fast_cosine_similarity(memory, keys)
+            similarity = fast_cosine_similarity(memory, keys, self.cosine_guards)
         else:
             check_shape("masks", masks.shape, ("batch", *keys.shape[1:]))
-            similarity = fast_masked_cosine_similarity(memory, keys, masks)
+            similarity = fast_masked_cosine_similarity(
+                memory, keys, masks, self.cosine_guards
+            )
         return weighted_softmax(similarity, sharpness)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "strength": self.strength}
+        return {
+            **super().get_config(),
+            "strength": self.strength,
+            "cosine_guards": list(self.cosine_guards),
+        }
+
+
+def _guards(values: Sequence[float]) -> Guards:
+    """Return `Guards` of two positive numbers, or raise a `ValueError`."""
+    try:
+        guards = Guards(*values)
+        fits = all(_is_positive(value) for value in guards)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            "Argument `cosine_guards` must be two positive numbers, that of norms and "
+            f"that of the quotient. Received: cosine_guards={values!r}"
+        )
+    return guards
+
+
+def _is_positive(value: Any) -> bool:
+    """Return whether a value is a positive, finite number."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and 0.0 < value < math.inf

@@ -4,7 +4,8 @@ Graves et al. 2014, sections 3.1 and 3.2.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import keras
 from keras import ops
@@ -14,8 +15,10 @@ from keras_dnc.arguments import natural_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.access import Found
+from keras_dnc.ntm.addressing import NTM_GUARDS
 from keras_dnc.ntm.addressing import HeadControls
 from keras_dnc.ntm.addressing import NTMAddressing
+from keras_dnc.ntm.addressing import with_first_guards
 from keras_dnc.ops.writing import erase_and_write
 from keras_dnc.typing import DType, Fields, Shape, Tensor
 
@@ -112,6 +115,9 @@ class NTMAccess(Access):
             ones. Defaults to `"constant"`.
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed. Defaults
             to `"softplus"`.
+        cosine_guards: Numbers added to squared norms and to their product, which keep
+            the cosine finite; see `CosineWeights`. Defaults to `(1e-24, 1e-8)`, so that
+            rows of a fresh memory are compared like any other.
         control_biases: Biases of `NTMControls` before training: dict from names of
             controls to numbers; see `Interface`. Defaults to none.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
@@ -128,8 +134,9 @@ class NTMAccess(Access):
 
     Raises:
         ValueError: If a size is not a positive integer, `shift_range` is not an integer
-            of at least 0, `initial_memory` or `strength` is unknown, `control_biases`
-            do not fit the controls, or a call argument has the wrong shape.
+            of at least 0, `initial_memory` or `strength` is unknown, `cosine_guards`
+            are not two positive numbers, `control_biases` do not fit the controls, or a
+            call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -156,6 +163,7 @@ class NTMAccess(Access):
         shift_range: int = 1,
         initial_memory: str = "constant",
         strength: str = "softplus",
+        cosine_guards: Sequence[float] = NTM_GUARDS,
         control_biases: Mapping[str, Any] | None = None,
         dtype: DType = None,
         **kwargs: Any,
@@ -166,7 +174,10 @@ class NTMAccess(Access):
         check_choice("initial_memory", initial_memory, INITIAL_MEMORIES)
         self.initial_memory = initial_memory
         self.strength = strength
-        self.addressing = NTMAddressing(strength, dtype=self.dtype_policy)
+        self.addressing = NTMAddressing(
+            strength, cosine_guards, dtype=self.dtype_policy
+        )
+        self.cosine_guards = list(self.addressing.cosine_guards)
         self.create_interface(control_biases)
 
     @property
@@ -223,6 +234,11 @@ class NTMAccess(Access):
                 first, (1, self.num_writes, self.memory_size)
             ),
         )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a layer; a config of version 0.1 has the guards of deepmind/dnc."""
+        return cls(**with_first_guards(config))
 
     def get_initial_state(self, batch_size: int | Tensor) -> NTMAccessState:
         """Return the `NTMAccessState` of fresh sequences."""

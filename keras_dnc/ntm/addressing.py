@@ -1,6 +1,7 @@
 """Addressing of the Neural Turing Machine (Graves et al. 2014, section 3.3)."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import keras
 from keras import ops
@@ -8,10 +9,15 @@ from keras import ops
 from keras_dnc.arguments import check_shape
 from keras_dnc.cells.content import CosineWeights
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.similarity import DEEPMIND_GUARDS
+from keras_dnc.ops.similarity import Guards
 from keras_dnc.ops.similarity import oneplus
 from keras_dnc.typing import DType, Shape, Tensor
 
 _EPSILON = 1e-12  # keeps a weight's logarithm, and its gradient, finite at 0
+# Far below the squares of a fresh memory, 1e-12. The second is Collier and Beel's; their
+# norms have none, so that the gradient at a zero row is NaN.
+NTM_GUARDS = Guards(1e-24, 1e-8)
 
 
 class HeadControls(NamedTuple):
@@ -56,6 +62,8 @@ class NTMAddressing(keras.layers.Layer):
     Args:
         strength: `"softplus"` or `"oneplus"`, how key strengths are squashed. Defaults
             to `"softplus"`.
+        cosine_guards: Numbers added to squared norms and to their product, which keep
+            the cosine finite; see `CosineWeights`. Defaults to `(1e-24, 1e-8)`.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
@@ -69,7 +77,8 @@ class NTMAddressing(keras.layers.Layer):
         Weights, `(batch, heads, memory_size)`, rows sum to 1.
 
     Raises:
-        ValueError: If `strength` is unknown, the number of shifts is even, or a call
+        ValueError: If `strength` is unknown, `cosine_guards` are not two positive
+            numbers, the number of shifts is even, or a call
             argument has the wrong shape.
 
     Example:
@@ -91,11 +100,20 @@ class NTMAddressing(keras.layers.Layer):
     """
 
     def __init__(
-        self, strength: str = "softplus", dtype: DType = None, **kwargs: Any
+        self,
+        strength: str = "softplus",
+        cosine_guards: Sequence[float] = NTM_GUARDS,
+        dtype: DType = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.strength = strength
-        self.content = CosineWeights(strength, dtype=self.dtype_policy)
+        self.content = CosineWeights(strength, cosine_guards, dtype=self.dtype_policy)
+
+    @property
+    def cosine_guards(self) -> Guards:
+        """The numbers that keep the cosine finite."""
+        return self.content.cosine_guards
 
     def build(
         self,
@@ -142,7 +160,25 @@ class NTMAddressing(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "strength": self.strength}
+        return {
+            **super().get_config(),
+            "strength": self.strength,
+            "cosine_guards": list(self.cosine_guards),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a layer; a config of version 0.1 has the guards of deepmind/dnc."""
+        return cls(**with_first_guards(config))
+
+
+def with_first_guards(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the guards of version 0.1, unless it has its own.
+
+    Args:
+        config: Dict of the arguments of a layer that addresses like an NTM.
+    """
+    return {"cosine_guards": list(DEEPMIND_GUARDS), **config}
 
 
 def shift(weights: Tensor, shift_weights: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The Neural Turing Machine as a Keras RNN cell (Graves et al. 2014)."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -11,6 +11,7 @@ from keras_dnc.cells.access_cell import cell_around
 from keras_dnc.cells.access_cell import split_options
 from keras_dnc.ntm.access import NTMAccess
 from keras_dnc.ntm.access import check_built
+from keras_dnc.ntm.addressing import with_first_guards
 from keras_dnc.ops.rows import where_active
 from keras_dnc.typing import Shape, Tensor
 
@@ -57,9 +58,9 @@ class NTMCell(AccessCell):
     Raises:
         ValueError: If a size is not a positive integer, `controller` is neither a
             positive integer nor an RNN cell, `shift_range` is not an integer of at
-            least 0, `initial_memory` or `strength` is unknown, `clip_value` or
-            `bypass_dropout` is out of range, `control_biases` do not fit the controls,
-            or the inputs have the wrong rank.
+            least 0, `initial_memory` or `strength` is unknown, `cosine_guards` are not
+            two positive numbers, `clip_value` or `bypass_dropout` is out of range,
+            `control_biases` do not fit the controls, or the inputs have the wrong rank.
 
     Example:
         >>> import keras
@@ -124,3 +125,8 @@ class NTMCell(AccessCell):
             read_words=filled(words, state.read_words),
             access=type(state.access)(*access),
         )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a cell; a config of version 0.1 has the guards of deepmind/dnc."""
+        return super().from_config(with_first_guards(config))

@@ -3,12 +3,28 @@
 All papers since the Neural Turing Machine (Graves et al. 2014) read by similarity.
 """
 
+import functools
+from typing import NamedTuple
+
 from keras import ops
 
 from keras_dnc import backend
 from keras_dnc.typing import Tensor, Tensors
 
-_EPSILON = 1e-6  # keeps norm and quotient, and their gradients, finite at zero memory
+
+class Guards(NamedTuple):
+    """Numbers that keep a cosine and its gradient finite at rows and keys near zero.
+
+    Attributes:
+        norm: Added to the sum of squares of a row or a key, under the root.
+        quotient: Added to the product of the two norms.
+    """
+
+    norm: float
+    quotient: float
+
+
+DEEPMIND_GUARDS = Guards(1e-6, 1e-6)  # of deepmind/dnc
 
 
 def oneplus(x: Tensor) -> Tensor:
@@ -39,7 +55,9 @@ def weighted_softmax(scores: Tensor, strengths: Tensor) -> Tensor:
     return ops.softmax(scores * ops.expand_dims(strengths, -1), axis=-1)
 
 
-def cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
+def cosine_similarity(
+    memory: Tensor, keys: Tensor, guards: Guards = DEEPMIND_GUARDS
+) -> Tensor:
     """Compute the cosine similarity of each key and each row of memory.
 
     The reference for `fast_cosine_similarity`: its gradient is left to the backend.
@@ -47,16 +65,19 @@ def cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
     Args:
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
+        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
     """
     dot = ops.matmul(keys, ops.transpose(memory, (0, 2, 1)))
-    memory_norms = ops.transpose(_norm(memory), (0, 2, 1))
-    return dot / (_norm(keys) * memory_norms + _EPSILON)
+    memory_norms = ops.transpose(_norm(memory, guards), (0, 2, 1))
+    return dot / (_norm(keys, guards) * memory_norms + guards.quotient)
 
 
-def fast_cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
+def fast_cosine_similarity(
+    memory: Tensor, keys: Tensor, guards: Guards = DEEPMIND_GUARDS
+) -> Tensor:
     """Compute the cosine similarity of each key and each row of memory.
 
     The hand-written gradient allocates one array of the size of the memory, automatic
@@ -65,34 +86,42 @@ def fast_cosine_similarity(memory: Tensor, keys: Tensor) -> Tensor:
     Args:
         memory: `(batch, memory_size, word_size)`.
         keys: `(batch, heads, word_size)`.
+        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
     """
-    similarity = backend.with_gradient(_similarity, _similarity_gradient, save=True)
+    similarity = backend.with_gradient(
+        functools.partial(_similarity, guards),
+        functools.partial(_similarity_gradient, guards),
+    )
     return similarity([memory, keys])[0]
 
 
 def _similarity(
-    tensors: Tensors, save: bool
+    guards: Guards, tensors: Tensors, save: bool
 ) -> tuple[Tensors, tuple[Tensor, Tensor, Tensor]]:
     """Compute the similarity; save both norms and the cosine, slots first."""
     memory, keys = tensors
-    memory_norms, key_norms = _norm(memory), ops.transpose(_norm(keys), (0, 2, 1))
+    memory_norms = _norm(memory, guards)
+    key_norms = ops.transpose(_norm(keys, guards), (0, 2, 1))
     # Memory first: XLA is several times as fast at this product as at its transpose.
     dot = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
-    cosine = dot / (memory_norms * key_norms + _EPSILON)
+    cosine = dot / (memory_norms * key_norms + guards.quotient)
     return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
 
 
 def _similarity_gradient(
-    tensors: Tensors, saved: tuple[Tensor, Tensor, Tensor], gradients: Tensors
+    guards: Guards,
+    tensors: Tensors,
+    saved: tuple[Tensor, Tensor, Tensor],
+    gradients: Tensors,
 ) -> Tensors:
     """Return the gradients with respect to memory and keys."""
     memory, keys = tensors
     memory_norms, key_norms, cosine = saved
     gradient = ops.transpose(gradients[0], (0, 2, 1))
-    by_dot = gradient / (memory_norms * key_norms + _EPSILON)
+    by_dot = gradient / (memory_norms * key_norms + guards.quotient)
     by_norms = by_dot * cosine
     by_memory_norm = ops.sum(by_norms * key_norms, axis=2, keepdims=True)
     by_key_norm = ops.sum(by_norms * memory_norms, axis=1, keepdims=True)
@@ -102,7 +131,9 @@ def _similarity_gradient(
     return [by_memory, by_keys]
 
 
-def masked_cosine_similarity(memory: Tensor, keys: Tensor, masks: Tensor) -> Tensor:
+def masked_cosine_similarity(
+    memory: Tensor, keys: Tensor, masks: Tensor, guards: Guards = DEEPMIND_GUARDS
+) -> Tensor:
     """Compute the cosine similarity of keys and rows, both multiplied by masks.
 
     The reference for `fast_masked_cosine_similarity`: its gradient is left to the
@@ -113,6 +144,7 @@ def masked_cosine_similarity(memory: Tensor, keys: Tensor, masks: Tensor) -> Ten
         keys: `(batch, heads, word_size)`.
         masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
             every row.
+        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
@@ -120,12 +152,12 @@ def masked_cosine_similarity(memory: Tensor, keys: Tensor, masks: Tensor) -> Ten
     masked_keys = masks * keys
     masked_memory = masks[:, :, None, :] * memory[:, None, :, :]
     dot = ops.sum(masked_memory * masked_keys[:, :, None, :], axis=-1)
-    memory_norms = ops.squeeze(_norm(masked_memory), -1)
-    return dot / (_norm(masked_keys) * memory_norms + _EPSILON)
+    memory_norms = ops.squeeze(_norm(masked_memory, guards), -1)
+    return dot / (_norm(masked_keys, guards) * memory_norms + guards.quotient)
 
 
 def fast_masked_cosine_similarity(
-    memory: Tensor, keys: Tensor, masks: Tensor
+    memory: Tensor, keys: Tensor, masks: Tensor, guards: Guards = DEEPMIND_GUARDS
 ) -> Tensor:
     """Compute the cosine similarity of keys and rows, both multiplied by masks.
 
@@ -137,36 +169,43 @@ def fast_masked_cosine_similarity(
         keys: `(batch, heads, word_size)`.
         masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
             every row.
+        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
     """
-    function = backend.with_gradient(_masked, _masked_gradient, save=True)
+    function = backend.with_gradient(
+        functools.partial(_masked, guards),
+        functools.partial(_masked_gradient, guards),
+    )
     return function([memory, keys, masks])[0]
 
 
 def _masked(
-    tensors: Tensors, save: bool
+    guards: Guards, tensors: Tensors, save: bool
 ) -> tuple[Tensors, tuple[Tensor, Tensor, Tensor]]:
     """Compute the similarity; save both norms and the cosine, slots first."""
     memory, keys, masks = tensors
     squares = ops.transpose(ops.square(masks), (0, 2, 1))
     by_dot = ops.transpose(keys, (0, 2, 1)) * squares
     dot = ops.matmul(memory, by_dot)
-    memory_norms = ops.sqrt(ops.matmul(ops.square(memory), squares) + _EPSILON)
-    key_norms = ops.transpose(_norm(masks * keys), (0, 2, 1))
-    cosine = dot / (memory_norms * key_norms + _EPSILON)
+    memory_norms = ops.sqrt(ops.matmul(ops.square(memory), squares) + guards.norm)
+    key_norms = ops.transpose(_norm(masks * keys, guards), (0, 2, 1))
+    cosine = dot / (memory_norms * key_norms + guards.quotient)
     return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
 
 
 def _masked_gradient(
-    tensors: Tensors, saved: tuple[Tensor, Tensor, Tensor], gradients: Tensors
+    guards: Guards,
+    tensors: Tensors,
+    saved: tuple[Tensor, Tensor, Tensor],
+    gradients: Tensors,
 ) -> Tensors:
     """Return the gradients with respect to memory, keys and masks."""
     memory, keys, masks = tensors
     memory_norms, key_norms, cosine = saved
     squares, gradient = ops.square(masks), ops.transpose(gradients[0], (0, 2, 1))
-    by_dot = gradient / (memory_norms * key_norms + _EPSILON)
+    by_dot = gradient / (memory_norms * key_norms + guards.quotient)
     by_norms = by_dot * cosine
     # Twice the gradients with respect to the squared norms: the factor 2 of the
     # derivative of a square is included.
@@ -183,6 +222,6 @@ def _masked_gradient(
     return [by_memory, by_keys, 2.0 * masks * by_squares]
 
 
-def _norm(vectors: Tensor) -> Tensor:
+def _norm(vectors: Tensor, guards: Guards) -> Tensor:
     """Return the length of each vector along the last axis, whose size becomes 1."""
-    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + guards.norm)

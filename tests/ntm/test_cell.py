@@ -13,7 +13,6 @@ from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
 
-GUARD = 1e-6  # the package's own, in norms and in the cosine
 SIZES = {"memory_size": 7, "word_size": 4, "num_reads": 2, "num_writes": 3}
 
 
@@ -41,8 +40,8 @@ class Oracle:
         return np.log1p(np.exp(x))
 
     def look(self, memory, weights, key, strength, gate, shifts, sharpness):
-        rows, norm = (np.sqrt(np.sum(v**2, axis=-1) + GUARD) for v in (memory, key))
-        cosine = memory @ key / (rows * norm + GUARD)  # eq. 6
+        rows, norm = (np.linalg.norm(v, axis=-1) for v in (memory, key))
+        cosine = memory @ key / (rows * norm + 1e-8)  # eq. 6, Collier and Beel's guard
         scores = np.exp(self.softplus(strength) * cosine)
         content = scores / scores.sum()  # eq. 5
         gated = gate * content + (1 - gate) * weights  # eq. 7
@@ -136,6 +135,46 @@ def test_a_head_finds_what_was_written_and_goes_one_slot_back():
     )
     weights = keras_dnc.NTMAddressing()(memory, controls, np.ones((1, 1, 6)) / 6)
     assert_close(to_numpy(weights)[0, 0], np.eye(6)[3])
+
+
+def test_a_fresh_row_is_as_similar_to_a_key_as_its_direction_says(rng):
+    """Collier and Beel's own program gives the same weights, 0.17 at the match."""
+    memory = np.full((1, 128, 20), 1e-6)
+    memory[0, :20] = np.tanh(rng.normal(size=(20, 20)))
+    key = memory[0, 7]
+    cosine = memory[0] @ key / (np.linalg.norm(memory[0], axis=1) * np.linalg.norm(key))
+    assert abs(cosine[100]) > 0.1
+    expected = np.exp(5.0 * cosine) / np.sum(np.exp(5.0 * cosine))
+    controls = keras_dnc.HeadControls(
+        keys=key[None, None],
+        strengths=np.full((1, 1), np.log(np.expm1(5.0))),
+        interpolation_gate=np.ones((1, 1)),
+        shift_weights=np.ones((1, 1, 1)),
+        sharpness=np.full((1, 1), -100.0),  # a power of 1
+    )
+    controls = type(controls)(*(c.astype("float32") for c in controls))
+    weights = keras_dnc.NTMAddressing()(
+        memory.astype("float32"), controls, np.zeros((1, 1, 128), "float32")
+    )
+    assert_close(to_numpy(weights)[0, 0], expected, 2e-3)  # 1e-8 is 0.1 % of the norms
+
+
+def test_a_config_of_version_0_1_keeps_its_guards():
+    for layer in (
+        keras_dnc.NTMCell(3),
+        keras_dnc.NTMAccess(),
+        keras_dnc.NTMAddressing(),
+    ):
+        config = layer.get_config()
+        assert config.pop("cosine_guards") == [1e-24, 1e-8]
+        old = type(layer).from_config(config)
+        assert old.get_config()["cosine_guards"] == [1e-6, 1e-6]
+
+
+@pytest.mark.parametrize("guards", [1e-6, (1e-6,), (0.0, 1e-8), (1e-6, "a"), None])
+def test_guards_that_are_not_two_positive_numbers_are_refused(guards):
+    with pytest.raises(ValueError, match="Argument `cosine_guards` must be two"):
+        keras_dnc.NTMCell(3, cosine_guards=guards)
 
 
 def test_a_shift_between_two_slots_blurs_and_sharpness_takes_the_blur_away():

@@ -46,8 +46,8 @@ def test_outputs_and_final_state_equal_theirs(golden, cell, make_layer):
     """Their outputs are squashed by a sigmoid, ours are not."""
     outputs, state = goldens.run(make_layer, cell, golden)
     squashed = to_numpy(ops.sigmoid(outputs))
-    assert_close(squashed, golden["outputs"], guard=goldens.GUARD)
-    goldens.assert_all_close(state, goldens.section(golden, "final/"))
+    assert_close(squashed, golden["outputs"], 1e-6, guard=goldens.GUARD)
+    goldens.assert_all_close(state, goldens.section(golden, "final/"), 1e-6)
 
 
 @goldens.each_layer
@@ -56,4 +56,5 @@ def test_gradients_equal_theirs(golden, cell, make_layer):
     found = goldens.gradients(
         make_layer, cell, golden, named_weights(cell), activation=ops.sigmoid
     )
-    goldens.assert_all_close({name: found[name] for name in expected}, expected)
+    found = {name: found[name] for name in expected}
+    goldens.assert_all_close(found, expected, 1e-6)

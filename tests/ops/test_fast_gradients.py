@@ -16,6 +16,7 @@ from keras_dnc.ops.links import update_links
 from keras_dnc.ops.residuals import keep
 from keras_dnc.ops.residuals import recording
 from keras_dnc.ops.residuals import reusing
+from keras_dnc.ops.similarity import Guards
 from keras_dnc.ops.similarity import cosine_similarity
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import fast_masked_cosine_similarity
@@ -64,14 +65,21 @@ def memory_and_keys(rng):
     return [memory, keys]
 
 
+def fresh_memory_and_keys(rng):
+    memory, keys = memory_and_keys(rng)
+    memory[1] = 1e-6
+    memory[0, 2] = 1e-6 * rng.normal(size=WORD)
+    return [memory, rng.normal(size=keys.shape)]
+
+
 def memory_keys_and_masks(rng):
     masks = rng.random((BATCH, READS, WORD))
     masks[2, 1] = 0.0
     return [*memory_and_keys(rng), masks]
 
 
-def listed(function):
-    return lambda *tensors: [function(*tensors)]
+def listed(function, *arguments):
+    return lambda *tensors: [function(*tensors, *arguments)]
 
 
 PAIRS = {
@@ -95,6 +103,11 @@ PAIRS = {
         listed(fast_cosine_similarity),
         listed(cosine_similarity),
         memory_and_keys,
+    ),
+    "fast_cosine_similarity with the guards of the NTM": (
+        listed(fast_cosine_similarity, Guards(1e-24, 1e-8)),
+        listed(cosine_similarity, Guards(1e-24, 1e-8)),
+        fresh_memory_and_keys,
     ),
     "fast_masked_cosine_similarity": (
         listed(fast_masked_cosine_similarity),
