@@ -10,15 +10,17 @@ Reading order: `score_all_slots` (the plain reference), `best_slots` (the fast s
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_dnc.arguments import check_choice
+from keras_dnc.arguments import check_positive_or_none
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
 from keras_dnc.ops.lookup import has_sparse_gradients
 from keras_dnc.ops.lookup import lookup
 from keras_dnc.ops.ranking import stable_top_k
@@ -127,6 +129,10 @@ class ProductKeyMemory(keras.layers.Layer):
             a sub-key. Defaults to 256.
         query_normalization: Whether to batch-normalize the queries, which makes them
             use more slots (section 4.5). Defaults to `True`.
+        normalization_momentum: Factor of the previous moving averages at each update,
+            at least 0 and below 1. Defaults to 0.9, as in the authors' code.
+        normalization_epsilon: Positive number added to variances. Defaults to 1e-5, as
+            in the authors' code.
         weighting: Function from a head's best scores to weights, `"softmax"` or
             `"relu"`. Defaults to `"softmax"`.
         sparse_gradient: Whether the gradient with respect to the values holds only the
@@ -153,7 +159,8 @@ class ProductKeyMemory(keras.layers.Layer):
 
     Raises:
         ValueError: A size is not a positive integer, `num_slots` is not a square,
-            `top_k` is above its root, `key_dim` is odd, `weighting` is unknown, or the
+            `top_k` is above its root, `key_dim` is odd, `weighting` is unknown,
+            `normalization_momentum` or `normalization_epsilon` is out of range, or the
             inputs have another rank.
 
     Example:
@@ -176,6 +183,8 @@ class ProductKeyMemory(keras.layers.Layer):
         top_k: int = 32,
         key_dim: int = 256,
         query_normalization: bool = True,
+        normalization_momentum: float = 0.9,
+        normalization_epsilon: float = 1e-5,
         weighting: str = "softmax",
         sparse_gradient: bool = False,
         **kwargs: Any,
@@ -187,6 +196,11 @@ class ProductKeyMemory(keras.layers.Layer):
         self.top_k = positive_integer("top_k", top_k)
         self.key_dim = positive_integer("key_dim", key_dim)
         self.query_normalization = bool(query_normalization)
+        self.normalization_momentum = probability(
+            "normalization_momentum", normalization_momentum
+        )
+        check_positive_or_none("normalization_epsilon", normalization_epsilon)
+        self.normalization_epsilon = normalization_epsilon
         check_choice("weighting", weighting, WEIGHTINGS)
         self.weighting = weighting
         self.sparse_gradient = bool(sparse_gradient)
@@ -231,6 +245,8 @@ class ProductKeyMemory(keras.layers.Layer):
         self.query.build((None, input_shape[-1]))
         if self.query_normalization:
             self.normalization = keras.layers.BatchNormalization(
+                momentum=self.normalization_momentum,
+                epsilon=self.normalization_epsilon,
                 dtype=self.dtype_policy, name="normalization"
             )
             self.normalization.build((None, size))
@@ -320,9 +336,24 @@ class ProductKeyMemory(keras.layers.Layer):
             "top_k": self.top_k,
             "key_dim": self.key_dim,
             "query_normalization": self.query_normalization,
+            "normalization_momentum": self.normalization_momentum,
+            "normalization_epsilon": self.normalization_epsilon,
             "weighting": self.weighting,
             "sparse_gradient": self.sparse_gradient,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a layer; in a config of version 0.1, momentum and epsilon are Keras's.
+
+        Args:
+            config: Dict of the constructor's arguments.
+
+        Returns:
+            A new layer.
+        """
+        first = {"normalization_momentum": 0.99, "normalization_epsilon": 1e-3}
+        return cls(**{**first, **config})
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")

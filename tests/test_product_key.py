@@ -85,7 +85,7 @@ def test_it_is_what_the_paper_says(weighting, rng):
     layer, inputs = memory(weighting=weighting), inputs_of(rng)
     outputs = to_numpy(layer(inputs))
     named = {w.name: to_numpy(w.value).astype("float64") for w in layer.weights}
-    scale = named["gamma"] / np.sqrt(named["moving_variance"] + 1e-3)
+    scale = named["gamma"] / np.sqrt(named["moving_variance"] + 1e-5)
     queries = inputs @ named["kernel"] + named["bias"] - named["moving_mean"]
     queries = queries * scale + named["beta"]
     queries = queries.reshape(BATCH, TIME, HEADS, KEY)
@@ -294,3 +294,17 @@ def test_usage_leaves_padding_out_and_begins_with_nothing():
     assert to_numpy(usage.result())["fraction_used"] == 0.0
     with pytest.raises(ValueError, match="`weights` must have shape"):
         usage.update_state(slots, weights[:, :1])
+
+
+def test_queries_are_normalized_as_in_the_authors_code():
+    layer = keras_dnc.ProductKeyMemory(3, num_slots=64, top_k=3, key_dim=8)
+    layer.build((None, 5))
+    assert layer.normalization.momentum == 0.9
+    assert layer.normalization.epsilon == 1e-5
+
+
+def test_a_config_of_version_0_1_keeps_the_numbers_of_kerass_batch_normalization():
+    config = keras_dnc.ProductKeyMemory(3).get_config()
+    del config["normalization_momentum"], config["normalization_epsilon"]
+    old = keras_dnc.ProductKeyMemory.from_config(config)
+    assert (old.normalization_momentum, old.normalization_epsilon) == (0.99, 1e-3)

@@ -4,12 +4,13 @@ Any Keras RNN cell whose states are rank 2 can be a controller.
 """
 
 import numbers
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.joint_product import joint_product
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
@@ -166,8 +167,8 @@ class NormalizedLSTMCell(FusedLSTMCell):
     c_t = \sigma(f) c_{t-1} + \sigma(i) \tanh(g), \quad
     h_t = \sigma(o) \tanh(\mathrm{LN}(c_t))$$
 
-    Each gate is normalised separately. The carry is normalised on the way to the
-    output only, so that each of its numbers persists until a gate changes it.
+    The carry is normalised on the way to the output only, so that each of its numbers
+    persists until a gate changes it.
 
     Departures: Ba et al. normalise $W x$ and $U h$ separately. Here the one product
     $W [x; h]$ is normalised, as in the controller of Franke et al. 2018. Dropout has
@@ -175,6 +176,9 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     Args:
         units: Numbers in the output.
+        normalization: `"joint"` to normalise the numbers of all four gates with one
+            mean and one variance, as the programs of both papers do, or `"separate"`
+            for a mean and a variance of each gate. Defaults to `"joint"`.
         **kwargs: The other arguments of `keras.layers.LSTMCell`; `implementation` has
             no effect.
 
@@ -185,6 +189,9 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     Returns:
         `(output, [output, carry])`, each `(batch, units)`.
+
+    Raises:
+        ValueError: If `normalization` is unknown.
 
     Example:
         >>> import keras_dnc
@@ -198,8 +205,12 @@ class NormalizedLSTMCell(FusedLSTMCell):
           computer for question answering, section 3.2.
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, normalization: str = "joint", **kwargs: Any
+    ) -> None:
         super().__init__(units, **kwargs)
+        check_choice("normalization", normalization, ("joint", "separate"))
+        self.normalization = normalization
         self.dropout_mask_count = None  # one mask; Keras makes one for each gate
 
     def build(self, input_shape: Shape) -> None:
@@ -233,8 +244,12 @@ class NormalizedLSTMCell(FusedLSTMCell):
     def _gates(self, inputs: Tensor, output: Tensor) -> Tensors:
         """Return the four gates, normalised and not squashed."""
         gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        if self.normalization == "joint":
+            gates = _normalized(gates)
         gates = ops.reshape(gates, (-1, 4, self.units))
-        gates = _normalized(gates) * self.gate_gain
+        if self.normalization == "separate":
+            gates = _normalized(gates)
+        gates = gates * self.gate_gain
         if self.use_bias:
             gates = gates + ops.reshape(self.bias, (4, self.units))
         return ops.unstack(gates, axis=1)
@@ -242,6 +257,22 @@ class NormalizedLSTMCell(FusedLSTMCell):
     def _shown(self, carry: Tensor) -> Tensor:
         """Return the factor of the output gate, from the normalised carry."""
         return self.activation(_normalized(carry) * self.carry_gain + self.carry_shift)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "normalization": self.normalization}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a cell; a config of version 0.1 normalises each gate separately.
+
+        Args:
+            config: Dict of the constructor's arguments.
+
+        Returns:
+            A new cell.
+        """
+        return cls(**{"normalization": "separate", **config})
 
 
 def _normalized(features: Tensor) -> Tensor:

@@ -72,6 +72,50 @@ def normalized_cell(**arguments):
     return cell
 
 
+def normalized(features):
+    """eq. 4 of Ba et al."""
+    centred = features - features.mean(-1, keepdims=True)
+    return centred / np.sqrt(features.var(-1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("normalization", ["joint", "separate"])
+def test_a_normalized_lstm_equals_its_equations(rng, normalization):
+    cell = normalized_cell(normalization=normalization)
+    for variable in cell.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    inputs, output, carry = (rng.normal(size=(3, n)) for n in (5, 4, 4))
+    w = {v.name: to_numpy(v.value).astype("float64") for v in cell.weights}
+    gates = inputs @ w["kernel"] + output @ w["recurrent_kernel"]
+    if normalization == "joint":
+        gates = normalized(gates)
+    else:
+        gates = np.concatenate([normalized(g) for g in np.split(gates, 4, -1)], -1)
+    gates = gates * w["gate_gain"].reshape(-1) + w["bias"]
+    i, f, g, o = np.split(gates, 4, axis=-1)
+
+    def sigmoid(x):
+        return 1.0 / (1.0 + np.exp(-x))
+
+    after = sigmoid(f) * carry + sigmoid(i) * np.tanh(g)
+    shown = normalized(after) * w["carry_gain"] + w["carry_shift"]
+    states = [a.astype("float32") for a in (output, carry)]
+    found, (_, found_carry) = cell(inputs.astype("float32"), states)
+    assert_close(to_numpy(found_carry), after)
+    assert_close(to_numpy(found), sigmoid(o) * np.tanh(shown))
+
+
+def test_a_normalized_lstm_of_version_0_1_normalizes_each_gate():
+    config = normalized_cell().get_config()
+    assert config.pop("normalization") == "joint"
+    old = keras_dnc.NormalizedLSTMCell.from_config(config)
+    assert old.get_config() == {**config, "normalization": "separate"}
+
+
+def test_an_unknown_normalization_is_refused():
+    with pytest.raises(ValueError, match="Argument `normalization` must be one of"):
+        normalized_cell(normalization="each")
+
+
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_gates_of_a_normalized_lstm_do_not_see_how_large_its_input_is(rng, use_bias):
     inputs = rng.normal(size=(3, 5)).astype("float32")
