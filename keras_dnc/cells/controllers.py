@@ -205,9 +205,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
           computer for question answering, section 3.2.
     """
 
-    def __init__(
-        self, units: int, normalization: str = "joint", **kwargs: Any
-    ) -> None:
+    def __init__(self, units: int, normalization: str = "joint", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         check_choice("normalization", normalization, ("joint", "separate"))
         self.normalization = normalization

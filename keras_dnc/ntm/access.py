@@ -3,8 +3,7 @@
 Graves et al. 2014, sections 3.1 and 3.2.
 """
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras

@@ -15,8 +15,8 @@ from keras_dnc.ops.similarity import oneplus
 from keras_dnc.typing import DType, Shape, Tensor
 
 _EPSILON = 1e-12  # keeps a weight's logarithm, and its gradient, finite at 0
-# Far below the squares of a fresh memory, 1e-12. The second is Collier and Beel's; their
-# norms have none, so that the gradient at a zero row is NaN.
+# The first is far below the squares of a fresh memory, 1e-12; the second is Collier and
+# Beel's, who have no first one, so that the gradient at a zero row is NaN.
 NTM_GUARDS = Guards(1e-24, 1e-8)
 
 

@@ -11,17 +11,22 @@ class TaskCurriculum(keras.callbacks.Callback):
     """A callback that advances each task whose held-out error is low enough.
 
     After each epoch the model answers held-out stories. A task whose error on the
-    questions within its current lesson is at most `goal` goes on to its next lesson.
+    questions within its current lesson is at most `goal` goes on to its next lesson. If
+    the mixture starts with some of its tasks, all others start when each of these has
+    reached the last lesson, and the mean of their errors is at most `goal`.
+
     Logged are `val_qa1`, the error on all questions of task 1, and `lesson_qa1`, the
-    index of its lesson in that epoch; the same for every other task; and `val_error`,
-    the mean over tasks of the errors on all questions.
+    index of its lesson in that epoch, -1 before it has started; the same for every
+    other task; and `val_error`, the mean over tasks of the errors on all questions.
 
     Args:
         mixture: `keras_dnc.tasks.babi.StoryMixture` that training draws from.
         held_out: List of `EncodedStory`, whole held-out stories of every task.
         goal: Fraction of wrong answers at which a task goes on, in [0, 1]. Defaults to
             0.08.
-        patience: Number of epochs after which a task goes on in any case. Defaults to
+        patience: Number of epochs after which a task goes on to its next lesson in any
+            case. Defaults to `None`, for no such number.
+        start_by: Number of epochs after which all tasks start in any case. Defaults to
             `None`, for no such number.
 
     Raises:
@@ -37,14 +42,17 @@ class TaskCurriculum(keras.callbacks.Callback):
         held_out: Sequence[Any],
         goal: float = 0.08,
         patience: int | None = None,
+        start_by: int | None = None,
     ) -> None:
         super().__init__()
         self.mixture = mixture
         self.held_out = mixture.like(held_out)
         self.goal = goal
         self.patience = patience
-        self.epochs_of = dict.fromkeys(mixture.lesson_of, 0)
-        missing = sorted(mixture.lesson_of.keys() - {one.task for one in held_out})
+        self.start_by = start_by
+        tasks = [*mixture.lesson_of, *mixture.waiting]
+        self.epochs_of = dict.fromkeys(tasks, 0)
+        missing = sorted(set(tasks) - {one.task for one in held_out})
         if missing:
             raise ValueError(
                 "Argument `held_out` must hold stories of every task of the mixture. "
@@ -59,20 +67,30 @@ class TaskCurriculum(keras.callbacks.Callback):
             logs: Metrics of the epoch, to which those of the tasks are added.
         """
         logs = {} if logs is None else logs
-        lesson_of, judged = (
-            self.mixture.lesson_of,
-            judge_answers(self.model, self.held_out),
-        )
+        lesson_of = self.mixture.lesson_of
+        judged = judge_answers(self.model, self.held_out)
         whole = error_by_task(judged)
         shown = error_by_task(
             (story, wrong[: self.mixture.questions_shown(story)])
             for story, wrong in judged
+            if story.task in lesson_of
         )
         logs["val_error"] = float(np.mean(list(whole.values())))
-        for task in sorted(lesson_of):
-            logs[f"val_qa{task}"] = whole[task]
-            logs[f"lesson_qa{task}"] = lesson_of[task]
+        for task, error in whole.items():
+            logs[f"val_qa{task}"] = error
+            logs[f"lesson_qa{task}"] = lesson_of.get(task, -1)
+        if self._others_start(epoch, shown):
+            self.mixture.start(self.mixture.waiting)
         self._advance(shown)
+
+    def _others_start(self, epoch: int, shown: Mapping[int, float]) -> bool:
+        """Return whether the tasks that have not started start after this epoch."""
+        if not self.mixture.waiting:
+            return False
+        last = len(self.mixture.lessons) - 1
+        are_last = all(lesson == last for lesson in self.mixture.lesson_of.values())
+        is_late = self.start_by is not None and epoch + 1 >= self.start_by
+        return is_late or (are_last and float(np.mean([*shown.values()])) <= self.goal)
 
     def _advance(self, shown: Mapping[int, float]) -> None:
         """Advance the tasks that have reached the goal or the end of their patience."""

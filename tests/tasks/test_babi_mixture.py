@@ -20,8 +20,8 @@ def story(task, sentences):
 STORIES = [story(1, 2)] * 50 + [story(2, 5)] * 10
 
 
-def mixture(stories=STORIES, batch_size=4, per_task=8, lessons=LESSONS, **options):
-    return babi.StoryMixture(stories, batch_size, per_task, lessons, **options)
+def mixture(stories=STORIES, batch_size=4, per_epoch=16, lessons=LESSONS, **options):
+    return babi.StoryMixture(stories, batch_size, per_epoch, lessons, **options)
 
 
 def rows(batches):
@@ -37,6 +37,21 @@ def drawn_tasks(batches):
 def test_tasks_have_equal_shares():
     tasks = drawn_tasks(mixture())
     assert tasks.count(1) == tasks.count(2) == 8
+
+
+def test_tasks_that_have_not_started_are_not_drawn():
+    batches = mixture(tasks=[2])
+    assert drawn_tasks(batches) == [2] * 16
+    assert (batches.lesson_of, batches.waiting) == ({2: 0}, [1])
+    batches.advance([2])
+    batches.start(batches.waiting)
+    assert drawn_tasks(batches).count(1) == 8
+    assert (batches.lesson_of, batches.waiting) == ({1: 0, 2: 1}, [])
+
+
+def test_stories_that_cannot_be_shared_evenly_go_to_the_first_tasks():
+    tasks = drawn_tasks(mixture(per_epoch=17))
+    assert (tasks.count(1), tasks.count(2)) == (9, 8)
 
 
 def test_stories_are_cut_to_the_lesson_of_their_task():
@@ -56,7 +71,7 @@ def test_a_lesson_ends_with_the_last_question_within_its_tokens():
 
 
 def test_earlier_lessons_are_not_forgotten():
-    batches = mixture(per_task=400, earlier=0.25)
+    batches = mixture(per_epoch=800, earlier=0.25)
     batches.advance([1, 2])
     batches.advance([1, 2])
     counts = rows(batches)
@@ -68,7 +83,7 @@ def test_the_tenth_with_the_earliest_question_stands_in_for_stories_that_are_too
         babi.EncodedStory(3, *(np.pad(part, (before, 0)) for part in story(3, 1)[1:]))
         for before in range(40, 60)
     ]
-    batches = mixture(late, per_task=50, lessons=[babi.Lesson(1, 30)])
+    batches = mixture(late, per_epoch=50, lessons=[babi.Lesson(1, 30)])
     lengths = {len(batches.example(number).tokens) for number in range(50)}
     assert lengths == {46, 47}
 
@@ -92,12 +107,12 @@ def test_draws_follow_from_seed_and_epoch_and_lessons():
 
 
 def test_every_batch_but_the_last_is_full_and_their_number_does_not_change():
-    batches = mixture(batch_size=3)
+    batches = mixture(batch_size=3, tasks=[2])
     for _ in range(3):
         assert len(batches) == 6  # 16 stories
         counts = np.array(rows(batches)).reshape(-1, 3)
         assert sorted((counts > 0).sum(axis=1)) == [1, 3, 3, 3, 3, 3]
-        batches.advance([1])
+        batches.start([1])
         batches.on_epoch_end()
 
 
@@ -137,8 +152,10 @@ def test_answers_are_judged_by_all_their_words():
         ({"lessons": []}, "`lessons` must not be empty"),
         ({"lessons": [babi.Lesson(0, 9)]}, "`questions` must be a positive integer"),
         ({"lessons": [babi.Lesson(1, 0.5)]}, "`tokens` must be a positive integer"),
-        ({"per_task": True}, "`per_task` must be a positive integer"),
+        ({"per_epoch": True}, "`per_epoch` must be a positive integer"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"tasks": []}, r"`tasks` must be some of the tasks .* \[1, 2\]"),
+        ({"tasks": [1, 3]}, "`tasks` must be some of the tasks that have stories"),
         ({"earlier": 1.0}, "`earlier` must be at least 0 and below 1"),
     ],
 )

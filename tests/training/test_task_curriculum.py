@@ -39,7 +39,7 @@ def curriculum_of(mixture, **options):
 
 @pytest.fixture
 def mixture():
-    return babi.StoryMixture(STORIES, 4, per_task=2, lessons=LESSONS)
+    return babi.StoryMixture(STORIES, 4, per_epoch=6, lessons=LESSONS)
 
 
 def test_tasks_go_on_by_their_own_error_within_the_lesson(mixture):
@@ -58,13 +58,36 @@ def test_a_task_goes_on_at_the_end_of_its_patience(mixture):
         assert mixture.lesson_of[3] == lesson
 
 
+def starting_with(tasks):
+    return babi.StoryMixture(STORIES, 4, 6, LESSONS, tasks=tasks)
+
+
+def test_other_tasks_start_when_the_first_have_learned_the_last_lesson():
+    mixture, logs = starting_with([1]), {}
+    curriculum = curriculum_of(mixture)
+    curriculum.on_epoch_end(0, logs)
+    assert mixture.lesson_of == {1: 1}
+    assert [logs[f"lesson_qa{task}"] for task in (1, 2, 3)] == [0, -1, -1]
+    curriculum.on_epoch_end(1, {})
+    assert mixture.lesson_of == {1: 1, 2: 0, 3: 0}
+
+
+def test_other_tasks_start_in_time_though_the_first_have_not_learned():
+    mixture = starting_with([3])
+    curriculum = curriculum_of(mixture, start_by=2)
+    curriculum.on_epoch_end(0, {})
+    assert mixture.lesson_of == {3: 0}
+    curriculum.on_epoch_end(1, {})
+    assert mixture.lesson_of == {1: 0, 2: 0, 3: 0}
+
+
 def test_its_state_is_restored_by_way_of_json(mixture):
     curriculum = curriculum_of(mixture, patience=3)
     curriculum.on_epoch_end(0, {})
     curriculum.on_epoch_end(1, {})
     state = keras.saving.deserialize_keras_object(curriculum.get_state())
     text = {name: {str(k): v for k, v in state[name].items()} for name in state}
-    other = babi.StoryMixture(STORIES, 4, per_task=2, lessons=LESSONS)
+    other = babi.StoryMixture(STORIES, 4, per_epoch=6, lessons=LESSONS)
     restored = curriculum_of(other, patience=3)
     restored.set_state(text)
     assert other.lesson_of == mixture.lesson_of

@@ -47,10 +47,10 @@ class Lesson(NamedTuple):
 class StoryMixture(StoryBatches):
     """Batches in which every task has the same number of stories, at its own lesson.
 
-    In each epoch, `per_task` stories of each task are drawn. They are cut to the
-    current lesson of their task or, with probability `earlier`, to an earlier one.
-    `lesson_of` holds the current lessons, and the callback `keras_dnc.TaskCurriculum`
-    advances them.
+    In each epoch, `per_epoch` stories are drawn, as many of each task that has started.
+    They are cut to the current lesson of their task or, with probability `earlier`, to
+    an earlier one. `lesson_of` holds the current lessons of these tasks, and the
+    callback `keras_dnc.TaskCurriculum` advances them and starts the others.
 
     A story whose first question lies beyond the lesson is not drawn. If fewer than a
     tenth of a task's stories have a question within the lesson, the tenth whose first
@@ -59,8 +59,11 @@ class StoryMixture(StoryBatches):
     Args:
         stories: List of `EncodedStory`.
         batch_size: Number of stories in a batch.
-        per_task: Number of stories of each task in an epoch.
+        per_epoch: Number of stories in an epoch. If it is no multiple of the number of
+            tasks, the first tasks have one story more.
         lessons: List of `Lesson`, the easiest first.
+        tasks: Numbers of the tasks that start at once, or `None` for all. Defaults to
+            `None`.
         earlier: Probability of an earlier lesson, each equally likely, in [0, 1).
             Defaults to 0.1.
         **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
@@ -69,20 +72,21 @@ class StoryMixture(StoryBatches):
             `keras.utils.PyDataset`.
 
     Attributes:
-        lesson_of: Dict from the number of a task to the index of its lesson.
+        lesson_of: Dict from the number of each task that has started to the index of
+            its lesson.
         epoch: Index of the epoch. Together with `seed` and the lessons it determines
             the batches.
 
     Raises:
-        ValueError: `stories` or `lessons` is empty, `batch_size`, `per_task` or a
-            number of a lesson is not a positive integer, or `earlier` is outside
-            [0, 1).
+        ValueError: `stories` or `lessons` is empty, `batch_size`, `per_epoch` or a
+            number of a lesson is not a positive integer, `tasks` is empty or has a task
+            without stories, or `earlier` is outside [0, 1).
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
         >>> story = EncodedStory(1, tokens, tokens, weights=tokens == 4)
         >>> lessons = [Lesson(1, 10), Lesson(2, 10)]
-        >>> mixture = StoryMixture([story], 1, per_task=1, lessons=lessons)
+        >>> mixture = StoryMixture([story], 1, per_epoch=1, lessons=lessons)
         >>> mixture[0][0].tolist()  # 0 is padding
         [[3, 4, 0, 0]]
         >>> mixture.advance([1])
@@ -97,23 +101,52 @@ class StoryMixture(StoryBatches):
         self,
         stories: Sequence[EncodedStory],
         batch_size: int,
-        per_task: int,
+        per_epoch: int,
         lessons: Sequence[Lesson],
+        tasks: Sequence[int] | None = None,
         earlier: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        check_positive_integers(per_task=per_task)
+        check_positive_integers(per_epoch=per_epoch)
         _check_lessons(lessons, earlier)
-        self.per_task = per_task
+        self.per_epoch = per_epoch
         self.lessons = list(lessons)
         self.earlier = earlier
-        self.lesson_of = {story.task: 0 for story in stories}
+        self._tasks = sorted({story.task for story in stories})
+        first = self._tasks if tasks is None else tasks
+        self._check_tasks("tasks", first)
+        self.lesson_of = dict.fromkeys(first, 0)
         self._ends = [question_ends(story) for story in stories]
         self._firsts = np.array([ends[0] for ends in self._ends])
-        tasks = np.array([story.task for story in stories])
-        self._numbers = {task: np.flatnonzero(tasks == task) for task in self.lesson_of}
+        task_of = np.array([story.task for story in stories])
+        self._numbers = {task: np.flatnonzero(task_of == task) for task in self._tasks}
         self._drawn: list[EncodedStory] = []
         super().__init__(stories, batch_size, **kwargs)
+
+    def _check_tasks(self, name: str, tasks: Sequence[int]) -> None:
+        """Raise a `ValueError` unless there are tasks, and each has stories."""
+        if self._tasks and (not tasks or set(tasks) - set(self._tasks)):
+            raise ValueError(
+                f"Argument `{name}` must be some of the tasks that have stories, "
+                f"{self._tasks}. Received: {name}={tasks!r}"
+            )
+
+    @property
+    def waiting(self) -> list[int]:
+        """Numbers of the tasks that have not started."""
+        return [task for task in self._tasks if task not in self.lesson_of]
+
+    def start(self, tasks: Sequence[int]) -> None:
+        """Start tasks at the first lesson; those that have started are not changed.
+
+        Args:
+            tasks: Numbers of the tasks.
+
+        Raises:
+            ValueError: `tasks` is empty or has a task without stories.
+        """
+        self._check_tasks("tasks", tasks)
+        self.set_lessons(dict.fromkeys(tasks, 0) | self.lesson_of)
 
     def length_of(self, example: EncodedStory) -> int:
         """Return the number of tokens of a story in the last lesson.
@@ -148,14 +181,14 @@ class StoryMixture(StoryBatches):
         """Set some tasks to their next lesson, unless they are at the last one.
 
         Args:
-            tasks: Numbers of the tasks.
+            tasks: Numbers of tasks that have started.
         """
         last = len(self.lessons) - 1
         moved = {task: min(self.lesson_of[task] + 1, last) for task in tasks}
         self.set_lessons(self.lesson_of | moved)
 
     def set_lessons(self, lesson_of: dict[int, int]) -> None:
-        """Set the lesson of each task.
+        """Set which tasks have started, and the lesson of each.
 
         Args:
             lesson_of: Dict from the number of a task to the index of its lesson.
@@ -167,7 +200,7 @@ class StoryMixture(StoryBatches):
         """Return the number of questions that the current lesson of a task shows.
 
         Args:
-            story: `EncodedStory` of that task.
+            story: `EncodedStory` of a task that has started.
 
         Returns:
             An integer, at least 1.
@@ -186,8 +219,11 @@ class StoryMixture(StoryBatches):
     def _draw_batches(self) -> list[tuple[int, np.ndarray]]:
         """Draw the stories of an epoch, and cut the order by length into batches."""
         rng = np.random.default_rng([self.seed, self.epoch])
+        share, more = divmod(self.per_epoch, len(self.lesson_of))
         self._drawn = [
-            story for task in sorted(self.lesson_of) for story in self._draw(task, rng)
+            story
+            for number, task in enumerate(sorted(self.lesson_of))
+            for story in self._draw(task, share + (number < more), rng)
         ]
         lengths = [len(story.tokens) for story in self._drawn]
         bucket_of = np.searchsorted(self.buckets, lengths)
@@ -200,11 +236,13 @@ class StoryMixture(StoryBatches):
         rng.shuffle(padded)
         return with_two_lengths_first(padded)
 
-    def _draw(self, task: int, rng: np.random.Generator) -> list[EncodedStory]:
-        """Draw the stories of one task."""
+    def _draw(
+        self, task: int, size: int, rng: np.random.Generator
+    ) -> list[EncodedStory]:
+        """Draw stories of one task."""
         current = self.lesson_of[task]
-        is_earlier = rng.random(self.per_task) < self.earlier
-        earlier = rng.integers(max(current, 1), size=self.per_task)
+        is_earlier = rng.random(size) < self.earlier
+        earlier = rng.integers(max(current, 1), size=size)
         drawn = []
         for index, count in zip(
             *np.unique(np.where(is_earlier, earlier, current), return_counts=True),
