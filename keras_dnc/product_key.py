@@ -247,7 +247,8 @@ class ProductKeyMemory(keras.layers.Layer):
             self.normalization = keras.layers.BatchNormalization(
                 momentum=self.normalization_momentum,
                 epsilon=self.normalization_epsilon,
-                dtype=self.dtype_policy, name="normalization"
+                dtype=self.dtype_policy,
+                name="normalization",
             )
             self.normalization.build((None, size))
         self._build_table()
