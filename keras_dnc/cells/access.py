@@ -143,6 +143,19 @@ class BaseAccess(keras.layers.Layer):
             self.state_shapes,
         )
 
+    def decode(self, state: State) -> State:
+        """Prepare a state that comes from outside for a step.
+
+        A cell calls this method on each state that Keras passes to it.
+
+        Args:
+            state: The state's NamedTuple, each leaf `(batch, *shape)`.
+
+        Returns:
+            The state's NamedTuple. By default, `state`.
+        """
+        return state
+
     def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
         """Create the weights of the interface.
 

@@ -189,6 +189,17 @@ class AccessCell(MemoryCell):
         for layer in layers_of(self)[1:]:
             layer.built = True
 
+    def decode(self, state: CellState) -> CellState:
+        """Prepare a state that comes from Keras for a step, by the memory's `decode`.
+
+        Args:
+            state: A `CellState`, each leaf `(batch, *shape)`.
+
+        Returns:
+            A `CellState`.
+        """
+        return state._replace(access=self.access.decode(state.access))
+
     def step(self, inputs: Tensor, state: CellState) -> CellStep:
         """Take one step in named state: controller, memory, output.
 

@@ -25,6 +25,7 @@ from keras_dnc.sparse.hashing import as_search
 from keras_dnc.sparse.least_recent import accessed
 from keras_dnc.sparse.least_recent import least_recent
 from keras_dnc.sparse.least_recent import level_sizes
+from keras_dnc.sparse.least_recent import rewound
 from keras_dnc.sparse.search import Search
 from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor, Tensors
 
@@ -40,7 +41,7 @@ class SparseAccessState(NamedTuple):
         memory: `(batch, memory_size, word_size)`.
         index: Index of the search, a list of tensors; see `Search.state_shapes`.
         accesses: Time of last access, a list of tensors; see `sparse.least_recent`.
-        time: `(batch, 1)`, number of steps taken.
+        time: `(batch, 1)`, number of steps taken; see `sparse.least_recent.rewound`.
         read_slots: `(batch, num_reads, top_k)`, slots read in the previous step.
         read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
     """
@@ -198,6 +199,11 @@ class SparseAccess(RowAccess):
         """Create the weights of interface and search."""
         super().build(inputs_shape, state_shape)
         self.search.prepare(self.memory_size, self.word_size)
+
+    def decode(self, state: State) -> State:
+        """Rewind the clock of a state that has taken very many steps."""
+        accesses, time = rewound(state.accesses, state.time)
+        return state._replace(accesses=accesses, time=time)
 
     def select_writes(self, state: State) -> WriteRows:
         """Select the slots read in the previous step and the least recent one."""

@@ -38,8 +38,9 @@ class SAMCell(SparseCell):
     and gradients, but passes over all of the memory at every step.
 
     The all-zero state is a fresh memory. An initial state must have the index and the
-    times of access of its memory: use the final state of another run, or zeros. Times
-    are exact for 2^24 steps of a stateful layer, which then needs a fresh state.
+    times of access of its memory: use the final state of another run, or zeros. A
+    stateful layer may run for any number of steps, of which one call may take 2^23:
+    from 2^23 on, slots not accessed in the last 2^22 steps may count as never accessed.
 
     Departures, besides those of `SparseAccess`: controller output, controller state and
     output are clipped; `clip_value=None` switches it off.
@@ -118,8 +119,9 @@ class SDNCCell(SparseCell):
 
     The all-zero state is a fresh memory. An initial state must have the index, the
     times of access and the links of its memory: use the final state of another run, or
-    zeros. Times are exact for 2^24 steps of a stateful layer, which then needs a fresh
-    state.
+    zeros. A stateful layer may run for any number of steps, of which one call may take
+    2^23: from 2^23 on, slots not accessed in the last 2^22 steps may count as never
+    accessed.
 
     Departures, besides those of `LinkedAccess`: controller output, controller state and
     output are clipped; `clip_value=None` switches it off.

@@ -3,7 +3,8 @@
 The time of every slot's last access is the lowest level of a tree, each node of which
 holds the earliest time below it. A search from the top finds the earliest slot, and an
 access changes one node of each level. A time of 0 means never: zeros are a fresh tree.
-Times are whole numbers, exact to 2^24 in float32.
+Times are whole numbers, which float32 represents exactly up to 2^24; `rewound` keeps
+them below.
 """
 
 from keras import ops
@@ -13,6 +14,8 @@ from keras_dnc.ops.rows import set_rows
 from keras_dnc.typing import Tensor, Tensors
 
 _BRANCHES = 64  # children of a node: fewer add levels, more add work at each level
+LATEST = 2**23  # clock from which it is set back; a sequence may have as many steps
+KEPT = 2**22  # steps before that whose order is kept
 
 
 def level_sizes(memory_size: int) -> list[int]:
@@ -28,6 +31,23 @@ def level_sizes(memory_size: int) -> list[int]:
     while sizes[-1] > 4 * _BRANCHES:
         sizes.append(-(-sizes[-1] // _BRANCHES))
     return sizes
+
+
+def rewound(levels: Tensors, time: Tensor) -> tuple[Tensors, Tensor]:
+    """Set the clock back to 2^22, and all times with it, once it has reached 2^23.
+
+    Slots accessed more than 2^22 steps ago become slots never accessed; the order of
+    all others is unchanged.
+
+    Args:
+        levels: List of `(batch, nodes)`, one per level.
+        time: `(batch, 1)`, the clock: number of steps taken.
+
+    Returns:
+        `(levels, time)`, as they were where the clock is below 2^23.
+    """
+    moved = ops.where(time >= LATEST, time - KEPT, 0.0)
+    return [ops.maximum(level - moved, 0.0) for level in levels], time - moved
 
 
 def least_recent(levels: Tensors) -> Tensor:

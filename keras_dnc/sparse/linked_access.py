@@ -26,7 +26,7 @@ class LinkedAccessState(NamedTuple):
         memory: `(batch, memory_size, word_size)`.
         index: Index of the search, a list of tensors; see `Search.state_shapes`.
         accesses: Time of last access, a list of tensors; see `sparse.least_recent`.
-        time: `(batch, 1)`, number of steps taken.
+        time: `(batch, 1)`, number of steps taken; see `sparse.least_recent.rewound`.
         read_slots: `(batch, num_reads, top_k)`, slots read in the previous step.
         read_weights: `(batch, num_reads, top_k)`, rows sum to at most 1.
         links: Links and precedence weights, a `SparseLinkageState`.

@@ -170,3 +170,27 @@ def test_a_search_of_ones_own_is_kept_in_the_config():
     twin = keras_dnc.SDNCCell.from_config(cell.get_config())
     assert twin.access.search.get_config() == search.get_config()
     assert twin.get_config() == cell.get_config()
+
+
+def later(cell, states, steps):
+    """The same states, after many more steps in which nothing was accessed."""
+    state = cell.unflatten(states)
+    access = state.access
+    accesses = [ops.where(a > 0.0, a + steps, a) for a in access.accesses]
+    access = access._replace(accesses=accesses, time=access.time + steps)
+    return cell.flatten(state._replace(access=access))
+
+
+@pytest.mark.parametrize("kind", [keras_dnc.SAMCell, keras_dnc.SDNCCell])
+@pytest.mark.parametrize("border", [2**23, 2**24])
+def test_a_stateful_layer_runs_on_beyond_what_float32_can_count(rng, kind, border):
+    cell = kind(3, controller=8, memory_size=9, word_size=4, num_reads=2, top_k=2)
+    layer = keras_dnc.MemoryRNN(cell, return_state=True)
+    _, *young = layer(rng.normal(size=(2, 20, 5)).astype("float32"))
+    old = later(cell, young, border - 25.0)
+    for _ in range(4):
+        inputs = rng.normal(size=(2, 3, 5)).astype("float32")
+        expected, *young = layer(inputs, initial_state=young)
+        found, *old = layer(inputs, initial_state=old)
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+    assert np.max(to_numpy(cell.unflatten(old).access.time)) < border

@@ -7,6 +7,7 @@ from keras import ops
 from keras_dnc.sparse.least_recent import accessed
 from keras_dnc.sparse.least_recent import least_recent
 from keras_dnc.sparse.least_recent import level_sizes
+from keras_dnc.sparse.least_recent import rewound
 from tests.numbers import to_numpy
 
 
@@ -39,3 +40,14 @@ def test_slots_are_used_in_turn_from_an_empty_memory():
         slot = least_recent(levels)
         assert int(to_numpy(slot)[0, 0]) == step
         levels = accessed(levels, slot, ops.full((1, 1), step + 1.0))
+
+
+def test_a_clock_that_is_set_back_keeps_the_order_of_the_last_accesses():
+    now = 2.0**23
+    times = ops.convert_to_tensor([[0.0, 5.0, now - 2**22, now - 7.0, now - 1.0]] * 2)
+    clocks = ops.convert_to_tensor([[now], [now - 1.0]])
+    (level,), time = rewound([times], clocks)
+    kept = 2.0**22
+    assert to_numpy(level)[0].tolist() == [0.0, 0.0, 0.0, kept - 7.0, kept - 1.0]
+    assert to_numpy(level)[1].tolist() == to_numpy(times)[1].tolist()
+    assert to_numpy(time)[:, 0].tolist() == [kept, now - 1.0]
