@@ -3,11 +3,10 @@
     python examples/train_babi.py --tasks all --data path/to/babi --seeds 0,1,2
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Training
-begins with the tasks FIRST. Each task that has started has the same share of the
-stories, and begins with stories cut after their first question. If the process is
-killed, the same command resumes training after the last finished epoch. With
-KERAS_BACKEND=jax and a file of `python -m keras_dnc.tasks.babi.prepare` as --data, no
-TensorFlow is needed.
+begins with the tasks of GROUPS, one group after another, in equal shares, and each task
+with its first questions. If the process is killed, the same command resumes training.
+With KERAS_BACKEND=jax and a file of `python -m keras_dnc.tasks.babi.prepare` as --data,
+no TensorFlow is needed.
 """
 
 import argparse
@@ -24,7 +23,7 @@ SHARP = {"control_biases": {"read_strengths": 5.0, "write_strengths": 5.0}}
 OPTIONS = {"normalize": True, "temporal_links": False, "bypass_dropout": 0.1}
 RECIPE = SIZES | SHARP | OPTIONS
 FREE = ("seeds", "data", "output")  # settings that a resumed run may change
-FIRST = (1, 6, 11, 12, 13)  # answered by one fact, to be found in memory
+GROUPS = [[1], [6, 11, 12, 13]]  # answered by one fact, to be found in memory
 LESSONS = [[1, 100], [10**6, 150], [10**6, 400]]  # questions, tokens shown of a story
 
 
@@ -39,7 +38,8 @@ def parse_arguments():
     add("--lessons", default=LESSONS, type=json.loads, help="in JSON")
     add("--goal", default=0.1, type=float, help="held-out error that ends a lesson")
     add("--lesson-epochs", default=10, type=int, help="that end a lesson in any case")
-    add("--start-by", default=30, type=int, help="epoch by which all tasks start")
+    add("--groups", default=GROUPS, type=json.loads, help="in JSON")
+    add("--group-epochs", default=20, type=int, help="that end a group in any case")
     add("--epochs", default=300, type=int, help="at most")
     add("--updates", default=320, type=int, help="in an epoch")
     add("--patience", default=40, type=int, help="epochs without a lower error")
@@ -90,16 +90,17 @@ def train(model, encoded, folder, seed, settings):
     """Train on all stories but those held out; return the log."""
     training, held_out = babi.hold_out(encoded, settings.held_out)
     tasks = {story.task for story in encoded}
+    groups = [sorted(tasks & {*group}) for group in settings.groups if tasks & {*group}]
     mixture = babi.StoryMixture(
         training,
         settings.batch_size,
         per_epoch=settings.updates * settings.batch_size,
         lessons=[babi.Lesson(*lesson) for lesson in settings.lessons],
-        tasks=sorted(tasks & set(FIRST)) or None,
+        tasks=groups[0] if groups else None,
         seed=seed,
     )
     monitor = "val_error"
-    ends = settings.goal, settings.lesson_epochs, settings.start_by
+    ends = settings.goal, settings.lesson_epochs, groups, settings.group_epochs
     callbacks = [
         keras_dnc.TaskCurriculum(mixture, held_out, *ends),
         keras_dnc.StopAt(monitor, settings.enough),

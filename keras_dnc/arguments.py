@@ -4,14 +4,23 @@ The functions that return a value have a noun as their name; those that only che
 with `check`.
 """
 
+import math
 import numbers
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+MAX_SIZE = 2**31 - 1  # indices of slots, rows and steps are int32
+MAX_SEED = 2**32 - 1  # JAX and PyTorch hold a seed as uint32
+
 
 def positive_integer(name: str, value: Any) -> int:
     """Return a positive integer as an `int`.
+
+    Every size and count of the package is checked by this function or by
+    `natural_number`. A larger one than `MAX_SIZE` is refused, because int32 indices
+    cannot number the rows of such an array. A product of several sizes is not checked:
+    the backend raises an error where it cannot allocate the array.
 
     Args:
         name: Name of the argument, for the error message.
@@ -21,7 +30,7 @@ def positive_integer(name: str, value: Any) -> int:
         The value as an `int`.
 
     Raises:
-        ValueError: If the value is not an integer above 0.
+        ValueError: If the value is not an integer above 0, or is above 2^31 - 1.
 
     Example:
         >>> positive_integer("num_reads", 4)
@@ -41,7 +50,8 @@ def positive_integer_or_none(name: str, value: Any) -> int | None:
         The value as an `int`, or `None` if it is `None`.
 
     Raises:
-        ValueError: If the value is neither `None` nor an integer above 0.
+        ValueError: If the value is neither `None` nor an integer above 0, or is above
+            2^31 - 1.
 
     Example:
         >>> positive_integer_or_none("link_top_k", None)
@@ -60,7 +70,7 @@ def natural_number(name: str, value: Any) -> int:
         The value as an `int`.
 
     Raises:
-        ValueError: If the value is not an integer of at least 0.
+        ValueError: If the value is not an integer of at least 0, or is above 2^31 - 1.
 
     Example:
         >>> natural_number("num_writes", 0)
@@ -69,12 +79,40 @@ def natural_number(name: str, value: Any) -> int:
     return _integer(name, value, 0, "an integer of at least 0")
 
 
-def _integer(name: str, value: Any, least: int, rule: str) -> int:
-    """Return an integer of at least `least`, or raise an error that states the rule."""
+def random_seed(name: str, value: Any) -> int:
+    """Return the seed of a random generator as an `int`.
+
+    Seeds that every backend and NumPy accept are integers from 0 to 2^32 - 1.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+
+    Returns:
+        The value as an `int`.
+
+    Raises:
+        ValueError: If the value is not an integer of at least 0, or is above 2^32 - 1.
+
+    Example:
+        >>> random_seed("seed", 0)
+        0
+    """
+    return _integer(name, value, 0, "an integer of at least 0", MAX_SEED)
+
+
+def _integer(
+    name: str, value: Any, least: int, rule: str, most: int = MAX_SIZE
+) -> int:
+    """Return an integer from `least` to `most`, or raise an error with the rule."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < least:
         raise ValueError(
             f"Argument `{name}` must be {rule}. Received: {name}={value!r}"
+        )
+    if value > most:
+        raise ValueError(
+            f"Argument `{name}` must be at most {most}. Received: {name}={value!r}"
         )
     return int(value)
 
@@ -123,6 +161,34 @@ def check_positive_or_none(name: str, value: Any) -> None:
             f"Argument `{name}` must be a positive number or None. "
             f"Received: {name}={value!r}"
         )
+
+
+def finite_number(name: str, value: Any, above: float = -math.inf) -> float:
+    """Return a finite real number as a `float`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+        above: Number that the value must exceed. Defaults to minus infinity.
+
+    Returns:
+        The value as a `float`.
+
+    Raises:
+        ValueError: If the value is not a real number, is infinite or NaN, or is not
+            above `above`.
+
+    Example:
+        >>> finite_number("goal", 1)
+        1.0
+    """
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not above < value < math.inf:
+        rule = "a finite number" + (f" above {above:g}" if above > -math.inf else "")
+        raise ValueError(
+            f"Argument `{name}` must be {rule}. Received: {name}={value!r}"
+        )
+    return float(value)
 
 
 def probability(name: str, value: Any) -> float:

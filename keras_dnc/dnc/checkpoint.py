@@ -1,5 +1,7 @@
 """Weights of google-deepmind/dnc, loaded into a `DNCCell`."""
 
+import collections
+import os
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -14,6 +16,7 @@ from keras_dnc.dnc.cell import DNCCell
 _LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # name in a dict, name in a checkpoint
 _LSTM_BIAS = ("lstm/b", "lstm/b_gates")
 _FORGET_BIAS = 1.0  # deepmind/dnc adds it at run time; Keras keeps it in the bias
+_RULE = "Argument `weights` must be a dict or the path of a TensorFlow checkpoint."
 _IMPROVEMENTS = ("masked_content", "deallocate", "link_sharpness", "normalize")
 
 
@@ -30,14 +33,18 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
         weights: Dict from the variable names of deepmind/dnc
             (`"memory_access/write_keys/w"`, `"lstm/w"`, `"output_linear/b"`, ...) to
             arrays, or the path of a TensorFlow checkpoint of deepmind/dnc, where the
-            LSTM's variables are `lstm/w_gates` and `lstm/b_gates`. Names may have a
-            scope, such as `dnc/`; other variables are ignored.
+            LSTM's variables are `lstm/w_gates` and `lstm/b_gates`. The path is the
+            part before `.index`, or a folder whose latest checkpoint is read. Names
+            may have a scope, such as `dnc/`; other variables are ignored.
 
     Raises:
         ValueError: If `cell` is not a `DNCCell`, or has an improvement or a controller
-            that deepmind/dnc does not have; if a name is missing or ambiguous; or if an
-            array has the wrong shape. The weights of the cell are then unchanged.
-        FileNotFoundError: If there is no checkpoint at the path.
+            that deepmind/dnc does not have; if `weights` is neither a dict nor a path;
+            if a name is missing or ambiguous; if an array has the wrong shape, does
+            not hold numbers, or holds NaN or infinity; or if the checkpoint is damaged.
+            The weights of the cell are then unchanged.
+        FileNotFoundError: If there is no checkpoint at the path, or its data files are
+            missing. The weights of the cell are then unchanged.
 
     Example:
         ```python
@@ -50,12 +57,12 @@ def load_deepmind_weights(cell: keras.Layer, weights: Any) -> None:
         - https://github.com/google-deepmind/dnc
     """
     _check_cell(cell)
-    is_dict = isinstance(weights, Mapping)
-    source: _Source = _DictSource(weights) if is_dict else _CheckpointSource(weights)
+    source = _source_of(weights)
     kernel = source.read(*_LSTM_KERNEL)
-    input_size = _input_size(cell, kernel)
+    input_size = _input_size(cell, kernel, source)
+    bias = source.read_shape((4 * cell.controller.units,), *_LSTM_BIAS)
     values = {
-        **_lstm_values(cell.controller, kernel, source.read(*_LSTM_BIAS)),
+        **_lstm_values(cell.controller, kernel, bias),
         **_interface_values(cell, source),
         **_output_values(cell, source),
     }
@@ -98,15 +105,16 @@ def _check_controller(controller: keras.Layer) -> None:
         )
 
 
-def _input_size(cell: DNCCell, kernel: np.ndarray) -> int:
+def _input_size(cell: DNCCell, kernel: np.ndarray, source: "_Source") -> int:
     """Return the features of the model's input, from the rows of the LSTM's kernel."""
     units = cell.controller.units
     known = cell.controller_input_size(0) + units
     if kernel.ndim != 2 or kernel.shape[0] <= known or kernel.shape[1] != 4 * units:
-        raise ValueError(
-            "Argument `weights['lstm/w']` must have shape (input_size + num_reads * "
-            f"word_size + units, 4 * units) = (input_size + {known}, {4 * units}). "
-            f"Received: an array of shape {kernel.shape}"
+        raise source.refusal(
+            _LSTM_KERNEL[0],
+            "have shape (input_size + num_reads * word_size + units, 4 * units) = "
+            f"(input_size + {known}, {4 * units})",
+            f"an array of shape {kernel.shape}",
         )
     return kernel.shape[0] - known
 
@@ -116,7 +124,6 @@ def _lstm_values(
 ) -> Arrays:
     """Return the weights of the controller, gates in the order of Keras."""
     units = controller.units
-    check_shape("weights['lstm/b']", bias.shape, (4 * units,))
     kernel = _reorder_gates(kernel)
     i, f, candidate, o = np.split(_reorder_gates(bias), 4)
     recurrent_rows = kernel.shape[0] - units
@@ -140,8 +147,8 @@ def _interface_values(cell: DNCCell, source: "_Source") -> Arrays:
     for name, columns in cell.access.interface.columns.items():
         size = columns.stop - columns.start
         key = f"memory_access/{name}"
-        kernels.append(source.read_shape(f"{key}/w", (units, size)))
-        biases.append(source.read_shape(f"{key}/b", (size,)))
+        kernels.append(source.read_shape((units, size), f"{key}/w"))
+        biases.append(source.read_shape((size,), f"{key}/b"))
     return {
         "interface/kernel": np.concatenate(kernels, axis=1),
         "interface/bias": np.concatenate(biases),
@@ -153,8 +160,8 @@ def _output_values(cell: DNCCell, source: "_Source") -> Arrays:
     rows = cell.controller_input_size(cell_output_size(cell.controller))
     shape = (rows, cell.output_size)
     return {
-        "output/kernel": source.read_shape("output_linear/w", shape),
-        "output/bias": source.read_shape("output_linear/b", shape[1:]),
+        "output/kernel": source.read_shape(shape, "output_linear/w"),
+        "output/bias": source.read_shape(shape[1:], "output_linear/b"),
     }
 
 
@@ -173,13 +180,19 @@ def _assign(cell: DNCCell, values: Arrays, input_size: int) -> None:
 
 
 class _Source:
-    """Arrays by their names in deepmind/dnc, with or without a scope before them."""
+    """Arrays by their names in deepmind/dnc, with or without a scope before them.
+
+    Attributes:
+        place: Where the arrays come from, for the end of error messages.
+    """
+
+    place = ""
 
     def names(self) -> list[str]:
         """Return the names of all arrays."""
         raise NotImplementedError
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> np.ndarray:
         """Return the array of that full name."""
         raise NotImplementedError
 
@@ -194,15 +207,36 @@ class _Source:
             raise ValueError(
                 f"Argument `weights` must hold exactly one array named {keys[0]!r}, "
                 f"with or without a scope before it. Received: {found or 'none'} "
-                f"among {sorted(self.names())}"
+                f"among {sorted(self.names())}{self.place}"
             )
-        return np.asarray(self.value(found[0]))
-
-    def read_shape(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the array named `key`, which must have `shape`."""
-        value = self.read(key)
-        check_shape(f"weights[{key!r}]", value.shape, shape)
+        value = self.value(found[0])
+        self._check_numbers(keys[0], value)
         return value
+
+    def read_shape(self, shape: tuple[int, ...], *keys: str) -> np.ndarray:
+        """Return the array that has one of the names `keys`; it must have `shape`."""
+        value = self.read(*keys)
+        if value.shape != shape:
+            rule, received = f"have shape {shape}", f"an array of shape {value.shape}"
+            raise self.refusal(keys[0], rule, received)
+        return value
+
+    def refusal(self, key: str, rule: str, received: str) -> ValueError:
+        """Return the error for the array named `key`, which must obey `rule`."""
+        return ValueError(
+            f"Argument `weights[{key!r}]` must {rule}. Received: {received}{self.place}"
+        )
+
+    def _check_numbers(self, key: str, value: np.ndarray) -> None:
+        """Raise a `ValueError` unless an array holds numbers that float32 holds."""
+        if not np.can_cast(value.dtype, "float64", casting="same_kind"):
+            received = f"an array of dtype {value.dtype}"
+            raise self.refusal(key, "be an array of real numbers", received)
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(value.astype("float32"))
+        if np.any(wrong):
+            received = f"{np.sum(wrong)} of {wrong.size} values NaN or infinite"
+            raise self.refusal(key, "be finite in float32", received)
 
 
 class _DictSource(_Source):
@@ -212,33 +246,101 @@ class _DictSource(_Source):
         self.weights = weights
 
     def names(self) -> list[str]:
-        return list(self.weights)
+        return [name for name in self.weights if isinstance(name, str)]
 
-    def value(self, name: str) -> Any:
-        return self.weights[name]
+    def value(self, name: str) -> np.ndarray:
+        try:
+            return np.asarray(self.weights[name])
+        except (RuntimeError, TypeError, ValueError) as error:
+            received = f"a value that NumPy cannot convert ({error})"
+            raise self.refusal(name, "be an array", received) from error
 
 
 class _CheckpointSource(_Source):
     """Arrays of a TensorFlow checkpoint."""
 
-    def __init__(self, path: Any) -> None:
-        self.reader = _open_checkpoint(path)
+    def __init__(self, path: str) -> None:
+        self.prefix = _prefix_of(path)
+        self.place = f" in the checkpoint {self.prefix!r}"
+        self.reader = _open_checkpoint(self.prefix)
 
     def names(self) -> list[str]:
         return list(self.reader.get_variable_to_shape_map())
 
-    def value(self, name: str) -> Any:
-        return self.reader.get_tensor(name)
+    def value(self, name: str) -> np.ndarray:
+        import tensorflow as tf
+
+        try:
+            return np.asarray(self.reader.get_tensor(name))
+        # The class of the reader's error depends on what is damaged.
+        except (tf.errors.OpError, IndexError, RuntimeError) as error:
+            raise _unreadable(self.prefix, error) from error
 
 
-def _open_checkpoint(path: Any) -> Any:
-    """Open a TensorFlow checkpoint, or raise a `FileNotFoundError`."""
+def _source_of(weights: Any) -> _Source:
+    """Return the source of the arrays of a dict or checkpoint."""
+    if isinstance(weights, Mapping):
+        return _DictSource(weights)
+    if isinstance(weights, str | os.PathLike):
+        return _CheckpointSource(str(weights))
+    raise ValueError(f"{_RULE} Received: weights={weights!r}")
+
+
+def _prefix_of(path: str) -> str:
+    """Return the prefix of a checkpoint's files: `path`, or the latest in a folder."""
+    import tensorflow as tf
+
+    if not tf.io.gfile.isdir(path):
+        return path
+    try:
+        latest = tf.train.latest_checkpoint(path)
+    except ValueError:  # the file `checkpoint` is empty or not text
+        latest = None
+    if latest is None:
+        raise FileNotFoundError(
+            f"{_RULE} Received: weights={path!r}, a folder whose file `checkpoint` is "
+            "missing, damaged, or names no checkpoint"
+        )
+    return latest
+
+
+def _open_checkpoint(prefix: str) -> Any:
+    """Open a TensorFlow checkpoint, or raise an error of Python's own classes."""
     import tensorflow as tf
 
     try:
-        return tf.train.load_checkpoint(str(path))
-    except (ValueError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
-        raise FileNotFoundError(
-            "Argument `weights` must be a dict or the path of a TensorFlow checkpoint. "
-            f"Received: weights={path!r}, where none is found ({error})"
-        ) from error
+        reader = tf.train.load_checkpoint(prefix)
+    # The class of the reader's error depends on what is damaged.
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        raise _unreadable(prefix, error) from error
+    if not reader.get_variable_to_shape_map():
+        raise ValueError(
+            f"{_RULE} The path is the part of the files' names before `.index`. "
+            f"Received: weights={prefix!r}, which holds no variables"
+        )
+    return reader
+
+
+def _unreadable(prefix: str, error: Exception) -> OSError | ValueError:
+    """Return the error for a checkpoint that is missing, incomplete or damaged."""
+    import tensorflow as tf
+
+    received = f"{_RULE} Received: weights={prefix!r}"
+    if not tf.io.gfile.exists(f"{prefix}.index"):
+        return FileNotFoundError(f"{received}, where none is found ({error})")
+    if not _has_all_data(prefix):
+        return FileNotFoundError(f"{received}, whose data files are missing ({error})")
+    return ValueError(f"{received}, which is damaged ({error})")
+
+
+def _has_all_data(prefix: str) -> bool:
+    """Return whether all files `prefix.data-00000-of-00002`, ... are there."""
+    import tensorflow as tf
+
+    folder, name = os.path.split(prefix)
+    counts = collections.Counter(
+        file.rpartition("-of-")[2]
+        for file in tf.io.gfile.listdir(folder or ".")
+        if file.startswith(f"{name}.data-")
+    )
+    return any(f"{found:05}" == expected for expected, found in counts.items())

@@ -1,5 +1,6 @@
 """Conversion of exported models to ONNX and LiteRT files."""
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -31,7 +32,8 @@ def export_onnx(
 
     Inputs and outputs keep their names, except that the new states of `step` are named
     `new_memory` and so on, because an ONNX file cannot have an output with the name of
-    an input. This function needs `pip install keras_dnc[onnx]`.
+    an input. The file is written whole or not at all. This function needs
+    `pip install keras_dnc[onnx]`.
 
     Args:
         folder: Folder of the SavedModel, the path that `export_for_serving` returns.
@@ -42,7 +44,10 @@ def export_onnx(
         `pathlib.Path` of the file.
 
     Raises:
-        ValueError: If the export has no signature of this name.
+        ValueError: If the export is damaged or has no signature of this name, or `path`
+            is a folder.
+        FileNotFoundError: If `folder` has no SavedModel, or the folder of `path` does
+            not exist.
         ImportError: If `tf2onnx` is not installed.
         RuntimeError: If `tf2onnx` fails; the message is its error output.
 
@@ -53,26 +58,88 @@ def export_onnx(
         (outputs,) = session.run(["outputs"], {"inputs": sequences})
         ```
     """
-    import tensorflow as tf
-
     folder, path = pathlib.Path(folder), pathlib.Path(path)
-    check_choice("signature", signature, list(guide.signatures(folder)))
+    check_choice("signature", signature, list(_signatures(folder)))
+    _check_path(path)
     if importlib.util.find_spec("tf2onnx") is None:
         raise ImportError("`export_onnx` needs tf2onnx: `pip install keras_dnc[onnx]`.")
-    with tempfile.TemporaryDirectory() as renamed:
-        loaded = tf.saved_model.load(str(folder))
+    loaded = _loaded(folder)
+    with tempfile.TemporaryDirectory() as renamed, _aside(path) as partial:
         _save(loaded, {signature: _renamed(loaded.signatures[signature])}, renamed)
         done = subprocess.run(
             # In a process of its own, because it disables eager execution.
             [sys.executable, "-m", "tf2onnx.convert", "--saved-model", renamed]
             + ["--signature_def", signature, "--tag", "serve"]
-            + ["--opset", str(_OPSET), "--output", str(path)],
+            + ["--opset", str(_OPSET), "--output", str(partial)],
             capture_output=True,
             text=True,
         )
-    if done.returncode:
-        raise RuntimeError(f"tf2onnx could not convert {folder}:\n{done.stderr}")
+        if done.returncode or not partial.is_file():
+            raise RuntimeError(f"tf2onnx could not convert {folder}:\n{done.stderr}")
     return path
+
+
+def _signatures(folder: pathlib.Path) -> guide.Signatures:
+    """Return the signatures of an export, or raise an error that names its folder."""
+    from google.protobuf.message import DecodeError
+
+    if not (folder / "saved_model.pb").is_file():
+        raise FileNotFoundError(
+            "Argument `folder` must be the folder of a SavedModel, which is the path "
+            f"that `export_for_serving` returns. Received: folder={str(folder)!r}, "
+            "without a file saved_model.pb"
+        )
+    try:
+        return guide.signatures(folder)
+    except (DecodeError, ValueError) as error:  # `ValueError` for no graph
+        raise _damaged(folder, error) from error
+
+
+def _loaded(folder: pathlib.Path) -> Any:
+    """Load a SavedModel, or raise a `ValueError` if its files are not whole."""
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder))
+    # The class of TensorFlow's error depends on what is damaged.
+    except (tf.errors.OpError, IndexError, OSError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: pathlib.Path, error: Exception) -> ValueError:
+    """Return the error for a SavedModel whose files are not as they were written."""
+    return ValueError(
+        "Argument `folder` must be the folder of a whole SavedModel. "
+        f"Received: folder={str(folder)!r}, which is damaged or incomplete ({error})"
+    )
+
+
+def _check_path(path: pathlib.Path) -> None:
+    """Raise an error unless a file can be at `path`, before minutes of conversion."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            "Argument `path` must be in a folder that exists. "
+            f"Received: path={str(path)!r}"
+        )
+    if path.is_dir():
+        raise ValueError(
+            "Argument `path` must be the name of a file. "
+            f"Received: path={str(path)!r}, a folder"
+        )
+
+
+@contextlib.contextmanager
+def _aside(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a path to write to, and move what is there to `path` if nothing is raised.
+
+    A file that was at `path` before stays as it is if something is raised.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _renamed(signature: Any) -> Any:
@@ -106,7 +173,8 @@ def export_litert(
     The batch size is fixed, because dynamic sizes would need the TensorFlow operations
     ("Flex") on the device. Sequences may have any length, since the model runs step by
     step. The signature `initial_state` of the file has no inputs. The inputs of the
-    model must be numbers. The file is tested for a few steps before it is written.
+    model must be numbers. The file is tested for a few steps before it is written,
+    whole or not at all.
 
     Args:
         folder: Folder of the SavedModel, the path that `export_for_serving` returns.
@@ -117,8 +185,11 @@ def export_litert(
         `pathlib.Path` of the file.
 
     Raises:
-        ValueError: If the export has no `step` signature, its model takes strings, or
+        ValueError: If the export is damaged or has no signatures `step` and
+            `initial_state`, its model takes strings, `path` is a folder, or
             `batch_size` is not a positive integer.
+        FileNotFoundError: If `folder` has no SavedModel, or the folder of `path` does
+            not exist.
         RuntimeError: If LiteRT cannot convert or run the model, or its outputs differ
             from those of TensorFlow, as for sparse memories.
 
@@ -130,23 +201,24 @@ def export_litert(
         answer = interpreter.get_signature_runner("step")(inputs=inputs, **state)
         ```
     """
-    import tensorflow as tf
-
     folder, path = pathlib.Path(folder), pathlib.Path(path)
     batch_size = positive_integer("batch_size", batch_size)
-    signatures = guide.signatures(folder)
-    check_choice("signature", "step", list(signatures))
+    signatures = _signatures(folder)
+    for name in ("step", "initial_state"):
+        check_choice("signature", name, list(signatures))
+    _check_path(path)
     dtype = signatures["step"]["inputs"]["inputs"]["dtype"]
     if dtype == "string":
         raise ValueError(
             "Argument `folder` must be the export of a model that takes numbers. "
             f"Received: one whose inputs are {dtype}"
         )
-    loaded = tf.saved_model.load(str(folder))
+    loaded = _loaded(folder)
     functions = _of_fixed_batch(loaded.signatures, batch_size)
     content = _converted(loaded, functions)
     _check_numbers(content, functions)
-    path.write_bytes(content)
+    with _aside(path) as partial:
+        partial.write_bytes(content)
     return path
 
 

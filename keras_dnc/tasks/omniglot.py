@@ -10,11 +10,12 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from keras_dnc.arguments import switch
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
@@ -23,6 +24,9 @@ from keras_dnc.tasks.task import check_positive_integers
 LETTERS = "abcde"  # alphabet of string labels, which have five letters
 _MAX_ANGLE = 180.0 / 16  # degrees by which a drawing is rotated in training
 _MAX_SHIFT = 0.1  # fraction of its size by which it is shifted in training
+_END_SIZE = 22  # bytes of the last record of a zip archive, without its comment
+_COUNT = slice(10, 12)  # where that record holds the number of entries
+_MANY = 0xFFFF  # number of entries that means "written elsewhere" (zip64)
 
 
 def read_zips(
@@ -30,11 +34,13 @@ def read_zips(
 ) -> dict[str, np.ndarray]:
     """Read the drawings in the archives that the authors of Omniglot publish.
 
-    The `pillow` package is needed.
+    Hidden files and those that macOS adds to archives (`._0001_01.png`, `.DS_Store`,
+    `__MACOSX`) are ignored. The `pillow` package is needed.
 
     Args:
-        paths: Paths of archives, such as `images_background_small1.zip`. A character
-            that is in several archives is taken from the last one.
+        paths: Paths of archives, such as `images_background_small1.zip`, in which the
+            drawings are `alphabet/character/name.png`, in any folder. A character that
+            is in several archives is taken from the last one.
         size: Height and width to scale drawings to. Defaults to 20.
 
     Returns:
@@ -42,32 +48,103 @@ def read_zips(
         where ink is 1.
 
     Raises:
-        ValueError: `size` is not a positive integer, or an archive has no drawings.
+        ValueError: `size` is not a positive integer, `paths` is a single path, or an
+            archive is not a whole zip archive, has no drawings, has drawings outside a
+            folder of a character, of several sizes, or that are no images.
+        FileNotFoundError: A path does not exist.
     """
     check_positive_integers(size=size)
+    _check_several("paths", paths)
     characters: dict[str, np.ndarray] = {}
     for path in paths:
         characters.update(_read_zip(path, size))
     return characters
 
 
+def _check_several(name: str, values: Any) -> None:
+    """Raise a `ValueError` for a string, whose letters would be taken as the values."""
+    if isinstance(values, str | bytes | os.PathLike):
+        raise ValueError(
+            f"Argument `{name}` must be a list. Received: {name}={values!r}"
+        )
+
+
 def _read_zip(path: str | os.PathLike, size: int) -> dict[str, np.ndarray]:
     """Read the drawings in one archive, by `"alphabet/character"`."""
+    found: dict[str, list[np.ndarray]] = {}
+    sizes: dict[tuple[int, int], str] = {}  # each with the first file that has it
+    for file, content in _png_files(path).items():
+        image = _decode(path, file, content)
+        sizes.setdefault(image.size, file)
+        found.setdefault(_character_of(path, file), []).append(_scale(image, size))
+    if len(sizes) > 1:
+        raise _refusal(path, f"drawings of several sizes, such as {sizes}")
+    return {name: np.stack(drawings) for name, drawings in found.items()}
+
+
+def _refusal(path: str | os.PathLike, received: str) -> ValueError:
+    """Return the error for an archive that does not hold Omniglot's drawings."""
+    return ValueError(
+        "Argument `paths` must be archives of Omniglot: whole zip files that hold PNG "
+        "files `alphabet/character/name.png`. "
+        f"Received: {os.fspath(path)!r} with {received}"
+    )
+
+
+def _png_files(path: str | os.PathLike) -> dict[str, bytes]:
+    """Read the PNG files of an archive: their contents, by their sorted names."""
+    if os.path.isdir(path):
+        raise _refusal(path, "a folder at this path")
+    with open(path, "rb") as file:
+        try:
+            files = _read_whole(file)
+        # `zipfile` has no common class for what it raises for damaged archives.
+        except Exception as error:
+            raise _refusal(path, f"content that cannot be read ({error})") from error
+    drawings = {name: files[name] for name in sorted(files) if _is_drawing(name)}
+    if not drawings:
+        raise _refusal(path, "no such file")
+    return drawings
+
+
+def _read_whole(file: BinaryIO) -> dict[str, bytes]:
+    """Read all files of an archive, so that all of its checksums are compared."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        # Damaged lengths in the table of contents make `zipfile` skip entries.
+        file.seek(-_END_SIZE - len(archive.comment), os.SEEK_END)
+        count = int.from_bytes(file.read(_END_SIZE)[_COUNT], "little")
+        if count not in (len(entries), _MANY):
+            raise zipfile.BadZipFile(f"{len(entries)} of {count} entries are readable")
+        return {entry.filename: archive.read(entry) for entry in entries}
+
+
+def _is_drawing(file: str) -> bool:
+    """Return whether a file in an archive is a drawing, not added by the system."""
+    parts = pathlib.PurePosixPath(file).parts
+    is_added = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return file.endswith(".png") and not is_added
+
+
+def _character_of(path: str | os.PathLike, file: str) -> str:
+    """Return `"alphabet/character"` of a drawing, from its path in the archive."""
+    *_, alphabet, character, _ = ("", "", *pathlib.PurePosixPath(file).parts)
+    if not alphabet:
+        raise _refusal(path, f"{file!r}, which is not in folders of this form")
+    return f"{alphabet}/{character}"
+
+
+def _decode(path: str | os.PathLike, file: str, content: bytes) -> Any:
+    """Decode a PNG file as a PIL image."""
     from PIL import Image
 
-    found: dict[str, list[np.ndarray]] = {}
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".png")]
-        if not names:
-            raise ValueError(
-                "Argument `paths` must be archives of Omniglot, which hold PNG "
-                f"files. Received: {str(path)!r} without one"
-            )
-        for name in sorted(names):
-            *_, alphabet, character, _ = pathlib.PurePosixPath(name).parts
-            drawing = _scale(Image.open(io.BytesIO(archive.read(name))), size)
-            found.setdefault(f"{alphabet}/{character}", []).append(drawing)
-    return {name: np.stack(drawings) for name, drawings in found.items()}
+    try:
+        image = Image.open(io.BytesIO(content), formats=["PNG"])
+        image.load()
+    # Pillow has no common class for what it raises for damaged and oversized images.
+    except Exception as error:
+        raise _refusal(path, f"{file!r}, which is no PNG image ({error})") from error
+    return image
 
 
 def _scale(image: Any, size: int) -> np.ndarray:
@@ -100,12 +177,14 @@ def read_tfds(
         float32 in [0, 1], where ink is 1.
 
     Raises:
-        ValueError: `size` is not a positive integer, or there is no such split.
+        ValueError: `size` is not a positive integer, `splits` is a single name, or
+            there is no such split.
     """
     import tensorflow_datasets as tfds
     from PIL import Image
 
     check_positive_integers(size=size)
+    _check_several("splits", splits)
     characters: dict[str, np.ndarray] = {}
     for split in splits:
         rows = tfds.as_numpy(tfds.load("omniglot", split=split, data_dir=data_dir))
@@ -209,7 +288,8 @@ class OmniglotTask(Task):
     Raises:
         ValueError: A number is not a positive integer, there are fewer characters than
             `num_classes` or fewer drawings of one than `num_drawings`, drawings differ
-            in size, or `labels` is unknown.
+            in size, are not square or hold values outside [0, 1], `labels` is unknown,
+            or `turn` or `move` is not a bool.
 
     Example:
         >>> import numpy as np
@@ -249,8 +329,8 @@ class OmniglotTask(Task):
         self.num_classes = num_classes
         self.num_drawings = num_drawings
         self.labels = labels
-        self.turn = turn
-        self.move = move
+        self.turn = switch("turn", turn)
+        self.move = switch("move", move)
         (self.size,) = {drawings.shape[1] for drawings in characters.values()}
         self.target_size = num_classes if labels == "one-hot" else len(LETTERS) ** 2
         self.observation_size = self.size**2 + self.target_size
@@ -391,18 +471,39 @@ def _check_characters(
     characters: Mapping[str, np.ndarray], num_classes: int, num_drawings: int
 ) -> None:
     """Raise a `ValueError` unless episodes can be drawn from `characters`."""
+    if not isinstance(characters, Mapping):
+        raise ValueError(
+            "Argument `characters` must be a dict from names to drawings. "
+            f"Received: characters={characters!r}"
+        )
     if len(characters) < num_classes:
         raise ValueError(
             "Argument `characters` must be at least `num_classes`. "
             f"Received: {len(characters)} characters, num_classes={num_classes}"
         )
-    shapes = {np.shape(drawings)[1:] for drawings in characters.values()}
+    for name, drawings in characters.items():
+        _check_drawings(name, np.asarray(drawings))
+    sizes = {np.shape(drawings)[1] for drawings in characters.values()}
     fewest = min(len(drawings) for drawings in characters.values())
-    if len(shapes) != 1 or fewest < num_drawings:
+    if len(sizes) != 1 or fewest < num_drawings:
         raise ValueError(
             "Argument `characters` must have drawings of one size, and at least "
-            f"`num_drawings` of each character. Received: sizes {sorted(shapes)}, at "
+            f"`num_drawings` of each character. Received: sizes {sorted(sizes)}, at "
             f"least {fewest} drawings, num_drawings={num_drawings}"
+        )
+
+
+def _check_drawings(name: str, drawings: np.ndarray) -> None:
+    """Raise a `ValueError` unless drawings are square and have values in [0, 1]."""
+    is_square = drawings.ndim == 3 and drawings.shape[1] == drawings.shape[2]
+    is_number = np.can_cast(drawings.dtype, "float64", casting="same_kind")
+    # NaN is neither at least 0 nor at most 1.
+    if not (is_square and is_number and np.all((drawings >= 0) & (drawings <= 1))):
+        raise ValueError(
+            "Argument `characters` must have drawings of shape (drawings, size, size), "
+            f"with values in [0, 1]. Received: characters[{name!r}] of shape "
+            f"{drawings.shape} and dtype {drawings.dtype}"
+            + (f", from {drawings.min()} to {drawings.max()}" if is_number else "")
         )
 
 

@@ -6,14 +6,20 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dnc.arguments import finite_number
+from keras_dnc.arguments import positive_integer_or_none
+from keras_dnc.training.callbacks import check_attributes
+
 
 class TaskCurriculum(keras.callbacks.Callback):
     """A callback that advances each task whose held-out error is low enough.
 
     After each epoch the model answers held-out stories. A task whose error on the
-    questions within its current lesson is at most `goal` goes on to its next lesson. If
-    the mixture starts with some of its tasks, all others start when each of these has
-    reached the last lesson, and the mean of their errors is at most `goal`.
+    questions within its current lesson is at most `goal` goes on to its next lesson.
+
+    If the mixture starts with some of its tasks, the next of `groups` start when the
+    mean of these errors, of the tasks that have started, is at most `goal`. All other
+    tasks start after the last group.
 
     Logged are `val_qa1`, the error on all questions of task 1, and `lesson_qa1`, the
     index of its lesson in that epoch, -1 before it has started; the same for every
@@ -26,11 +32,16 @@ class TaskCurriculum(keras.callbacks.Callback):
             0.08.
         patience: Number of epochs after which a task goes on to its next lesson in any
             case. Defaults to `None`, for no such number.
-        start_by: Number of epochs after which all tasks start in any case. Defaults to
-            `None`, for no such number.
+        groups: Sequence of sequences of tasks that start together, one after another.
+            Defaults to `()`, so that all other tasks start together.
+        group_patience: Number of epochs after which the next group starts in any case.
+            Defaults to `None`, for no such number.
 
     Raises:
-        ValueError: `held_out` lacks a task of the mixture.
+        ValueError: `mixture` is not a `StoryMixture`, `held_out` is not a list of
+            stories or lacks a task of the mixture, `goal` is outside [0, 1], `groups`
+            holds other tasks than those of the mixture, or `patience` or
+            `group_patience` is neither `None` nor a positive integer.
 
     References:
         - Graves et al. 2016, Methods, "Curriculum learning".
@@ -42,22 +53,23 @@ class TaskCurriculum(keras.callbacks.Callback):
         held_out: Sequence[Any],
         goal: float = 0.08,
         patience: int | None = None,
-        start_by: int | None = None,
+        groups: Sequence[Sequence[int]] = (),
+        group_patience: int | None = None,
     ) -> None:
         super().__init__()
+        needed = ("lesson_of", "waiting", "like", "advance", "start")
+        check_attributes("mixture", mixture, "a `StoryMixture`", needed)
         self.mixture = mixture
-        self.held_out = mixture.like(held_out)
-        self.goal = goal
-        self.patience = patience
-        self.start_by = start_by
+        self.goal = _fraction("goal", goal)
+        self.patience = positive_integer_or_none("patience", patience)
+        name = "group_patience"
+        self.group_patience = positive_integer_or_none(name, group_patience)
+        self.epochs_of_group = 0
         tasks = [*mixture.lesson_of, *mixture.waiting]
+        self.groups = _checked_groups(groups, tasks)
         self.epochs_of = dict.fromkeys(tasks, 0)
-        missing = sorted(set(tasks) - {one.task for one in held_out})
-        if missing:
-            raise ValueError(
-                "Argument `held_out` must hold stories of every task of the mixture. "
-                f"Received: no story of the tasks {missing}"
-            )
+        _check_held_out(held_out, tasks)
+        self.held_out = mixture.like(held_out)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measure each task, and advance those that have reached the goal.
@@ -79,18 +91,18 @@ class TaskCurriculum(keras.callbacks.Callback):
         for task, error in whole.items():
             logs[f"val_qa{task}"] = error
             logs[f"lesson_qa{task}"] = lesson_of.get(task, -1)
-        if self._others_start(epoch, shown):
-            self.mixture.start(self.mixture.waiting)
+        self._start_next(shown)
         self._advance(shown)
 
-    def _others_start(self, epoch: int, shown: Mapping[int, float]) -> bool:
-        """Return whether the tasks that have not started start after this epoch."""
-        if not self.mixture.waiting:
-            return False
-        last = len(self.mixture.lessons) - 1
-        are_last = all(lesson == last for lesson in self.mixture.lesson_of.values())
-        is_late = self.start_by is not None and epoch + 1 >= self.start_by
-        return is_late or (are_last and float(np.mean([*shown.values()])) <= self.goal)
+    def _start_next(self, shown: Mapping[int, float]) -> None:
+        """Start the next group of tasks if those that have started allow it."""
+        waiting = self.mixture.waiting
+        self.epochs_of_group += 1
+        is_late = self.epochs_of_group == self.group_patience
+        if waiting and (is_late or float(np.mean([*shown.values()])) <= self.goal):
+            groups = (sorted({*group} & {*waiting}) for group in self.groups)
+            self.mixture.start(next(filter(None, groups), waiting))
+            self.epochs_of_group = 0
 
     def _advance(self, shown: Mapping[int, float]) -> None:
         """Advance the tasks that have reached the goal or the end of their patience."""
@@ -104,7 +116,11 @@ class TaskCurriculum(keras.callbacks.Callback):
 
     def get_state(self) -> dict[str, Any]:
         """Return lessons and epochs in them, for `fit_or_resume`."""
-        return {"lesson_of": self.mixture.lesson_of, "epochs_of": self.epochs_of}
+        return {
+            "lesson_of": self.mixture.lesson_of,
+            "epochs_of": self.epochs_of,
+            "epochs_of_group": self.epochs_of_group,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore lessons and epochs in them.
@@ -116,7 +132,47 @@ class TaskCurriculum(keras.callbacks.Callback):
             {int(task): number for task, number in state[name].items()}
             for name in ("lesson_of", "epochs_of")
         )
+        self.epochs_of_group = state["epochs_of_group"]
         self.mixture.set_lessons(lesson_of)
+
+
+def _fraction(name: str, value: Any) -> float:
+    """Return a number in [0, 1] as a `float`, or raise a `ValueError`."""
+    if not 0.0 <= finite_number(name, value) <= 1.0:
+        raise ValueError(
+            f"Argument `{name}` must be a number in [0, 1]. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def _checked_groups(groups: Any, tasks: Iterable[int]) -> list[list[int]]:
+    """Return groups of tasks as lists, or raise a `ValueError`."""
+    is_list = isinstance(groups, Iterable)
+    if not is_list or not all(isinstance(group, Iterable) for group in groups):
+        raise ValueError(
+            "Argument `groups` must be a list of lists of tasks. "
+            f"Received: groups={groups!r}"
+        )
+    if {task for group in groups for task in group} - {*tasks}:
+        raise ValueError(
+            f"Argument `groups` must hold tasks of the mixture, {sorted(tasks)}. "
+            f"Received: groups={groups!r}"
+        )
+    return [list(group) for group in groups]
+
+
+def _check_held_out(held_out: Any, tasks: Iterable[int]) -> None:
+    """Raise a `ValueError` unless there are encoded stories of every task."""
+    check_attributes("held_out", held_out, "a list of `EncodedStory`", ("__iter__",))
+    for story in held_out:
+        needed = ("task", "tokens", "weights")
+        check_attributes("held_out", story, "a list of `EncodedStory`", needed)
+    missing = sorted(set(tasks) - {story.task for story in held_out})
+    if missing:
+        raise ValueError(
+            "Argument `held_out` must hold stories of every task of the mixture. "
+            f"Received: no story of the tasks {missing}"
+        )
 
 
 def judge_answers(model: keras.Model, batches: Any) -> list[tuple[Any, np.ndarray]]:

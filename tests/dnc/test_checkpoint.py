@@ -68,8 +68,8 @@ def test_names_may_carry_a_scope(weights):
     assert_same(loaded(scoped), loaded(weights))
 
 
-@pytest.mark.only("tensorflow", "jax")  # the reader is TensorFlow's, on any backend
-def test_a_tensorflow_checkpoint_gives_the_same_weights(weights, tmp_path):
+def saved(weights, folder):
+    """Save arrays, scoped and with an optimizer's, as deepmind/dnc does."""
     import tensorflow as tf
 
     names = {"lstm/w": "lstm/w_gates", "lstm/b": "lstm/b_gates"}
@@ -80,9 +80,132 @@ def test_a_tensorflow_checkpoint_gives_the_same_weights(weights, tmp_path):
             tf.compat.v1.get_variable(f"{variable}/RMSProp", initializer=value)
         tf.compat.v1.get_variable("global_step", initializer=7)
         session.run(tf.compat.v1.global_variables_initializer())
-        path = tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        return tf.compat.v1.train.Saver().save(session, str(folder / "model.ckpt"))
+
+
+@pytest.fixture
+def trained(weights):
+    """A cell with weights of its own, and a copy of them."""
+    cell = keras_dnc.DNCCell(3, **CELL)
+    keras_dnc.load_deepmind_weights(cell, {n: 2.0 * v for n, v in weights.items()})
+    return cell, [to_numpy(v.value) for v in cell.trainable_variables]
+
+
+def refuses(trained, weights, kind, message):
+    """Assert an error of exactly this class, and that the cell keeps its weights."""
+    cell, before = trained
+    with pytest.raises(kind, match=message) as raised:
+        keras_dnc.load_deepmind_weights(cell, weights)
+    assert type(raised.value) is kind
+    assert_same([to_numpy(v.value) for v in cell.trainable_variables], before)
+
+
+@pytest.mark.only("tensorflow", "jax")  # the reader is TensorFlow's, on any backend
+def test_a_tensorflow_checkpoint_gives_the_same_weights(weights, tmp_path):
+    path = saved(weights, tmp_path)
     assert_same(loaded(path), loaded(weights))
     assert_same(loaded(tmp_path), loaded(weights))
+
+
+INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
+
+
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.parametrize(
+    "file,damage",
+    [
+        (INDEX, lambda content: b"garbage" * 40),
+        (INDEX, lambda content: b""),
+        (INDEX, lambda content: content[:-20]),
+        (INDEX, lambda content: content[: len(content) // 2]),
+        (DATA, lambda content: b""),
+        (DATA, lambda content: content[:8]),
+        (DATA, lambda content: bytes(byte ^ 1 for byte in content)),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_the_cell_left_as_it_was(
+    trained, weights, tmp_path, file, damage
+):
+    path = saved(weights, tmp_path)
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(damage(content))
+    refuses(trained, path, ValueError, f"{re.escape(path)}.*is damaged")
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_no_bit_of_a_checkpoint_can_change_a_weight_without_an_error(
+    trained, weights, tmp_path
+):
+    path, expected = saved(weights, tmp_path), loaded(weights)
+    refused = 0
+    for file in (INDEX, DATA):
+        content = (tmp_path / file).read_bytes()
+        positions = range(0, len(content), len(content) // 60)
+        for bit, position in enumerate(positions):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << bit % 8
+            (tmp_path / file).write_bytes(damaged)
+            try:
+                assert_same(loaded(path), expected)  # the optimizer's, for example
+            except (ValueError, FileNotFoundError):
+                refused += 1
+        (tmp_path / file).write_bytes(content)
+    assert refused > 60
+
+
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.parametrize(
+    "file,message",
+    [(INDEX, "where none is found"), (DATA, "whose data files are missing")],
+)
+def test_a_missing_file_of_a_checkpoint_is_named_as_missing(
+    trained, weights, tmp_path, file, message
+):
+    path = saved(weights, tmp_path)
+    (tmp_path / file).unlink()
+    refuses(trained, path, FileNotFoundError, f"{re.escape(path)}.*{message}")
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_one_missing_data_file_of_two_is_named_as_missing(trained, weights, tmp_path):
+    path = saved(weights, tmp_path)
+    (tmp_path / DATA).rename(tmp_path / "model.ckpt.data-00000-of-00002")
+    refuses(trained, path, FileNotFoundError, "whose data files are missing")
+
+
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.parametrize("content", [None, b"", b"garbage", b"\xff\x00"])
+def test_a_folder_that_names_no_checkpoint_is_refused(
+    trained, weights, tmp_path, content
+):
+    saved(weights, tmp_path)
+    (tmp_path / "checkpoint").unlink()
+    if content is not None:
+        (tmp_path / "checkpoint").write_bytes(content)
+    refuses(trained, tmp_path, FileNotFoundError, "a folder whose file `checkpoint`")
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_the_name_of_an_index_file_is_refused_with_the_rule(trained, weights, tmp_path):
+    path = saved(weights, tmp_path) + ".index"
+    refuses(trained, path, ValueError, "names before `.index`.*holds no variables")
+
+
+@pytest.mark.only("tensorflow", "jax")
+@pytest.mark.parametrize("name", ["lstm/w", "output_linear/b"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, "shape", "missing"])
+def test_a_wrong_array_of_a_checkpoint_is_named_with_the_path(
+    trained, weights, tmp_path, name, wrong
+):
+    array = weights.pop(name)
+    if wrong == "shape":
+        weights[name] = array[..., :-1]
+    elif wrong != "missing":
+        weights[name] = array
+        array[..., -1] = wrong
+    path = saved(weights, tmp_path)
+    message = f"'{name}'.* in the checkpoint '{re.escape(path)}'"
+    refuses(trained, path, ValueError, message)
 
 
 @pytest.mark.only("tensorflow", "jax")
@@ -104,6 +227,45 @@ def test_a_missing_name_is_refused_and_the_cell_left_as_it_was(cell, weights, na
     with pytest.raises(ValueError, match=f"exactly one array named '{name}'"):
         keras_dnc.load_deepmind_weights(cell, others)
     assert_same([to_numpy(v.value) for v in cell.trainable_variables], before)
+
+
+@pytest.mark.parametrize(
+    "name", ["lstm/w", "lstm/b", "memory_access/read_keys/b", "output_linear/w"]
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e300])
+def test_an_array_that_is_not_finite_is_refused_and_the_cell_left_as_it_was(
+    trained, weights, name, wrong
+):
+    weights[name] = weights[name].astype("float64")
+    weights[name][..., -1] = wrong
+    message = re.escape(f"`weights['{name}']` must be finite in float32")
+    refuses(trained, weights, ValueError, message)
+
+
+@pytest.mark.parametrize(
+    "value", ["words", [[1.0], [1.0, 2.0]], None, np.zeros((16, 3), "complex64")]
+)
+def test_a_value_that_is_no_array_of_numbers_is_refused(trained, weights, value):
+    weights["output_linear/w"] = value
+    message = r"`weights\['output_linear/w'\]` must be an array"
+    refuses(trained, weights, ValueError, message)
+
+
+def test_names_that_are_no_strings_are_ignored(weights):
+    expected = loaded(weights)
+    assert_same(loaded({**weights, 7: np.zeros(3), None: 1.0}), expected)
+
+
+@pytest.mark.parametrize("other", [None, 7, [], b"model.ckpt"])
+def test_what_is_neither_a_dict_nor_a_path_is_refused(trained, other):
+    refuses(trained, other, ValueError, "`weights` must be a dict or the path")
+
+
+def test_a_refused_cell_that_was_not_built_stays_so(cell, weights):
+    weights["output_linear/b"][0] = np.nan
+    with pytest.raises(ValueError, match="must be finite"):
+        keras_dnc.load_deepmind_weights(cell, weights)
+    assert not cell.built
 
 
 def test_two_models_in_one_place_are_refused(cell, weights):

@@ -1,6 +1,10 @@
 """The TFDS builder, by TFDS's own test case, and loading from archive and folder."""
 
+import gzip
 import io
+import itertools
+import json
+import os
 import pathlib
 import tarfile
 
@@ -14,6 +18,7 @@ from keras_dnc.tasks import babi
 from keras_dnc.tasks.babi import babi_dataset_builder
 from keras_dnc.tasks.babi import prepare
 from keras_dnc.tasks.babi import source
+from keras_dnc.tasks.babi.portable import write_portable
 
 pytestmark = pytest.mark.only("tensorflow")
 DUMMY = pathlib.Path(babi_dataset_builder.__file__).parent / "dummy_data"
@@ -203,6 +208,134 @@ def test_a_portable_file_says_what_it_does_not_hold(portable, config, split):
 def test_a_portable_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.json.gz"):
         babi.load_stories("en-10k-qa1", "test", tmp_path / "absent.json.gz")
+
+
+STORIES = {
+    "train": [babi.Story(1, (babi.Line("Mary went home."),))] * 3,
+    "test": [babi.Story(2, (babi.Line("Where is Mary?", "home", (1,)),))],
+}
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A portable file of a few stories."""
+    path = tmp_path / "small.json.gz"
+    write_portable(path, "en", STORIES)
+    return path
+
+
+def content_of(path):
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def refuses(path, received):
+    """Assert that reading names the file and the remedy."""
+    with pytest.raises(ValueError, match=f"{path.name}, .*{received}") as raised:
+        babi.load_stories("en-all", "train", path)
+    assert "`python -m keras_dnc.tasks.babi.prepare`" in str(raised.value)
+
+
+def test_no_bit_of_a_portable_file_can_change_without_an_error(small):
+    content, refused = small.read_bytes(), 0
+    for position, bit in itertools.product(range(len(content)), range(8)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << bit
+        small.write_bytes(damaged)
+        try:
+            stories = babi.load_stories("en-all", "train", small)
+            assert stories == STORIES["train"]  # the header's time, for example
+        except ValueError as error:
+            assert "Run that command again" in str(error)
+            refused += 1
+    assert refused > 8 * (len(content) - 10)  # a header has 10 bytes
+
+
+def test_a_portable_file_truncated_anywhere_is_refused(small):
+    content = small.read_bytes()
+    for size in range(len(content)):
+        small.write_bytes(content[:size])
+        refuses(small, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"no gzip", gzip.compress(b"no JSON"), gzip.compress(b"\xff")],
+)
+def test_a_file_of_another_kind_is_no_portable_file(small, content):
+    small.write_bytes(content)
+    refuses(small, "cannot be read")
+
+
+def test_a_folder_is_no_portable_file(tmp_path):
+    (tmp_path / "small.json.gz").mkdir()
+    refuses(tmp_path / "small.json.gz", "a folder")
+
+
+@pytest.mark.parametrize(
+    "changes,received",
+    [
+        ({"version": 2}, "of version 2 of the format"),
+        ({"subset": None}, "lacks a known 'subset'"),
+        ({"subset": "fr"}, "lacks a known 'subset'"),
+        ({"splits": None}, "lacks a known 'subset' or its 'splits'"),
+        ({"splits": {"train": []}}, r"with the splits \['train'\]"),
+        ({"splits": {"train": [[21, []]], "test": []}}, "not as written"),
+        ({"splits": {"train": [[1, []]], "test": []}}, "not as written"),
+        ({"splits": {"train": [[1, [["text", "answer"]]]], "test": []}}, "as written"),
+        ({"splits": {"train": [[1, [["text", 7, []]]]], "test": []}}, "as written"),
+        ({"splits": {"train": [[1, [["t", "", ["1"]]]]], "test": []}}, "as written"),
+        ({"splits": {"train": {"1": []}, "test": []}}, "as written"),
+        ({"splits": {"train": 7, "test": []}}, "as written"),
+    ],
+)
+def test_a_portable_file_of_other_content_is_refused(small, changes, received):
+    content = {**content_of(small), **changes}
+    small.write_bytes(gzip.compress(json.dumps(content).encode()))
+    refuses(small, received)
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null"])
+def test_json_that_is_no_dict_is_no_portable_file(small, content):
+    small.write_bytes(gzip.compress(content.encode()))
+    refuses(small, "holds something else")
+
+
+def test_a_portable_file_without_a_version_is_read(small):
+    content = content_of(small)
+    del content["version"]
+    small.write_bytes(gzip.compress(json.dumps(content).encode()))
+    assert babi.load_stories("en-all", "train", small) == STORIES["train"]
+
+
+def test_equal_stories_give_equal_portable_files(small, tmp_path):
+    write_portable(tmp_path / "other.json.gz", "en", STORIES)
+    assert (tmp_path / "other.json.gz").read_bytes() == small.read_bytes()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_portable_file_that_cannot_be_written_leaves_the_old_one(
+    small, monkeypatch, call
+):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    before = small.read_bytes()
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_portable(small, "en", {"train": [], "test": []})
+    assert small.read_bytes() == before
+    assert list(small.parent.iterdir()) == [small]
+
+
+@pytest.mark.parametrize("name", ["absent/babi.json.gz", "folder.json.gz"])
+def test_a_place_that_cannot_be_written_is_refused_before_loading(
+    tmp_path, monkeypatch, capsys, name
+):
+    (tmp_path / "folder.json.gz").mkdir()
+    monkeypatch.setattr(prepare, "load_stories", None)
+    with pytest.raises(SystemExit):
+        prepare.main(["--output", str(tmp_path / name)])
+    assert name in capsys.readouterr().err
 
 
 def test_the_name_of_a_portable_file_says_so(tmp_path):

@@ -1,6 +1,7 @@
 """Omniglot episodes: labels of their own, one step late, and how answers count."""
 
 import io
+import pathlib
 import zipfile
 
 import numpy as np
@@ -28,19 +29,32 @@ def characters(rng):
     }
 
 
-def archive(folder, name, alphabets):
+def png(ink, size=105):
+    """A PNG file, black up to the column `ink`."""
+    pixels = np.full((size, size), 255, "uint8")
+    pixels[:, :ink] = 0
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert("1").save(file, "PNG")
+    return file.getvalue()
+
+
+def archive(folder, name, alphabets, others=()):
     """An archive laid out as Omniglot's: 105 x 105, ink black, one character each."""
     path = folder / f"{name}.zip"
-    with zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for alphabet in alphabets:
-            for drawing in (1, 2):
-                pixels = np.full((105, 105), 255, "uint8")
-                pixels[:, : 21 * drawing] = 0  # a fifth, two fifths
-                png = io.BytesIO()
-                Image.fromarray(pixels).convert("1").save(png, "PNG")
+            for drawing in (1, 2):  # a fifth, two fifths
                 inside = f"{name}/{alphabet}/character01/0001_{drawing:02}.png"
-                file.writestr(inside, png.getvalue())
+                file.writestr(inside, png(21 * drawing))
+        for inside, content in dict(others).items():
+            file.writestr(inside, content)
     return path
+
+
+def assert_same(found, expected):
+    assert list(found) == list(expected)
+    for name, drawings in expected.items():
+        np.testing.assert_array_equal(found[name], drawings)
 
 
 def test_archives_are_read_and_scaled_with_ink_at_1(tmp_path):
@@ -60,6 +74,93 @@ def test_an_archive_without_drawings_is_refused(tmp_path):
         file.writestr("README", "")
     with pytest.raises(ValueError, match="`paths` must be archives of Omniglot"):
         read_zips([tmp_path / "empty.zip"])
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "small1/Greek/character01/._0001_01.png",
+        "small1/Greek/._character01/0001_01.png",
+        "__MACOSX/small1/Greek/character01/0001_01.png",
+        "small1/.DS_Store",
+        "small1/Greek/character01/README",
+    ],
+)
+def test_files_that_systems_add_to_archives_are_ignored(tmp_path, added):
+    expected = read_zips([archive(tmp_path, "small1", ["Greek"])], size=5)
+    path = archive(tmp_path, "small1", ["Greek"], {added: b"no drawing"})
+    assert_same(read_zips([path], size=5), expected)
+
+
+WHOLE = png(21)
+
+
+@pytest.mark.parametrize(
+    "name,content,received",
+    [
+        ("Greek/character01/1.png", b"no drawing", "no PNG image"),
+        ("Greek/character01/1.png", b"", "no PNG image"),
+        ("Greek/character01/1.png", WHOLE[:-30], "no PNG image"),
+        ("Greek/character01/1.png", WHOLE[:40] + b"x" + WHOLE[41:], "no PNG image"),
+        ("Greek/character01/1.png", b"GIF89a" + WHOLE, "no PNG image"),
+        ("1.png", WHOLE, "not in folders of this form"),
+        ("character01/1.png", WHOLE, "not in folders of this form"),
+        ("Greek/character02/1.png", png(21, size=28), "drawings of several sizes"),
+    ],
+)
+def test_a_drawing_that_does_not_fit_is_named_with_its_archive(
+    tmp_path, name, content, received
+):
+    path = archive(tmp_path, "small1", ["Korean"], {name: content})
+    with pytest.raises(ValueError, match=rf"small1\.zip' with .*{received}") as raised:
+        read_zips([path])
+    assert name in str(raised.value)
+
+
+def test_no_bit_of_an_archive_can_change_without_an_error(tmp_path):
+    path = archive(tmp_path, "small1", ["Greek", "Latin"])
+    whole, content = read_zips([path], size=5), path.read_bytes()
+    refused = 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            assert_same(read_zips([path], size=5), whole)  # a file's time, for example
+        except ValueError:
+            refused += 1
+    assert refused > 0.6 * len(content)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.9, 0.999])
+def test_a_truncated_archive_is_refused(tmp_path, part):
+    path = archive(tmp_path, "small1", ["Greek", "Latin"])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=r"small1\.zip' with content that cannot"):
+        read_zips([path])
+
+
+def test_a_folder_in_place_of_an_archive_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="with a folder at this path"):
+        read_zips([tmp_path])
+
+
+def test_an_archive_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.zip"):
+        read_zips([tmp_path / "absent.zip"])
+
+
+@pytest.mark.parametrize("single", ["small1.zip", pathlib.Path("small1.zip")])
+def test_a_single_path_is_not_taken_as_a_list(single):
+    with pytest.raises(ValueError, match="`paths` must be a list.*small1"):
+        read_zips(single)
+
+
+def test_a_single_split_is_not_taken_as_a_list():
+    pytest.importorskip("tensorflow_datasets")
+    with pytest.raises(ValueError, match="`splits` must be a list.*small1"):
+        read_tfds("small1")
 
 
 @pytest.mark.only("tensorflow")
@@ -185,6 +286,24 @@ def test_of_a_string_every_letter_must_be_right(characters):
 def test_bad_arguments_are_refused(characters, arguments, message):
     with pytest.raises(ValueError, match=message):
         OmniglotTask(characters, **arguments)
+
+
+@pytest.mark.parametrize(
+    "drawings",
+    [
+        np.zeros((12, 36)),
+        np.zeros((12, 6, 5)),
+        np.full((12, 6, 6), np.nan),
+        np.full((12, 6, 6), 255, "uint8"),
+        np.full((12, 6, 6), -0.5),
+        np.full((12, 6, 6), "ink"),
+        np.float32(1.0),
+    ],
+)
+def test_drawings_that_are_no_pictures_are_refused_by_name(characters, drawings):
+    characters["Latin/character06"] = drawings
+    with pytest.raises(ValueError, match=r"characters\['Latin/character06'\] of shape"):
+        OmniglotTask(characters)
 
 
 def test_an_episode_of_another_shape_is_refused(characters):

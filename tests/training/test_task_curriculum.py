@@ -1,5 +1,7 @@
 """Each task goes on when its own held-out error is low enough."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -62,23 +64,31 @@ def starting_with(tasks):
     return babi.StoryMixture(STORIES, 4, 6, LESSONS, tasks=tasks)
 
 
-def test_other_tasks_start_when_the_first_have_learned_the_last_lesson():
+def test_groups_start_one_after_another_and_then_all_others():
     mixture, logs = starting_with([1]), {}
-    curriculum = curriculum_of(mixture)
+    curriculum = curriculum_of(mixture, groups=[[1, 2]])
     curriculum.on_epoch_end(0, logs)
-    assert mixture.lesson_of == {1: 1}
+    assert mixture.lesson_of == {1: 1, 2: 0}
     assert [logs[f"lesson_qa{task}"] for task in (1, 2, 3)] == [0, -1, -1]
     curriculum.on_epoch_end(1, {})
-    assert mixture.lesson_of == {1: 1, 2: 0, 3: 0}
+    assert mixture.lesson_of == {1: 1, 2: 1, 3: 0}
 
 
-def test_other_tasks_start_in_time_though_the_first_have_not_learned():
-    mixture = starting_with([3])
-    curriculum = curriculum_of(mixture, start_by=2)
+def test_no_group_starts_before_those_that_have_started_reach_the_goal():
+    mixture = starting_with([1, 3])
+    curriculum = curriculum_of(mixture)
     curriculum.on_epoch_end(0, {})
-    assert mixture.lesson_of == {3: 0}
-    curriculum.on_epoch_end(1, {})
-    assert mixture.lesson_of == {1: 0, 2: 0, 3: 0}
+    assert mixture.lesson_of == {1: 1, 3: 0}
+
+
+def test_the_next_group_starts_at_the_end_of_its_patience():
+    mixture = starting_with([3])
+    curriculum = curriculum_of(mixture, groups=[[2]], group_patience=2)
+    seen = []
+    for epoch in range(4):
+        curriculum.on_epoch_end(epoch, {})
+        seen.append(sorted(mixture.lesson_of))
+    assert seen == [[3], [2, 3], [2, 3], [1, 2, 3]]
 
 
 def test_its_state_is_restored_by_way_of_json(mixture):
@@ -86,7 +96,7 @@ def test_its_state_is_restored_by_way_of_json(mixture):
     curriculum.on_epoch_end(0, {})
     curriculum.on_epoch_end(1, {})
     state = keras.saving.deserialize_keras_object(curriculum.get_state())
-    text = {name: {str(k): v for k, v in state[name].items()} for name in state}
+    text = json.loads(json.dumps(state))
     other = babi.StoryMixture(STORIES, 4, per_epoch=6, lessons=LESSONS)
     restored = curriculum_of(other, patience=3)
     restored.set_state(text)

@@ -29,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = settings.output or pathlib.Path(f"babi-{settings.subset}{ENDING}")
     if not output.name.endswith(ENDING):
         parser.error(f"--output must end in {ENDING}; received {output}")
+    if output.is_dir() or not output.parent.is_dir():  # before minutes of loading
+        parser.error(
+            f"--output must be a file in an existing folder; received {output}"
+        )
     config = f"{settings.subset}-all"
     stories = {
         split: load_stories(config, split, settings.data, settings.data_dir)

@@ -42,8 +42,8 @@ def load_stories(
 
     Raises:
         FileNotFoundError: `data` does not hold the files.
-        ValueError: There is no such config or split, or the data in `data_dir` was
-            prepared from other files.
+        ValueError: There is no such config or split, `data` is damaged, or the data in
+            `data_dir` was prepared from other files.
 
     Example:
         ```python
