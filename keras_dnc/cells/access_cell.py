@@ -79,8 +79,9 @@ class AccessCell(MemoryCell):
 
     Raises:
         ValueError: If a size is not a positive integer, `controller` is neither a
-            positive integer nor an RNN cell, `clip_value` or `bypass_dropout` is out of
-            range, or inputs or states have the wrong shape.
+            positive integer nor an RNN cell, `access` is no memory, `lstm` is not a
+            class of layers, `clip_value` or `bypass_dropout` is out of range, or inputs
+            or states have the wrong shape.
 
     Example:
         >>> import keras_dnc
@@ -103,6 +104,7 @@ class AccessCell(MemoryCell):
         trainable: bool = True,
     ) -> None:
         super().__init__(dtype=dtype, name=name, trainable=trainable)
+        self._check_layers(access, lstm)
         check_positive_or_none("clip_value", clip_value)
         self.output_size = positive_integer("output_size", output_size)
         self.controller = as_controller(controller, self.controller_dtype_policy, lstm)
@@ -110,6 +112,19 @@ class AccessCell(MemoryCell):
         self.bypass_dropout = probability("bypass_dropout", bypass_dropout)
         self.bypass = SequenceDropout(bypass_dropout, dtype=self.dtype_policy)
         self.access = access
+
+    @staticmethod
+    def _check_layers(access: Any, lstm: Any) -> None:
+        """Raise a `ValueError` unless these are a memory and a class of layers."""
+        if not isinstance(access, BaseAccess):
+            raise ValueError(
+                "Argument `access` must be a memory, a `BaseAccess` layer. "
+                f"Received: access={access!r}"
+            )
+        if not isinstance(lstm, type) or not issubclass(lstm, keras.Layer):
+            raise ValueError(
+                f"Argument `lstm` must be a class of layers. Received: lstm={lstm!r}"
+            )
 
     @property
     def memory_size(self) -> int:

@@ -13,9 +13,8 @@ from keras import tree
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.ops.joint_product import joint_product
+from keras_dnc.ops.normalization import normalized
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
-
-NORM_EPSILON = 1e-5  # keeps the gradient of layer normalisation finite at constant rows
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -39,7 +38,8 @@ class FeedForwardController(keras.layers.Layer):
         `(output, [output])`, `(batch, units)`.
 
     Raises:
-        ValueError: If `units` is not a positive integer.
+        ValueError: If `units` is not a positive integer, or `activation` is unknown to
+            Keras.
 
     Example:
         >>> import keras_dnc
@@ -108,7 +108,8 @@ class FusedLSTMCell(keras.layers.LSTMCell):
 
     Args:
         units: Numbers in the output.
-        **kwargs: The other arguments of `keras.layers.LSTMCell`.
+        **kwargs: The other arguments of `keras.layers.LSTMCell`, whose constructor
+            alone checks all arguments.
 
     Call arguments:
         inputs: `(batch, features)`.
@@ -172,7 +173,8 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     Departures: Ba et al. normalise $W x$ and $U h$ separately. Here the one product
     $W [x; h]$ is normalised, as in the controller of Franke et al. 2018. Dropout has
-    one mask for all gates.
+    one mask for all gates. The gradient fades where a variance is below 1e-5, as after
+    blank steps, where it would explode.
 
     Args:
         units: Numbers in the output.
@@ -191,7 +193,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
         `(output, [output, carry])`, each `(batch, units)`.
 
     Raises:
-        ValueError: If `normalization` is unknown.
+        ValueError: If `units` is not a positive integer, or `normalization` is unknown.
 
     Example:
         >>> import keras_dnc
@@ -206,7 +208,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
     """
 
     def __init__(self, units: int, normalization: str = "joint", **kwargs: Any) -> None:
-        super().__init__(units, **kwargs)
+        super().__init__(positive_integer("units", units), **kwargs)
         check_choice("normalization", normalization, ("joint", "separate"))
         self.normalization = normalization
         self.dropout_mask_count = None  # one mask; Keras makes one for each gate
@@ -243,10 +245,10 @@ class NormalizedLSTMCell(FusedLSTMCell):
         """Return the four gates, normalised and not squashed."""
         gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
         if self.normalization == "joint":
-            gates = _normalized(gates)
+            gates = normalized(gates)
         gates = ops.reshape(gates, (-1, 4, self.units))
         if self.normalization == "separate":
-            gates = _normalized(gates)
+            gates = normalized(gates)
         gates = gates * self.gate_gain
         if self.use_bias:
             gates = gates + ops.reshape(self.bias, (4, self.units))
@@ -254,7 +256,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     def _shown(self, carry: Tensor) -> Tensor:
         """Return the factor of the output gate, from the normalised carry."""
-        return self.activation(_normalized(carry) * self.carry_gain + self.carry_shift)
+        return self.activation(normalized(carry) * self.carry_gain + self.carry_shift)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -271,19 +273,6 @@ class NormalizedLSTMCell(FusedLSTMCell):
             A new cell.
         """
         return cls(**{"normalization": "separate", **config})
-
-
-def _normalized(features: Tensor) -> Tensor:
-    """Normalise the last axis to mean 0 and variance 1, in at least float32.
-
-    In half precision, means would have at most 11 significant bits, and squares could
-    overflow.
-    """
-    dtype = features.dtype
-    features = ops.cast(features, keras.backend.result_type(dtype, "float32"))
-    centred = features - ops.mean(features, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return ops.cast(centred * ops.rsqrt(variance + NORM_EPSILON), dtype)
 
 
 def as_controller(

@@ -12,6 +12,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import random_seed
 from keras_dnc.backend import keras_internals
 from keras_dnc.backend.keras_internals import DropoutRNNCell
 from keras_dnc.cells.controllers import cell_output_size
@@ -33,7 +34,8 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
 
     Args:
         rate: Fraction of the features to drop, at least 0 and below 1.
-        seed: Integer seed of the masks; `None` for a random seed. Defaults to `None`.
+        seed: Seed of the masks, an integer from 0 to 2^32 - 1; `None` for a random
+            seed. Defaults to `None`.
         **kwargs: `name`, `trainable` and `dtype` of `keras.layers.Layer`.
 
     Call arguments:
@@ -45,7 +47,7 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
         by `1 - rate`.
 
     Raises:
-        ValueError: If `rate` is out of range.
+        ValueError: If `rate` or `seed` is out of range.
 
     Example:
         >>> import keras_dnc
@@ -63,8 +65,8 @@ class SequenceDropout(keras.layers.Layer, DropoutRNNCell):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = self.dropout = probability("rate", rate)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = None if seed is None else random_seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Multiply by the mask."""

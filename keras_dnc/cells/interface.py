@@ -11,7 +11,8 @@ from keras import ops
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import switch
-from keras_dnc.cells.controllers import NORM_EPSILON
+from keras_dnc.ops.normalization import NORM_EPSILON
+from keras_dnc.ops.normalization import normalized
 from keras_dnc.typing import Shape, Tensor
 
 
@@ -39,8 +40,8 @@ class Interface(keras.layers.Layer):
         controls: Dict from the name of each control to a pair `(shape, activation)`,
             such as a `Control`. Its order is that of the columns of the kernel.
         normalize: Whether the output of the dense layer is layer-normalised, all
-            controls together, before it is split (Franke et al. 2018). Defaults to
-            `False`.
+            controls together, before it is split (Franke et al. 2018). The gradient
+            fades where their variance is below 1e-5. Defaults to `False`.
         control_biases: Dict from names of controls to their biases before training, to
             which activations are applied: one number for the whole control, or a list
             with one number for each index of its last axis. Other controls start with
@@ -55,9 +56,10 @@ class Interface(keras.layers.Layer):
         Dict from the name of each control to a tensor `(batch, *shape)`.
 
     Raises:
-        ValueError: If there is no control, a size is not a positive integer, an
-            activation is unknown to Keras, biases are of an unknown control, of the
-            wrong shape or not finite, or inputs have the wrong rank.
+        ValueError: If there is no control, one is not such a pair, a size is not a
+            positive integer, an activation is unknown to Keras, `normalize` is not a
+            bool, biases are of an unknown control, of the wrong shape or not finite, or
+            inputs have the wrong rank.
 
     Example:
         >>> import numpy as np
@@ -82,15 +84,12 @@ class Interface(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.normalize = switch("normalize", normalize)
-        self.controls = {
-            name: _control(name, shape, activation)
-            for name, (shape, activation) in controls.items()
-        }
-        if not self.controls:
+        if not isinstance(controls, Mapping) or not controls:
             raise ValueError(
-                "Argument `controls` must name at least one control. "
+                "Argument `controls` must be a dict that names at least one control. "
                 f"Received: controls={controls!r}"
             )
+        self.controls = {name: _control(name, pair) for name, pair in controls.items()}
         self.control_biases = _biases(control_biases, self.controls)
 
     @property
@@ -142,7 +141,7 @@ class Interface(keras.layers.Layer):
         check_shape("inputs", inputs.shape, ("batch", "features"))
         projected = self.dense(inputs)
         if self.normalize:
-            projected = self.norm(projected)
+            projected = normalized(projected) * self.norm.gamma + self.norm.beta
         return {
             name: self._squash(projected[:, columns], self.controls[name])
             for name, columns in self.columns.items()
@@ -171,8 +170,14 @@ class Interface(keras.layers.Layer):
         }
 
 
-def _control(name: str, shape: Any, activation: str) -> Control:
-    """Check the parts of a control, and return a `Control`."""
+def _control(name: str, pair: Any) -> Control:
+    """Check the shape and the activation of a control, and return a `Control`."""
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ValueError(
+            f"Argument `controls[{name!r}]` must be a pair (shape, activation). "
+            f"Received: {pair!r}"
+        )
+    shape, activation = pair
     if not isinstance(shape, list | tuple):
         raise ValueError(
             f"Argument `controls[{name!r}].shape` must be a tuple of positive "

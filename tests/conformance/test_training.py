@@ -10,6 +10,7 @@ from keras import ops
 import keras_dnc
 from tests.conformance.cases import SKIPPED_IN_FITS
 from tests.conformance.cases import case
+from tests.conformance.cases import cells
 from tests.conformance.cases import ntm_and_dnc
 from tests.conformance.cases import ntm_and_sam
 from tests.conformance.cases import trained_cell
@@ -29,6 +30,7 @@ from tests.conformance.harness import rnn_policy
 from tests.dnc.cells import random_cell
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
+from tests.numbers import value_and_gradients
 
 graph_backends = pytest.mark.only("tensorflow", "jax")
 
@@ -247,3 +249,16 @@ def test_fit_of_stacked_cells_and_of_stacked_layers(make, rng):
     outputs = keras.layers.RNN(make(), return_sequences=True)(hidden)
     model = compile_model(keras.Model(inputs, outputs))
     check_learns(model, random_inputs(rng), random_targets(rng))
+
+
+@cells("mann-sharp", "dnc-content-normalized")
+@pytest.mark.parametrize("scale", [1e-30, 1e-3])
+def test_gradients_of_nearly_blank_steps_are_bounded(make, rng, scale):
+    layer = keras_dnc.MemoryRNN(make())
+    inputs = keras.Variable(scale * rng.normal(size=(2, 15, 5)))
+    layer(inputs.value)
+    variables = [inputs, *layer.trainable_variables]
+    _, gradients = value_and_gradients(
+        lambda: ops.mean(ops.square(layer(1.0 * inputs.value) - 1.0)), variables
+    )
+    assert max(np.max(np.abs(gradient)) for gradient in gradients) < 100.0

@@ -13,6 +13,8 @@ from keras_dnc.ops.links import plain_update_links
 from keras_dnc.ops.links import read_along_links
 from keras_dnc.ops.links import step_along_links
 from keras_dnc.ops.links import update_links
+from keras_dnc.ops.normalization import normalized
+from keras_dnc.ops.normalization import plain_normalized
 from keras_dnc.ops.residuals import keep
 from keras_dnc.ops.residuals import recording
 from keras_dnc.ops.residuals import reusing
@@ -78,11 +80,21 @@ def memory_keys_and_masks(rng):
     return [*memory_and_keys(rng), masks]
 
 
+def rows_above_the_variance(rng):
+    scales = np.array([[1.0], [100.0], [0.01]])
+    return [scales * rng.normal(size=(BATCH, 12)) + 3.0]
+
+
 def listed(function, *arguments):
     return lambda *tensors: [function(*tensors, *arguments)]
 
 
 PAIRS = {
+    "normalized": (
+        listed(normalized),
+        listed(plain_normalized),
+        rows_above_the_variance,
+    ),
     "update_links": (
         listed(update_links),
         listed(plain_update_links),
