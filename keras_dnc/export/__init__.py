@@ -10,8 +10,10 @@ from keras_dnc.export.client import StreamingClient
 from keras_dnc.export.portable import export_litert
 from keras_dnc.export.portable import export_onnx
 from keras_dnc.export.serving import export_for_serving
+from keras_dnc.export.transports import ServerError
 
 __all__ = [
+    "ServerError",
     "StreamingClient",
     "export_for_serving",
     "export_litert",

@@ -64,7 +64,8 @@ def _check_values(name: str, array: np.ndarray, fitted: np.ndarray) -> None:
                 f"Received: {name} from {array.min()} to {array.max()}"
             )
         return
-    wrong = ~np.isfinite(fitted.astype("float64"))
+    is_numpys_own = fitted.dtype.kind == "f"  # bfloat16 is not
+    wrong = ~np.isfinite(fitted if is_numpys_own else fitted.astype("float64"))
     if np.any(wrong):
         rows = sorted({int(place[0]) for place in np.argwhere(wrong)})
         raise ValueError(

@@ -1,7 +1,10 @@
 """A client that runs a served model step by step, like a stateful Keras layer."""
 
+import numbers
 import os
-from typing import Any
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,8 +12,12 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
-from keras_dnc.export.guide import Spec
+from keras_dnc.export.guide import Specs
+from keras_dnc.export.transports import ServerError
 from keras_dnc.export.transports import connect
+from keras_dnc.export.transports import server_errors
+
+Arrays: TypeAlias = dict[str, np.ndarray]  # by the names of tensors
 
 
 class StreamingClient:
@@ -18,20 +25,30 @@ class StreamingClient:
 
     The outputs of consecutive steps equal those of the whole sequence. The client
     validates inputs and states before it sends them and names those that do not fit the
-    model. After an error the state is the one before the step.
+    model. It validates every answer before it keeps the new states: names, shapes,
+    dtypes, and that all numbers are finite, so a model whose outputs may be infinite
+    cannot be used. After an error, `state` and `batch_size` are as before the call.
+
+    Several threads may share a client. `step`, `reset` and assignment to `state` run
+    one after another; a call waits for the one before it.
 
     Args:
         target: Where the model is: the folder of a SavedModel (`serving/name/1`),
             TensorFlow Serving's REST interface (`"http://host:8501/v1/models/name"`) or
             its gRPC interface (`"grpc://host:8500/name"`).
         batch_size: Number of sequences that run in parallel. Defaults to 1.
+        timeout: Seconds that each whole answer of a server may take, from the
+            connection to the last byte. A SavedModel in this process has no time limit.
+            Defaults to 60.
 
     Attributes:
         batch_size: Number of sequences that run in parallel at present.
 
     Raises:
+        ServerError: If the server fails or its answers are invalid.
         ValueError: If `target` is of no known kind, the served model has no `step`
-            signature, or `batch_size` is not a positive integer.
+            signature, `batch_size` is not a positive integer, or `timeout` is not a
+            positive number.
 
     Example:
         ```python
@@ -44,20 +61,37 @@ class StreamingClient:
 
     batch_size: int
 
-    def __init__(self, target: str | os.PathLike[str], batch_size: int = 1) -> None:
-        self._transport = connect(target)
-        if "step" not in self._transport.signatures:
+    def __init__(
+        self,
+        target: str | os.PathLike[str],
+        batch_size: int = 1,
+        timeout: float = 60.0,
+    ) -> None:
+        batch_size = positive_integer("batch_size", batch_size)
+        _check_timeout(timeout)
+        self._lock = threading.Lock()
+        self._transport = connect(target, timeout)
+        self._read_specs()
+        self.reset(batch_size)
+
+    def _read_specs(self) -> None:
+        """Find the tensors of a step and check that the signatures fit each other."""
+        signatures = self._transport.signatures
+        if "step" not in signatures:
             raise ValueError(
                 "Argument `target` must be a model with a `step` signature. "
-                f"Received: one with {sorted(self._transport.signatures)}"
+                f"Received: one with {sorted(signatures)}"
             )
-        specs = self._transport.signatures["step"]["inputs"]
-        self._inputs = specs[INPUTS]
-        self._states = {name: spec for name, spec in specs.items() if name != INPUTS}
-        names = self._transport.signatures["step"]["outputs"]
-        (self._outputs,) = set(names) - set(self._states)
-        self.batch_size = positive_integer("batch_size", batch_size)
-        self.reset()
+        problem = "`step` and `initial_state` do not have the signatures of an export"
+        with server_errors(self._transport.server, problem, KeyError, ValueError):
+            self._states = dict(signatures["step"]["inputs"])
+            self._inputs = self._states.pop(INPUTS)
+            outputs = signatures["step"]["outputs"]
+            (self._output,) = set(outputs) - set(self._states)
+            self._step_specs = {**self._states, self._output: outputs[self._output]}
+            _check_names("`step` must return", outputs, self._step_specs)
+            initial = signatures["initial_state"]["outputs"]
+            _check_names("`initial_state` must return", initial, self._states)
 
     def reset(self, batch_size: int | None = None) -> None:
         """Start new sequences from the initial state.
@@ -67,14 +101,25 @@ class StreamingClient:
                 Defaults to `None`.
 
         Raises:
+            ServerError: If the server fails or its answer is invalid. The states and
+                the number of sequences are then as before.
             ValueError: If `batch_size` is not a positive integer.
+
+        Example:
+            ```python
+            client = StreamingClient("http://localhost:8501/v1/models/delay")
+            client.reset(batch_size=3)
+            ```
         """
-        if batch_size is None:
-            batch_size = self.batch_size
-        batch_size = positive_integer("batch_size", batch_size)
-        request = {BATCH_SIZE: np.int32(batch_size)}
-        self._state = self._transport.predict("initial_state", request)
-        self.batch_size = batch_size
+        with self._lock:
+            if batch_size is None:
+                batch_size = self.batch_size
+            batch_size = positive_integer("batch_size", batch_size)
+            request = {BATCH_SIZE: np.int32(batch_size)}
+            self._state = self._predict(
+                "initial_state", request, self._states, batch_size
+            )
+            self.batch_size = batch_size
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -85,18 +130,14 @@ class StreamingClient:
 
         Raises:
             ValueError: If assigned states have other names or shapes than those of the
-                model, different batch sizes, or values that do not fit its dtypes.
+                model, different batch sizes, values that do not fit its dtypes, or NaN
+                or infinity.
         """
         return dict(self._state)
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        if set(state) != set(self._states):
-            raise ValueError(
-                f"Argument `state` must have the states {sorted(self._states)}. "
-                f"Received: missing {sorted(set(self._states) - set(state))}, "
-                f"unknown {sorted(set(state) - set(self._states))}"
-            )
+        _check_names("Argument `state` must have the states", state, self._states)
         rows = {name: len(np.atleast_1d(array)) for name, array in state.items()}
         if len(set(rows.values())) != 1:
             raise ValueError(
@@ -104,11 +145,9 @@ class StreamingClient:
                 f"Received: rows {rows}"
             )
         batch_size = positive_integer("batch_size", rows.popitem()[1])
-        self._state = {
-            name: _fitting(name, state[name], spec, batch_size)
-            for name, spec in self._states.items()
-        }
-        self.batch_size = batch_size
+        fitted = _fitting(state, self._states, batch_size)
+        with self._lock:
+            self._state, self.batch_size = fitted, batch_size
 
     def step(self, inputs: Any) -> np.ndarray:
         """Run one step and keep the new states.
@@ -121,18 +160,66 @@ class StreamingClient:
             `numpy.ndarray` `(batch_size, ...)`, the output of the model at the step.
 
         Raises:
+            ServerError: If the server fails, takes longer than the timeout, or answers
+                with names, shapes or dtypes other than those of the model, or with NaN
+                or infinity. The states are then as before.
             ValueError: If the inputs have another shape or another kind of dtype, hold
                 integers outside the range of the model's dtype, or hold NaN or
                 infinity.
+
+        Example:
+            ```python
+            client = StreamingClient("http://localhost:8501/v1/models/delay")
+            outputs = client.step([[0.0, 1.0]])  # one sequence of two features
+            ```
         """
-        inputs = _fitting(INPUTS, inputs, self._inputs, self.batch_size)
-        answer = self._transport.predict("step", {INPUTS: inputs, **self._state})
-        outputs = answer.pop(self._outputs)
-        self._state = answer
-        return outputs
+        with self._lock:
+            given = _fitting({INPUTS: inputs}, {INPUTS: self._inputs}, self.batch_size)
+            request = {**given, **self._state}
+            state = self._predict("step", request, self._step_specs, self.batch_size)
+            outputs = state.pop(self._output)
+            self._state = state
+            return outputs
+
+    def _predict(
+        self, signature: str, request: Mapping[str, Any], specs: Specs, batch_size: int
+    ) -> Arrays:
+        """Run a signature and return its outputs, which fit their specs."""
+        answer = self._transport.predict(signature, request)
+        try:
+            _check_names("the outputs must be", answer, specs)
+            return _fitting(answer, specs, batch_size)
+        except (TypeError, ValueError) as error:
+            found = str(error).removeprefix("Argument ")  # here it is an output
+            problem = f"invalid answer of `{signature}`: {found}"
+            raise ServerError(self._transport.server, problem) from error
 
 
-def _fitting(name: str, array: Any, spec: Spec, batch_size: int) -> np.ndarray:
-    """Convert an array to the dtype of its spec and check its shape and values."""
-    shape = [batch_size, *spec["shape"][1:]]
-    return fitting(name, array, spec["dtype"], shape)
+def _check_timeout(timeout: Any) -> None:
+    """Raise an error unless a timeout is a positive number."""
+    is_real = isinstance(timeout, numbers.Real) and not isinstance(timeout, bool)
+    if not is_real or not timeout > 0:
+        raise ValueError(
+            "Argument `timeout` must be a positive number of seconds. "
+            f"Received: timeout={timeout!r}"
+        )
+
+
+def _check_names(rule: str, names: Iterable[str], expected: Iterable[str]) -> None:
+    """Raise an error that begins with a rule, unless names are those expected."""
+    found, wanted = set(names), set(expected)
+    if found != wanted:
+        raise ValueError(
+            f"{rule} {sorted(wanted)}. Received: missing {sorted(wanted - found)}, "
+            f"unknown {sorted(found - wanted)}"
+        )
+
+
+def _fitting(arrays: Mapping[str, Any], specs: Specs, batch_size: int) -> Arrays:
+    """Convert arrays to the dtypes of their specs and check shapes and values."""
+    return {
+        name: fitting(
+            name, arrays[name], spec["dtype"], [batch_size, *spec["shape"][1:]]
+        )
+        for name, spec in specs.items()
+    }

@@ -30,9 +30,24 @@ def answer(export, name, arrays):
     return {n: t.numpy() for n, t in export.signature(name)(**given).items()}
 
 
+def as_it_is(outputs):
+    return outputs
+
+
+def send(handler, code, content):
+    """Send an answer of HTTP as a server should."""
+    handler.send_response(code)
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
 @contextlib.contextmanager
-def rest_server(export, name):
-    """Give the address of a REST server, `http://localhost:port/v1/models/name`."""
+def rest_server(export, name, change=as_it_is, send=send):
+    """Give the address of a REST server, `http://localhost:port/v1/models/name`.
+
+    `change` is a function from the outputs of each request, a dict of arrays, to those
+    that are sent. `send` writes the whole answer.
+    """
     from google.protobuf import json_format
 
     defs = signature_defs(export.folder)
@@ -47,9 +62,9 @@ def rest_server(export, name):
             pass
 
         def reply(self, code, content):
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
+            with contextlib.suppress(ConnectionError):  # the client may have gone
+                text = json.dumps(content, default=np.ndarray.tolist)
+                send(self, code, text.encode())
 
         def do_GET(self):  # noqa: N802, the standard library's name
             assert self.path == f"/v1/models/{name}/metadata"
@@ -64,22 +79,31 @@ def rest_server(export, name):
             except Exception as error:
                 self.reply(400, {"error": str(error)})
                 return
-            outputs = {key: array.tolist() for key, array in outputs.items()}
+            sent = change(outputs)
             if len(outputs) == 1:
-                (outputs,) = outputs.values()
-            self.reply(200, {"outputs": outputs})
+                (sent,) = sent.values()
+            self.reply(200, {"outputs": sent})
 
     server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_port}/v1/models/{name}"
-    server.shutdown()
+    try:
+        yield f"http://localhost:{server.server_port}/v1/models/{name}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextlib.contextmanager
-def grpc_server(export, name):
-    """Give the address of a gRPC server, `grpc://localhost:port/name`."""
+def grpc_server(export, name, change=as_it_is, describe=as_it_is):
+    """Give the address of a gRPC server, `grpc://localhost:port/name`.
+
+    `change` is a function from the outputs of each request, a dict of arrays, to those
+    that are sent: arrays, or `TensorProto` messages. `describe` is a function from the
+    answer with the metadata to the one that is sent.
+    """
     import grpc
     import tensorflow as tf
+    from tensorflow.core.framework import tensor_pb2
     from tensorflow_serving.apis import get_model_metadata_pb2
     from tensorflow_serving.apis import predict_pb2
     from tensorflow_serving.apis import prediction_service_pb2_grpc
@@ -92,15 +116,17 @@ def grpc_server(export, name):
                 found.signature_def[key].CopyFrom(definition)
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             response.metadata["signature_def"].Pack(found)
-            return response
+            return describe(response)
 
         def Predict(self, request, context):  # noqa: N802
             assert request.model_spec.name == name
             arrays = {n: tf.make_ndarray(p) for n, p in request.inputs.items()}
             outputs = answer(export, request.model_spec.signature_name, arrays)
             response = predict_pb2.PredictResponse()
-            for key, array in outputs.items():
-                response.outputs[key].CopyFrom(tf.make_tensor_proto(np.array(array)))
+            for key, array in change(outputs).items():
+                is_message = isinstance(array, tensor_pb2.TensorProto)
+                message = array if is_message else tf.make_tensor_proto(np.array(array))
+                response.outputs[key].CopyFrom(message)
             return response
 
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
@@ -108,5 +134,7 @@ def grpc_server(export, name):
     service.add_PredictionServiceServicer_to_server(Service(), server)
     port = server.add_insecure_port("localhost:0")
     server.start()
-    yield f"grpc://localhost:{port}/{name}"
-    server.stop(None)
+    try:
+        yield f"grpc://localhost:{port}/{name}"
+    finally:
+        server.stop(None)
