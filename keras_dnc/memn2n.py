@@ -20,6 +20,8 @@ from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import random_seed
+from keras_dnc.arguments import switch
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.ops.lookup import lookup
 from keras_dnc.typing import Shape, Tensor
@@ -104,10 +106,15 @@ class MemN2N(keras.layers.Layer):
     Word 0 is padding: it adds nothing to its sentence, at any position, and a sentence
     of padding only is never read.
 
-    Departures: $J$ is the number of words in the sentence, as in the paper's text; the
-    authors' code uses that of the longest sentence. An empty memory of the random noise
-    advances time but takes no slot, as in the authors' code. Sentences older than
-    `memory_size` share the time vector of the oldest age.
+    Departures: An empty memory of the random noise advances time but takes no slot, as
+    in the authors' program. Sentences older than `memory_size` share the time vector of
+    the oldest age.
+
+    Where the authors' program (facebook/MemNN) differs from their paper, this layer
+    follows the paper. In the program, positions are encoded by
+    $1 + 4 (k - (d+1)/2)(j - (J+1)/2) / (d J)$ with $J$ the length of the longest
+    sentence; slots without a sentence take part in the softmax; and the number of empty
+    memories is drawn uniformly, up to a tenth of the sentences.
 
     Args:
         vocabulary_size: Number of words, including padding. Answers are words.
@@ -127,7 +134,8 @@ class MemN2N(keras.layers.Layer):
             weights. Defaults to `None`, for no activation.
         linear_start: Whether to begin training without the softmax over sentences; the
             callback `LinearStart` inserts it. Defaults to `False`.
-        seed: Integer seed of the noise. Defaults to `None`, for the global seed.
+        seed: Seed of the noise, an integer from 0 to 2^32 - 1. Defaults to `None`, for
+            the global seed.
         **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -145,9 +153,10 @@ class MemN2N(keras.layers.Layer):
         scores.
 
     Raises:
-        ValueError: A size is not a positive integer, `weight_sharing` is unknown,
-            `time_noise` is outside [0, 1), or a call argument has another rank or does
-            not hold integers.
+        ValueError: A size is not a positive integer, `weight_sharing` is unknown, a
+            switch is not a bool, `time_noise` or `seed` is out of range,
+            `hop_activation` is unknown to Keras, or a call argument has another rank or
+            does not hold integers.
 
     Example:
         >>> import numpy as np
@@ -184,13 +193,13 @@ class MemN2N(keras.layers.Layer):
         self.memory_size = positive_integer("memory_size", memory_size)
         check_choice("weight_sharing", weight_sharing, {"adjacent", "layerwise"})
         self.weight_sharing = weight_sharing
-        self.position_encoding = bool(position_encoding)
-        self.temporal_encoding = bool(temporal_encoding)
+        self.position_encoding = switch("position_encoding", position_encoding)
+        self.temporal_encoding = switch("temporal_encoding", temporal_encoding)
         self.time_noise = probability("time_noise", time_noise)
         self.hop_activation = keras.activations.get(hop_activation)
-        self.linear_start = bool(linear_start)
-        self.seed = seed
-        self._noise = keras.random.SeedGenerator(seed)
+        self.linear_start = switch("linear_start", linear_start)
+        self.seed = None if seed is None else random_seed("seed", seed)
+        self._noise = keras.random.SeedGenerator(self.seed)
 
     @property
     def is_linear(self) -> bool:
@@ -306,7 +315,7 @@ class MemN2N(keras.layers.Layer):
     def _encode(self, words: Tensor, tables: Tensor) -> Tensor:
         """Encode sentences with the embeddings `(vocabulary_size, tables, dim)`."""
         vectors = self._look_up(tables, words)
-        present = ops.cast(words != PADDING, "float32")
+        present = ops.cast(words != PADDING, self._at_least_float32())
         combine = encode_positions if self.position_encoding else sum_words
         return combine(vectors, present)
 
@@ -317,12 +326,17 @@ class MemN2N(keras.layers.Layer):
 
     def _address(self, memory: Tensor, query: Tensor, present: Tensor) -> Tensor:
         """Compute the read weights, `(batch, sentences)`; eq. 1, or its scores."""
-        scores = ops.cast(ops.einsum("bsd,bd->bs", memory, query), "float32")
+        scores = ops.einsum("bsd,bd->bs", memory, query)
+        scores = ops.cast(scores, self._at_least_float32())
         weights = ops.softmax(ops.where(present, scores, _MASKED_SCORE), axis=-1)
         if self.linear_start:
             weights = ops.where(self.softmax_is_in > 0, weights, scores)
         # In a story without sentences the softmax is uniform over padding.
         return ops.cast(ops.where(present, weights, 0.0), memory.dtype)
+
+    def _at_least_float32(self) -> str:
+        """Return the compute dtype, or float32 in place of half precision."""
+        return keras.backend.result_type(self.compute_dtype, "float32")
 
     def _next_query(self, query: Tensor, words: Tensor) -> Tensor:
         """Compute the query of the next hop (eq. 4; layer-wise: section 2.2)."""

@@ -97,6 +97,14 @@ def test_it_is_what_the_paper_says(weight_sharing, num_hops, position_encoding):
     )
 
 
+@pytest.mark.only("tensorflow")  # JAX needs a switch of the process, PyTorch has none
+def test_it_is_what_the_paper_says_in_float64():
+    layer = network(dtype="float64")
+    logits = layer(STORY, QUESTION)
+    expected, _ = oracle(layer, STORY[0], QUESTION[0])
+    assert_close(to_numpy(logits)[0], expected, 1e-12)
+
+
 def test_it_is_what_the_paper_says_without_time():
     check_against_oracle(network(temporal_encoding=False))
 

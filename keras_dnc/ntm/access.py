@@ -100,6 +100,9 @@ class NTMAccess(Access):
 
     - A step writes before it reads, the order of the DNC; the paper leaves it open.
     - Keys and added vectors are squashed by tanh (Collier and Beel 2018).
+    - Several write heads erase together, then add together, all addressed over
+      $M_{t-1}$. In pytorch-ntm and in Collier and Beel's program they write one after
+      another.
 
     Args:
         memory_size: Slots of the memory. Defaults to 128.

@@ -33,8 +33,9 @@ class NTMCell(AccessCell):
     Departures, besides those of `NTMAddressing` and `NTMAccess`:
 
     - The output is linear; the loss squashes it.
-    - Controller output, controller state and output are clipped (Collier and Beel
-      2018); `clip_value=None` switches it off.
+    - Controller output, controller state and output are clipped at 20;
+      `clip_value=None` switches it off. Collier and Beel's program clips the controls
+      of the heads, before they are squashed, and the output.
 
     Args:
         output_size: Numbers in the output.

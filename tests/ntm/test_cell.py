@@ -98,6 +98,19 @@ def test_a_step_equals_the_equations(rng, shift_range):
         state = new
 
 
+@pytest.mark.only("tensorflow")  # JAX needs a switch of the process, PyTorch has none
+def test_a_step_in_float64_equals_the_equations_to_the_last_digits(rng):
+    access = random_access(rng, dtype="float64")
+    state = access.get_initial_state(batch_size=3)
+    controls = access.controls(rng.normal(size=(3, 6)))
+    words, new, _ = access.step(controls, state)
+    asked = type(controls)(*map(to_numpy, controls))
+    found = [part[1] for part in to_numpy([*new, words])]
+    expected = run_oracle(asked, to_numpy(state), 1)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, 1e-10, guard=1e-14)
+
+
 def test_its_heads_start_where_the_biases_say():
     biases = {"read_interpolation_gate": 2.0, "write_shift_weights": [0.0, 3.0, 0.0]}
     access = keras_dnc.NTMAccess(num_reads=2, control_biases=biases)
