@@ -1,9 +1,10 @@
-"""Train each improvement of the DNC long and hard, and look for anything not finite.
+"""Train every cell for many updates, and look for anything not finite.
 
-    python benchmarks/soak.py
+    python benchmarks/soak.py --cells options     # the improvements of the DNC
+    python benchmarks/soak.py --cells papers      # NTM, MANN, SAM, SDNC, BiDNC
 
-Small cells, a learning rate ten times too high, gradients as they are, more steps that
-may write than slots: 100,000 updates in all.
+Small cells, a learning rate ten times too high, gradients that are not clipped, more
+steps that may write than slots: 100,000 updates in all.
 """
 
 import argparse
@@ -35,26 +36,45 @@ CELLS = {
     "all, two write heads": {**ALL, "num_writes": 2, "mask_floor": 0.1},
 }
 BATCH_SIZE = 8
+SIZES = {"controller": 16, "memory_size": 6, "word_size": 5, "num_reads": 2}
 
 
-def build(task, options):
-    """Give a compiled model around one small cell."""
-    sizes = {"controller": 16, "memory_size": 6, "word_size": 5, "num_reads": 2}
-    cell = keras_dnc.DNCCell(task.target_size, **sizes, **options)
+def layer_of(cell):
+    """Return the layer around a cell."""
+    return keras_dnc.MemoryRNN(cell, return_sequences=True)
+
+
+def dnc_with(options):
+    """Return a function from the size of the output to a DNC with some options."""
+    return lambda size: layer_of(keras_dnc.DNCCell(size, **SIZES, **options))
+
+
+LAYERS = {
+    "options": {name: dnc_with(options) for name, options in CELLS.items()},
+    "papers": {
+        "NTM": lambda size: layer_of(keras_dnc.NTMCell(size, **SIZES)),
+        "MANN": lambda size: layer_of(keras_dnc.MANNCell(size, **SIZES)),
+        "SAM": lambda size: layer_of(keras_dnc.SAMCell(size, top_k=2, **SIZES)),
+        "SDNC": lambda size: layer_of(keras_dnc.SDNCCell(size, top_k=2, **SIZES)),
+        "BiDNC": lambda size: keras_dnc.BiDNC(size, return_sequences=True, **SIZES),
+    },
+}
+
+
+def build(task, make):
+    """Return a compiled model around one small cell."""
     inputs = keras.Input((None, task.observation_size))
-    model = keras.Model(
-        inputs, keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
-    )
+    model = keras.Model(inputs, make(task.target_size)(inputs))
     rate = keras.optimizers.Adam(1e-2)
     model.compile(rate, keras_dnc.SequenceCrossentropy(), jit_compile=True)
     return model
 
 
-def soak(name, options, updates):
-    """Train; give the last loss and the largest weight, or stop at the first NaN."""
+def soak(name, make, updates):
+    """Train; return the last loss and the largest weight, or stop at the first NaN."""
     keras.utils.set_random_seed(0)
     task = RepeatCopyTask(max_length=4, max_repeats=2)
-    model = build(task, options)
+    model = build(task, make)
     watch = keras.callbacks.TerminateOnNaN()
     fitted = model.fit(
         task.dataset(BATCH_SIZE, updates), callbacks=[watch], verbose=0, epochs=1
@@ -67,16 +87,20 @@ def soak(name, options, updates):
 
 
 def main():
-    """Soak every cell, and print what came of it."""
+    """Train every cell, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", default="options", choices=LAYERS)
     parser.add_argument("--updates", default=100_000, type=int, help="in all")
-    updates = parser.parse_args().updates // len(CELLS)
-    print(f"{'cell':<22}{'updates':>9}{'seconds':>9}{'loss':>9}{'largest weight':>16}")
-    for name, options in CELLS.items():
+    settings = parser.parse_args()
+    layers = LAYERS[settings.cells]
+    updates = settings.updates // len(layers)
+    print("| cell | updates | seconds | loss at the end | largest weight |")
+    print("|---|---|---|---|---|")
+    for name, make in layers.items():
         started = time.perf_counter()
-        loss, largest = soak(name, options, updates)
+        loss, largest = soak(name, make, updates)
         seconds = time.perf_counter() - started
-        print(f"{name:<22}{updates:>9}{seconds:>9.0f}{loss:>9.3f}{largest:>16.1f}")
+        print(f"| {name} | {updates:,} | {seconds:.0f} | {loss:.3f} | {largest:.1f} |")
 
 
 if __name__ == "__main__":
