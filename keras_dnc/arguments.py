@@ -101,9 +101,7 @@ def random_seed(name: str, value: Any) -> int:
     return _integer(name, value, 0, "an integer of at least 0", MAX_SEED)
 
 
-def _integer(
-    name: str, value: Any, least: int, rule: str, most: int = MAX_SIZE
-) -> int:
+def _integer(name: str, value: Any, least: int, rule: str, most: int = MAX_SIZE) -> int:
     """Return an integer from `least` to `most`, or raise an error with the rule."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < least:

@@ -15,6 +15,7 @@ from keras import tree
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import renamed
+from keras_dnc.arguments import switch
 from keras_dnc.bptt.memory_rnn import MemoryRNN
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
@@ -159,8 +160,9 @@ class BiDNC(keras.layers.Layer):
     Raises:
         ValueError: If a size is not a positive integer, a controller is neither a
             positive integer nor an RNN cell, both controllers are one cell, `recompute`
-            is negative, `DNCCell` refuses an option, or the sequences have the wrong
-            rank or length 0.
+            is neither `None` nor an integer of at least 0, `return_sequences` is not a
+            bool, `DNCCell` refuses an option, or the sequences have the wrong rank or
+            length 0.
 
     Example:
         >>> layer = BiDNC(5, controller=16, memory_size=16, return_sequences=True)
@@ -202,7 +204,7 @@ class BiDNC(keras.layers.Layer):
             )
         self.output_size = output_size
         self.recompute = recompute
-        self.return_sequences = return_sequences
+        self.return_sequences = switch("return_sequences", return_sequences)
         self._create_directions(cell_arguments)
 
     def _create_directions(self, cell_arguments: dict[str, Any]) -> None:

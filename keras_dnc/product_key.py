@@ -17,10 +17,11 @@ import numpy as np
 from keras import ops
 
 from keras_dnc.arguments import check_choice
-from keras_dnc.arguments import check_positive_or_none
 from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import switch
 from keras_dnc.ops.lookup import has_sparse_gradients
 from keras_dnc.ops.lookup import lookup
 from keras_dnc.ops.ranking import stable_top_k
@@ -159,9 +160,9 @@ class ProductKeyMemory(keras.layers.Layer):
 
     Raises:
         ValueError: A size is not a positive integer, `num_slots` is not a square,
-            `top_k` is above its root, `key_dim` is odd, `weighting` is unknown,
-            `normalization_momentum` or `normalization_epsilon` is out of range, or the
-            inputs have another rank.
+            `top_k` is above its root, `key_dim` is odd, `weighting` is unknown, a
+            switch is not a bool, `normalization_momentum` or `normalization_epsilon` is
+            out of range, or the inputs have another rank.
 
     Example:
         >>> import numpy as np
@@ -195,15 +196,16 @@ class ProductKeyMemory(keras.layers.Layer):
         self.num_heads = positive_integer("num_heads", num_heads)
         self.top_k = positive_integer("top_k", top_k)
         self.key_dim = positive_integer("key_dim", key_dim)
-        self.query_normalization = bool(query_normalization)
+        self.query_normalization = switch("query_normalization", query_normalization)
         self.normalization_momentum = probability(
             "normalization_momentum", normalization_momentum
         )
-        check_positive_or_none("normalization_epsilon", normalization_epsilon)
-        self.normalization_epsilon = normalization_epsilon
+        self.normalization_epsilon = finite_number(
+            "normalization_epsilon", normalization_epsilon, above=0.0
+        )
         check_choice("weighting", weighting, WEIGHTINGS)
         self.weighting = weighting
-        self.sparse_gradient = bool(sparse_gradient)
+        self.sparse_gradient = switch("sparse_gradient", sparse_gradient)
         self._check_sizes()
         if self.sparse_gradient and not has_sparse_gradients():
             warnings.warn(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_dnc.arguments import natural_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.inspect import views
 from keras_dnc.inspect.plots import all_plots
@@ -45,9 +46,10 @@ class MemoryTrace(keras.callbacks.Callback):
             whole batch. Defaults to 0.
 
     Raises:
-        ValueError: If `every` is not a positive integer. At the end of an epoch, if
-            the model has no memory layer named `layer`, or `labels` or `sequence` do
-            not fit the inputs.
+        ValueError: If `every` is not a positive integer, or `sequence` not an integer
+            of at least 0. The other arguments are not checked until the end of an
+            epoch: then, if the model has no memory layer named `layer`, or `labels` or
+            `sequence` do not fit the inputs.
 
     Example:
         ```python
@@ -71,7 +73,7 @@ class MemoryTrace(keras.callbacks.Callback):
         self.every = positive_integer("every", every)
         self.layer = layer
         self.labels = labels
-        self.sequence = sequence
+        self.sequence = natural_number("sequence", sequence)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the batch and write plots and histograms, if this epoch is due.

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import random_seed
 from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import is_first
@@ -57,13 +58,15 @@ class LSHSearch(Search):
             slots per bucket of a full memory. More hyperplanes find fewer candidates,
             and miss more rows. With a given number, weights fit memories of other
             sizes. Defaults to `None`.
-        seed: Seed of the hyperplanes. Defaults to 0.
+        seed: Seed of the hyperplanes, an integer from 0 to 2^32 - 1; `None` for the
+            global seed. Defaults to 0.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If a size is not a positive integer, or `num_bits` is above 22.
+        ValueError: If a size is not a positive integer, `num_bits` is above 22, or
+            `seed` is out of range.
 
     Example:
         >>> import keras_dnc
@@ -98,7 +101,7 @@ class LSHSearch(Search):
                 f"Received: num_bits={num_bits!r}"
             )
         self.num_bits = num_bits
-        self.seed = seed
+        self.seed = None if seed is None else random_seed("seed", seed)
 
     def _bits(self, memory_size: int) -> int:
         """Return the number of hyperplanes of a table."""

@@ -1,11 +1,11 @@
 """Copy tasks: store a pattern in memory and output it later."""
 
 import numbers
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from keras_dnc.arguments import finite_number
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
@@ -277,10 +277,8 @@ class RepeatCopyTask(Task):
         self.max_length = max_length
         self.min_repeats = min_repeats
         self.max_repeats = max_repeats
-        self._check_finite("repeats_mean", repeats_mean, -np.inf)
-        self._check_finite("repeats_scale", repeats_scale, 0.0)
-        self.repeats_mean = repeats_mean
-        self.repeats_scale = repeats_scale
+        self.repeats_mean = finite_number("repeats_mean", repeats_mean)
+        self.repeats_scale = finite_number("repeats_scale", repeats_scale, above=0.0)
         self.observation_size = num_bits + 2
         self.target_size = num_bits + 1
         self.max_time = max_length * (max_repeats + 1) + 3
@@ -328,16 +326,6 @@ class RepeatCopyTask(Task):
         targets[-1, self.num_bits] = 1.0
         mask = (np.arange(time) >= answer).astype("float32")
         return Episode(inputs, targets, mask)
-
-    @staticmethod
-    def _check_finite(name: str, value: Any, lowest: float) -> None:
-        """Raise a `ValueError` unless `value` is a finite number above `lowest`."""
-        is_real = isinstance(value, numbers.Real)
-        if not is_real or not lowest < value < np.inf:
-            raise ValueError(
-                f"Argument `{name}` must be a finite number above {lowest:g}. "
-                f"Received: {name}={value!r}"
-            )
 
 
 def normal_repeats(min_repeats: int, max_repeats: int) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """Curricula: one task at several levels of difficulty, from the easiest on."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from keras_dnc.arguments import probability
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
@@ -29,8 +31,9 @@ class Levels(Task):
         level: Index of the current task, from 0.
 
     Raises:
-        ValueError: `tasks` is empty or its tasks differ in class or channels, `earlier`
-            is outside [0, 1), or `level` is set to a level that does not exist.
+        ValueError: `tasks` is not a list of tasks, is empty or its tasks differ in
+            class or channels, `earlier` is outside [0, 1), or `level` is set to a level
+            that does not exist.
 
     Example:
         >>> import numpy as np
@@ -48,7 +51,7 @@ class Levels(Task):
     """
 
     def __init__(self, tasks: Sequence[Task], earlier: float = 0.1) -> None:
-        self.tasks = list(tasks)
+        self.tasks = _checked_tasks(tasks)
         kinds = {
             (type(task).__name__, task.observation_size, task.target_size)
             for task in self.tasks
@@ -58,12 +61,7 @@ class Levels(Task):
                 "Argument `tasks` must be tasks of one kind and the same channels. "
                 f"Received: {sorted(kinds)}"
             )
-        if not 0.0 <= earlier < 1.0:
-            raise ValueError(
-                "Argument `earlier` must be at least 0 and below 1. "
-                f"Received: earlier={earlier!r}"
-            )
-        self.earlier = earlier
+        self.earlier = probability("earlier", earlier)
         self.level = 0
         ((_, self.observation_size, self.target_size),) = kinds
         self.max_time = max(task.max_time for task in self.tasks)
@@ -147,3 +145,13 @@ class Levels(Task):
             Text of one or more lines.
         """
         return self.tasks[-1].to_text(episode, outputs)
+
+
+def _checked_tasks(tasks: Any) -> list[Task]:
+    """Return a list of tasks, or raise a `ValueError`."""
+    is_list = isinstance(tasks, Sequence)
+    if not is_list or not all(isinstance(task, Task) for task in tasks):
+        raise ValueError(
+            f"Argument `tasks` must be a list of `Task`. Received: {tasks=}"
+        )
+    return list(tasks)

@@ -8,6 +8,8 @@ from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
 
+_MAX_BITS = 31  # the table of an n-gram has at most 2^30 rows
+
 
 class NGramTask(Task):
     """Predict the next bit of a sequence drawn from its own random n-gram table.
@@ -26,13 +28,14 @@ class NGramTask(Task):
     N0 count the ones and zeros that have followed the context so far.
 
     Args:
-        n: Number of bits in an n-gram: a context and the next bit. Defaults to 6.
+        n: Number of bits in an n-gram: a context and the next bit. At most 31. Defaults
+            to 6.
         length: Number of bits in a sequence; the last one is a target only. Defaults to
             200.
 
     Raises:
-        ValueError: An argument is not a positive integer, or `n` is below 2 or above
-            `length`.
+        ValueError: An argument is not a positive integer, or `n` is below 2, above 31
+            or above `length`.
 
     Example:
         >>> import numpy as np
@@ -52,9 +55,10 @@ class NGramTask(Task):
 
     def __init__(self, n: int = 6, length: int = 200) -> None:
         check_positive_integers(n=n, length=length)
-        if not 2 <= n <= length:
+        if not 2 <= n <= min(length, _MAX_BITS):
             raise ValueError(
-                "Argument `n` must be at least 2 and at most `length`. "
+                "Argument `n` must be at least 2 and at most `length` and "
+                f"{_MAX_BITS}: its table has 2 ** (n - 1) rows. "
                 f"Received: n={n}, length={length}"
             )
         self.n = n

@@ -1,11 +1,13 @@
 """The base class of generated tasks: batching, padding, masks, errors."""
 
-import numbers
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
+
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import random_seed
 
 
 def check_positive_integers(**sizes: Any) -> None:
@@ -15,15 +17,10 @@ def check_positive_integers(**sizes: Any) -> None:
         **sizes: Values to check, by argument name.
 
     Raises:
-        ValueError: A value is not an integer, or is below 1.
+        ValueError: A value is not an integer, or is below 1 or above 2^31 - 1.
     """
     for name, size in sizes.items():
-        is_integer = isinstance(size, numbers.Integral) and size is not True
-        if not is_integer or size < 1:
-            raise ValueError(
-                f"Argument `{name}` must be a positive integer. "
-                f"Received: {name}={size!r}"
-            )
+        positive_integer(name, size)
 
 
 class Episode(NamedTuple):
@@ -144,16 +141,16 @@ class Task:
         Args:
             batch_size: Number of episodes in a batch.
             steps: Number of batches in an epoch.
-            seed: Seed of the episodes; the same seed gives the same batches. Defaults
-                to 0.
+            seed: Seed of the episodes; the same seed gives the same batches. An integer
+                from 0 to 2^32 - 1. Defaults to 0.
 
         Returns:
             `EpisodeDataset`, a `keras.utils.PyDataset`.
 
         Raises:
-            ValueError: `batch_size` or `steps` is not a positive integer.
+            ValueError: `batch_size` or `steps` is not a positive integer, or `seed` is
+                out of range.
         """
-        check_positive_integers(batch_size=batch_size, steps=steps)
         return EpisodeDataset(self, batch_size, steps, seed)
 
     def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
@@ -257,9 +254,13 @@ class EpisodeDataset(keras.utils.PyDataset):
         batch_size: Number of episodes in a batch.
         steps: Number of batches in an epoch.
         seed: Seed of the episodes. Together with the epoch and the index of a batch it
-            determines that batch. Defaults to 0.
+            determines that batch. An integer from 0 to 2^32 - 1. Defaults to 0.
         **kwargs: Keyword arguments of `keras.utils.PyDataset`: `workers`,
             `use_multiprocessing` and `max_queue_size`.
+
+    Raises:
+        ValueError: `task` is not a `Task`, `batch_size` or `steps` is not a positive
+            integer, or `seed` is out of range.
 
     Example:
         >>> from keras_dnc.tasks.copy import CopyTask
@@ -273,10 +274,12 @@ class EpisodeDataset(keras.utils.PyDataset):
         self, task: Task, batch_size: int, steps: int, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(task, Task):
+            raise ValueError(f"Argument `task` must be a `Task`. Received: {task=}")
         self.task = task
-        self.batch_size = batch_size
-        self.steps = steps
-        self.seed = seed
+        self.batch_size = positive_integer("batch_size", batch_size)
+        self.steps = positive_integer("steps", steps)
+        self.seed = random_seed("seed", seed)
         self.epoch = 0
 
     def __len__(self) -> int:

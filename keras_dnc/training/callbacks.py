@@ -7,7 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import random_seed
 
 
 class StopAt(keras.callbacks.Callback):
@@ -18,7 +20,8 @@ class StopAt(keras.callbacks.Callback):
         value: Training stops after the first epoch in which the metric is at most this.
 
     Raises:
-        ValueError: At the end of an epoch, if the logs have no such metric.
+        ValueError: `value` is not a finite number. At the end of an epoch, if the logs
+            have no metric named `monitor`, which is not checked before.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
@@ -33,7 +36,7 @@ class StopAt(keras.callbacks.Callback):
     def __init__(self, monitor: str, value: float) -> None:
         super().__init__()
         self.monitor = monitor
-        self.value = value
+        self.value = finite_number("value", value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Stop training if the metric is low enough.
@@ -68,16 +71,38 @@ def monitored(logs: Mapping[str, float] | None, monitor: str) -> float:
     return logs[monitor]
 
 
+def check_attributes(name: str, value: Any, kind: str, needed: Iterable[str]) -> None:
+    """Raise an error unless a value has all attributes of a kind of object.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+        kind: Description of such an object, for the error message.
+        needed: Names of the attributes.
+
+    Raises:
+        ValueError: An attribute is missing.
+    """
+    missing = [attribute for attribute in needed if not hasattr(value, attribute)]
+    if missing:
+        raise ValueError(
+            f"Argument `{name}` must be {kind}. Received: {name}={value!r}, without "
+            f"{missing}"
+        )
+
+
 class SampleReport(keras.callbacks.Callback):
     """A callback that prints inputs, targets and outputs of one episode.
 
     Args:
         task: A generated task, such as `keras_dnc.tasks.copy.CopyTask`.
         every: Number of epochs between prints. Defaults to 1.
-        seed: Seed of the episode, which is the same each time. Defaults to 0.
+        seed: Seed of the episode, which is the same each time, an integer from 0 to
+            2^32 - 1. Defaults to 0.
 
     Raises:
-        ValueError: `every` is not a positive integer.
+        ValueError: `task` is not a task, `every` is not a positive integer, or `seed`
+            is out of range.
 
     Example:
         >>> from keras_dnc.tasks.copy import CopyTask
@@ -98,9 +123,11 @@ class SampleReport(keras.callbacks.Callback):
 
     def __init__(self, task: Any, every: int = 1, seed: int = 0) -> None:
         super().__init__()
+        check_attributes("task", task, "a generated task", ("sample", "to_text"))
         self.task = task
         self.every = positive_integer("every", every)
-        self.episode = task.sample(np.random.default_rng(seed))
+        rng = np.random.default_rng(random_seed("seed", seed))
+        self.episode = task.sample(rng)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Predict the outputs of the episode, and print them.
@@ -128,15 +155,15 @@ class GeneralisationReport(keras.callbacks.Callback):
         every: Number of epochs between tables. Defaults to `None`, for one table at the
             end of training only.
         batch_size: Number of episodes in a batch. Defaults to 100.
-        seed: Seed of the episodes. Defaults to 0.
+        seed: Seed of the episodes, an integer from 0 to 2^32 - 1. Defaults to 0.
 
     Attributes:
         errors: Dict from the names of rows to the last errors, each the mean of
             `task.errors`.
 
     Raises:
-        ValueError: A number is not a positive integer, `tasks` is empty, or its tasks
-            differ in their metric.
+        ValueError: A number is not a positive integer, `seed` is out of range, `tasks`
+            is not a dict of tasks, is empty, or its tasks differ in their metric.
 
     Example:
         >>> from keras_dnc.tasks.copy import CopyTask
@@ -159,6 +186,7 @@ class GeneralisationReport(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self._check_tasks(tasks)
         self.tasks = dict(tasks)
         metrics = {task.metric for task in self.tasks.values()}
         if len(metrics) != 1:
@@ -170,9 +198,17 @@ class GeneralisationReport(keras.callbacks.Callback):
         self.size = positive_integer("size", size)
         self.every = None if every is None else positive_integer("every", every)
         self.batch_size = positive_integer("batch_size", batch_size)
-        self.seed = seed
+        self.seed = random_seed("seed", seed)
         self.errors: dict[Any, float] = {}
         self.is_measured = False
+
+    @staticmethod
+    def _check_tasks(tasks: Any) -> None:
+        """Raise a `ValueError` unless this is a dict of generated tasks."""
+        kind = "a dict of generated tasks"
+        check_attributes("tasks", tasks, kind, ("keys", "values"))
+        for task in tasks.values():
+            check_attributes("tasks", task, kind, ("batch", "errors", "metric"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measure the model every `every` epochs.
@@ -226,10 +262,12 @@ class Curriculum(keras.callbacks.Callback):
         monitor: Name of a metric in the logs, such as `"bit_errors"`.
         goal: The level rises after an epoch in which the metric is at most this.
         log: Deprecated; `fit_or_resume` restores the level. Epochs of the run so far,
-            as `read_log` returns them. Defaults to `()`.
+            as `read_log` returns them, which are not checked. Defaults to `()`.
 
     Raises:
-        ValueError: At the end of an epoch, if the logs have no such metric.
+        ValueError: `levels` has no levels, or `goal` is not a finite number. At the end
+            of an epoch, if the logs have no metric named `monitor`, which is not
+            checked before.
 
     Example:
         >>> from keras_dnc.tasks.copy import CopyTask
@@ -254,9 +292,10 @@ class Curriculum(keras.callbacks.Callback):
         log: Iterable[Mapping[str, float]] = (),
     ) -> None:
         super().__init__()
+        check_attributes("levels", levels, "a `Levels`", ("level", "tasks"))
         self.levels = levels
         self.monitor = monitor
-        self.goal = goal
+        self.goal = finite_number("goal", goal)
         if log:
             warnings.warn(
                 "Argument `log` is deprecated; `fit_or_resume` restores the level.",

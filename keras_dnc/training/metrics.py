@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc.arguments import natural_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.typing import Tensor
 
@@ -29,7 +30,8 @@ class QuestionError(keras.metrics.Metric):
         sample_weight: `(batch, time)`, above 0 at answer steps.
 
     Raises:
-        ValueError: `sample_weight` is `None`.
+        ValueError: `unknown` is neither `None` nor an integer of at least 0, or
+            `sample_weight` is `None`.
 
     Example:
         >>> import numpy as np
@@ -45,7 +47,7 @@ class QuestionError(keras.metrics.Metric):
         self, unknown: int | None = None, name: str = "question_error", **kwargs: Any
     ) -> None:
         super().__init__(name=name, **kwargs)
-        self.unknown = unknown
+        self.unknown = None if unknown is None else natural_number("unknown", unknown)
         self.wrong = self.add_variable((), initializer="zeros", name="wrong")
         self.total = self.add_variable((), initializer="zeros", name="total")
 

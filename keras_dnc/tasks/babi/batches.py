@@ -1,17 +1,20 @@
 """Batches of stories or questions of similar length."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import random_seed
+from keras_dnc.arguments import switch
 from keras_dnc.tasks.babi.encoding import UNKNOWN
 from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import question_ends
 from keras_dnc.tasks.babi.questions import EncodedQuestion
-from keras_dnc.tasks.task import check_positive_integers
 
 _QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 _MAX_RATIO = 0.85  # of a bucket's length to the next longer one's: fewer compilations
@@ -35,13 +38,15 @@ class BucketedBatches(keras.utils.PyDataset):
             lengths, each at most 0.85 of the next.
         shuffle: Whether to draw a new order of examples and batches in each epoch.
             Defaults to `False`.
-        seed: Seed of the orders; the same seed gives the same orders. Defaults to 0.
+        seed: Seed of the orders; the same seed gives the same orders. An integer from 0
+            to 2^32 - 1. Defaults to 0.
         **kwargs: Keyword arguments of `keras.utils.PyDataset`: `workers`,
             `use_multiprocessing` and `max_queue_size`.
 
     Raises:
-        ValueError: `examples` is empty, `batch_size` is not a positive integer, or
-            `buckets` do not ascend to the length of the longest example.
+        ValueError: `examples` is empty, `batch_size` is not a positive integer,
+            `buckets` do not ascend to the length of the longest example, `shuffle` is
+            not a bool, or `seed` is out of range.
 
     Example:
         >>> class Rows(BucketedBatches):
@@ -59,6 +64,7 @@ class BucketedBatches(keras.utils.PyDataset):
     """
 
     holds: str = "examples"
+    example_type: type = object
 
     def __init__(
         self,
@@ -70,19 +76,15 @@ class BucketedBatches(keras.utils.PyDataset):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.examples = list(examples)
-        if not self.examples:
-            raise ValueError(f"Argument `{self.holds}` must not be empty. Received: []")
-        check_positive_integers(batch_size=batch_size)
+        self.examples = checked_examples(self.holds, examples, self.example_type)
+        self.batch_size = positive_integer("batch_size", batch_size)
+        self.shuffle = switch("shuffle", shuffle)
+        self.seed = random_seed("seed", seed)
         self._lengths = np.array([self.length_of(example) for example in self.examples])
         longest = self._lengths.max()
         if buckets is None:
             buckets = _default_buckets(self._lengths)
-        self.buckets = tuple(buckets)
-        _check_buckets(self.buckets, longest)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
+        self.buckets = _checked_buckets(buckets, longest)
         self.epoch = 0
 
     def like(self, examples: Sequence[Any]) -> "BucketedBatches":
@@ -188,8 +190,9 @@ class StoryBatches(BucketedBatches):
             defaults to 0; and keyword arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: `stories` is empty, `batch_size` is not a positive integer, or
-            `buckets` do not ascend to the length of the longest story.
+        ValueError: `stories` is empty or not of `EncodedStory`, `batch_size` is not a
+            positive integer, `buckets` do not ascend to the length of the longest
+            story, `shuffle` is not a bool, or `seed` is out of range.
 
     Example:
         >>> from keras_dnc.tasks.babi import EncodedStory
@@ -200,6 +203,7 @@ class StoryBatches(BucketedBatches):
     """
 
     holds = "stories"
+    example_type = EncodedStory
 
     def __init__(
         self, stories: Sequence[EncodedStory], batch_size: int, **kwargs: Any
@@ -284,8 +288,9 @@ class QuestionBatches(BucketedBatches):
             defaults to 0; and keyword arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: `questions` is empty, `batch_size` is not a positive integer, or
-            `buckets` do not ascend to the greatest number of sentences.
+        ValueError: `questions` is empty or not of `EncodedQuestion`, `batch_size` is
+            not a positive integer, `buckets` do not ascend to the greatest number of
+            sentences, `shuffle` is not a bool, or `seed` is out of range.
 
     Example:
         >>> from keras_dnc.tasks.babi import EncodedQuestion
@@ -298,6 +303,7 @@ class QuestionBatches(BucketedBatches):
     """
 
     holds = "questions"
+    example_type = EncodedQuestion
 
     def __init__(
         self, questions: Sequence[EncodedQuestion], batch_size: int, **kwargs: Any
@@ -364,13 +370,44 @@ def with_two_lengths_first(
     return batches
 
 
-def _check_buckets(buckets: tuple[int, ...], longest: int) -> None:
-    """Raise a `ValueError` unless the buckets ascend and hold the longest example."""
-    if not buckets or list(buckets) != sorted(set(buckets)) or longest > buckets[-1]:
+def checked_examples(name: str, examples: Any, kind: type) -> list[Any]:
+    """Return examples as a list, or raise an error.
+
+    Args:
+        name: Name of the argument, for the error message.
+        examples: Value of the argument.
+        kind: Class of each example.
+
+    Returns:
+        The list.
+
+    Raises:
+        ValueError: There are no examples, or one is not of this class.
+    """
+    is_list = isinstance(examples, Iterable)
+    found = list(examples) if is_list else [examples]
+    if not found:
+        raise ValueError(f"Argument `{name}` must not be empty. Received: []")
+    wrong = [example for example in found if not isinstance(example, kind)]
+    if wrong or not is_list:
+        raise ValueError(
+            f"Argument `{name}` must be a list of `{kind.__name__}`. "
+            f"Received: {reprlib.repr(wrong or examples)}"
+        )
+    return found
+
+
+def _checked_buckets(buckets: Any, longest: int) -> tuple[int, ...]:
+    """Return buckets that ascend and hold the longest example, or raise an error."""
+    given = buckets if isinstance(buckets, Iterable) else ()
+    lengths = tuple(positive_integer("buckets", length) for length in given)
+    ascend = list(lengths) == sorted(set(lengths))
+    if not lengths or not ascend or longest > lengths[-1]:
         raise ValueError(
             "Argument `buckets` must be lengths that ascend, the last at or above the "
-            f"longest example. Received: buckets={buckets}, an example of {longest}"
+            f"longest example. Received: buckets={buckets!r}, an example of {longest}"
         )
+    return lengths
 
 
 def _default_buckets(lengths: np.ndarray) -> list[int]:

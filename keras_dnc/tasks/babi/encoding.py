@@ -13,7 +13,7 @@ its memory several times (Csordas and Schmidhuber 2019, section 4.2).
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,7 +96,8 @@ class Vocabulary:
         words: All words, by index, from `"<padding>"` and `"<unknown>"` on.
 
     Raises:
-        ValueError: A word occurs twice, or is `"<padding>"` or `"<unknown>"`.
+        ValueError: A word is not a string, occurs twice, or is `"<padding>"` or
+            `"<unknown>"`.
 
     Example:
         >>> vocabulary = Vocabulary(["mary", "went"])
@@ -105,12 +106,13 @@ class Vocabulary:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
+        words = _checked_words(words)
         self.words = ["<padding>", "<unknown>", *words]
         self._numbers = {word: number for number, word in enumerate(self.words)}
         if len(self._numbers) != len(self.words):
             raise ValueError(
                 "Argument `words` must hold each word once, and neither '<padding>' "
-                f"nor '<unknown>'. Received: words={list(words)!r}"
+                f"nor '<unknown>'. Received: words={words!r}"
             )
 
     @classmethod
@@ -153,6 +155,17 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.words)
+
+
+def _checked_words(words: Any) -> list[str]:
+    """Return a list of words, or raise a `ValueError`."""
+    is_list = isinstance(words, Iterable) and not isinstance(words, str)
+    words = list(words) if is_list else words
+    if not is_list or not all(isinstance(word, str) for word in words):
+        raise ValueError(
+            f"Argument `words` must be a list of strings. Received: words={words!r}"
+        )
+    return words
 
 
 def encode_story(

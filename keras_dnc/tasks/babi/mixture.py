@@ -1,11 +1,14 @@
 """Stories of several tasks in equal shares, each task at its own lesson."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
 from keras_dnc.tasks.babi.batches import StoryBatches
+from keras_dnc.tasks.babi.batches import checked_examples
 from keras_dnc.tasks.babi.batches import with_two_lengths_first
 from keras_dnc.tasks.babi.encoding import EncodedStory
 from keras_dnc.tasks.babi.encoding import first_questions
@@ -78,9 +81,10 @@ class StoryMixture(StoryBatches):
             the batches.
 
     Raises:
-        ValueError: `stories` or `lessons` is empty, `batch_size`, `per_epoch` or a
-            number of a lesson is not a positive integer, `tasks` is empty or has a task
-            without stories, or `earlier` is outside [0, 1).
+        ValueError: `stories` or `lessons` is empty or not of `EncodedStory` and
+            `Lesson`, `batch_size`, `per_epoch` or a number of a lesson is not a
+            positive integer, `tasks` is empty or has a task without stories, `buckets`
+            do not ascend to the longest story, or `earlier` or `seed` is out of range.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -107,11 +111,10 @@ class StoryMixture(StoryBatches):
         earlier: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        check_positive_integers(per_epoch=per_epoch)
-        _check_lessons(lessons, earlier)
-        self.per_epoch = per_epoch
-        self.lessons = list(lessons)
-        self.earlier = earlier
+        stories = checked_examples("stories", stories, EncodedStory)
+        self.per_epoch = positive_integer("per_epoch", per_epoch)
+        self.lessons = _checked_lessons(lessons)
+        self.earlier = probability("earlier", earlier)
         self._tasks = sorted({story.task for story in stories})
         first = self._tasks if tasks is None else tasks
         self._check_tasks("tasks", first)
@@ -125,7 +128,8 @@ class StoryMixture(StoryBatches):
 
     def _check_tasks(self, name: str, tasks: Sequence[int]) -> None:
         """Raise a `ValueError` unless there are tasks, and each has stories."""
-        if self._tasks and (not tasks or set(tasks) - set(self._tasks)):
+        is_list = isinstance(tasks, Iterable) and not isinstance(tasks, str)
+        if not is_list or not tasks or set(tasks) - set(self._tasks):
             raise ValueError(
                 f"Argument `{name}` must be some of the tasks that have stories, "
                 f"{self._tasks}. Received: {name}={tasks!r}"
@@ -310,13 +314,9 @@ def hold_out(
     )
 
 
-def _check_lessons(lessons: Sequence[Lesson], earlier: float) -> None:
-    """Raise a `ValueError` for bad lessons or a bad probability of earlier ones."""
-    if not lessons:
-        raise ValueError("Argument `lessons` must not be empty. Received: []")
-    for questions, tokens in lessons:
+def _checked_lessons(lessons: Any) -> list[Lesson]:
+    """Return lessons as a list, or raise a `ValueError`."""
+    found = checked_examples("lessons", lessons, Lesson)
+    for questions, tokens in found:
         check_positive_integers(questions=questions, tokens=tokens)
-    if not 0.0 <= earlier < 1.0:
-        raise ValueError(
-            f"Argument `earlier` must be at least 0 and below 1. Received: {earlier=}"
-        )
+    return found
