@@ -89,17 +89,10 @@ def sharpen(weights, sharpness):
 
 
 def normalized_lstm(weights, x, hidden, carry):
-    """Each gate layer-normalised, and the carry where it is shown (Ba et al. 2016)."""
+    """All gates layer-normalised, and the carry where it is shown (Ba et al. 2016)."""
     gates = x @ weights["kernel"] + hidden @ weights["recurrent_kernel"]
-    i, f, candidate, o = (
-        layer_norm(*gate)
-        for gate in zip(
-            np.split(gates, 4),
-            weights["gate_gain"],
-            np.split(weights["bias"], 4),
-            strict=True,
-        )
-    )
+    gain = np.reshape(weights["gate_gain"], -1)
+    i, f, candidate, o = np.split(layer_norm(gates, gain, weights["bias"]), 4)
     carry = sigmoid(f) * carry + sigmoid(i) * np.tanh(candidate)
     shown = layer_norm(carry, weights["carry_gain"], weights["carry_shift"])
     return sigmoid(o) * np.tanh(shown), carry
