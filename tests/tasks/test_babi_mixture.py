@@ -116,6 +116,11 @@ def test_every_batch_but_the_last_is_full_and_their_number_does_not_change():
         batches.on_epoch_end()
 
 
+def test_the_first_lesson_is_not_padded_to_the_length_of_the_last():
+    batches = mixture([story(1, 9)] * 40)
+    assert batches[0][0].shape[1] == 6
+
+
 def test_whole_stories_are_held_out_in_the_buckets_of_training():
     batches = mixture(lessons=LESSONS[:2])
     whole = batches.like([story(1, 9)])

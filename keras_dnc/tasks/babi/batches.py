@@ -83,9 +83,17 @@ class BucketedBatches(keras.utils.PyDataset):
         self._lengths = np.array([self.length_of(example) for example in self.examples])
         longest = self._lengths.max()
         if buckets is None:
-            buckets = _default_buckets(self._lengths)
+            buckets = _default_buckets(self.lengths_to_pad())
         self.buckets = _checked_buckets(buckets, longest)
         self.epoch = 0
+
+    def lengths_to_pad(self) -> np.ndarray:
+        """Return the lengths that `buckets=None` chooses quantiles of.
+
+        Returns:
+            `(examples,)`, integers. By default, the lengths of the examples.
+        """
+        return self._lengths
 
     def like(self, examples: Sequence[Any]) -> "BucketedBatches":
         """Build batches of other examples with the same buckets, without shuffling.

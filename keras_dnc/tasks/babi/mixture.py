@@ -70,7 +70,7 @@ class StoryMixture(StoryBatches):
         earlier: Probability of an earlier lesson, each equally likely, in [0, 1).
             Defaults to 0.1.
         **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
-            `None`, for quantiles of the lengths in the last lesson; `seed` of the
+            `None`, for quantiles of the lengths in all lessons; `seed` of the
             draws, which defaults to 0; and keyword arguments of
             `keras.utils.PyDataset`.
 
@@ -163,6 +163,16 @@ class StoryMixture(StoryBatches):
         """
         ends = question_ends(example)
         return int(ends[self.lessons[-1].count(ends) - 1])
+
+    def lengths_to_pad(self) -> np.ndarray:
+        """Return the lengths of the stories in all lessons, `(lessons * stories,)`."""
+        return np.array(
+            [
+                ends[lesson.count(ends) - 1]
+                for lesson in self.lessons
+                for ends in self._ends
+            ]
+        )
 
     def like(self, examples: Sequence[EncodedStory]) -> StoryBatches:
         """Build batches of whole stories with the same buckets, without shuffling.
