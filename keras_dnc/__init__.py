@@ -59,8 +59,10 @@ from keras_dnc.training.callbacks import Curriculum
 from keras_dnc.training.callbacks import GeneralisationReport
 from keras_dnc.training.callbacks import SampleReport
 from keras_dnc.training.callbacks import StopAt
+from keras_dnc.training.losses import GroupedCrossentropy
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import BitErrors
+from keras_dnc.training.metrics import ExactGroups
 from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
@@ -84,12 +86,14 @@ __all__ = [
     "Curriculum",
     "DNCCell",
     "DNCState",
+    "ExactGroups",
     "ExactSearch",
     "ExactSequences",
     "FeedForwardController",
     "Freeness",
     "FusedLSTMCell",
     "GeneralisationReport",
+    "GroupedCrossentropy",
     "HeadControls",
     "InstanceAccuracy",
     "Interface",

@@ -63,6 +63,7 @@ WRONG = {  # kind of argument -> values that are refused
     "groups": [3, None, [3], [[99]], "1"],
     "tasks": [3, None, {}, {"short": 3}],
     "words": [3, None, ["a", "a"], [3], "ab"],
+    "numbering": [3, None, [3], {"a": 1000}, {"a": 1, "b": 1}, {"a": 0.5}],
 }
 KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "access": "layer",
@@ -76,6 +77,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "controller": "controller",
     "controls": "controls",
     "cosine_guards": "guards",
+    "edges": "numbering",
     "groups": "groups",
     "held_out": "list",
     "hop_activation": "choice",
@@ -88,7 +90,9 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "log_dir": "object",
     "lstm": "class",
     "mixture": "object",
+    "nodes": "numbering",
     "normalization_epsilon": "positive",
+    "planning_steps": "natural",
     "questions": "list",
     "recompute": "natural",
     "repeats_mean": "number",
@@ -154,6 +158,7 @@ REQUIRED = {  # class -> function that returns the required arguments not guesse
     "EpisodeDataset": lambda: {"task": CopyTask()},
     "GeneralisationReport": lambda: {"tasks": {"short": CopyTask()}},
     "Interface": lambda: {"controls": {"key": ((2, 3), "linear")}},
+    "Labels": lambda: {"nodes": {"a": 1, "b": 2}, "edges": {"next": 1}},
     "Levels": lambda: {"tasks": [CopyTask()]},
     "MemoryRNN": lambda: {"cell": keras_dnc.NTMCell(3, 4)},
     "MemoryTrace": lambda: {"inputs": np.ones((2, 3, 4)), "log_dir": "logs"},

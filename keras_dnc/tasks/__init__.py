@@ -1,5 +1,5 @@
 """Data for memory networks: generators and datasets in NumPy, no model code.
 
 Reading order: `task` (the base class of every generated task), `copy`, `recall`,
-`ngram`, `sorting`, `arithmetic`, `omniglot`, `levels` (curricula), `babi`.
+`ngram`, `sorting`, `arithmetic`, `omniglot`, `graphs`, `levels` (curricula), `babi`.
 """

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc.arguments import positive_integer
 from keras_dnc.typing import DType, Tensor
 
 
@@ -62,5 +63,77 @@ class SequenceCrossentropy(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         config = super().get_config()
+        config.pop("reduction")
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class GroupedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of several softmaxes: summed over groups and time, mean over batch.
+
+    The channels are groups of `group_size` logits, one softmax each, such as the digits
+    of `keras_dnc.tasks.graphs`. Pass the mask of the scored steps as `sample_weight`.
+    The loss is in nats per sequence.
+
+    Args:
+        group_size: Number of classes of each softmax. Defaults to 10.
+        name: Name of the loss. Defaults to `"grouped_crossentropy"`.
+        dtype: Dtype of the computation. Defaults to `None`, for Keras's default.
+
+    Call arguments:
+        y_true: `(batch, time, groups * group_size)`, one-hot in each group, or zeros in
+            a group that is not scored.
+        y_pred: Logits, `(batch, time, groups * group_size)`.
+        sample_weight: `(batch, time)`, 1 at steps that are scored, else 0. Defaults to
+            `None`, for all steps.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: `group_size` is not a positive integer.
+
+    Example:
+        >>> import numpy as np
+        >>> digits = np.eye(10)[[[4, 2]]].reshape(1, 1, 20)  # one step, two digits
+        >>> round(float(GroupedCrossentropy()(digits, np.zeros((1, 1, 20)))), 4)
+        4.6052
+
+    References:
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, Methods, "Graph task descriptions".
+    """
+
+    def __init__(
+        self,
+        group_size: int = 10,
+        name: str = "grouped_crossentropy",
+        dtype: DType = None,
+    ) -> None:
+        # Of Keras's reductions, only "sum" does not scale a mask by its length.
+        super().__init__(name=name, reduction="sum", dtype=dtype)
+        self.group_size = positive_integer("group_size", group_size)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Compute the loss of each step, to be weighted and summed by Keras.
+
+        Args:
+            y_true: `(batch, time, groups * group_size)`.
+            y_pred: Logits, `(batch, time, groups * group_size)`.
+
+        Returns:
+            `(batch, time)`, divided by the batch size.
+        """
+        logits = ops.convert_to_tensor(y_pred)
+        batch_size, time = ops.shape(logits)[:2]
+        shape = (batch_size, time, -1, self.group_size)
+        log_probabilities = ops.log_softmax(ops.reshape(logits, shape), axis=-1)
+        targets = ops.reshape(ops.cast(y_true, logits.dtype), shape)
+        nats = -ops.sum(targets * log_probabilities, axis=(-1, -2))
+        return nats / ops.cast(batch_size, logits.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = {**super().get_config(), "group_size": self.group_size}
         config.pop("reduction")
         return config

@@ -306,3 +306,75 @@ class InstanceAccuracy(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "instance": self.instance}
+
+
+@keras.saving.register_keras_serializable(package="keras_dnc")
+class ExactGroups(keras.metrics.Metric):
+    """Fraction of sequences in which every group has the right class at every step.
+
+    The channels are groups of `group_size` logits, as in `GroupedCrossentropy`.
+
+    Args:
+        group_size: Number of classes of each group. Defaults to 10.
+        name: Name of the metric. Defaults to `"exact_groups"`.
+        **kwargs: Keyword arguments of `keras.metrics.Metric`: `dtype`.
+
+    Call arguments of `update_state`:
+        y_true: `(batch, time, groups * group_size)`, one-hot in each group, or zeros in
+            a group that is not scored.
+        y_pred: Logits, `(batch, time, groups * group_size)`. NaN counts as wrong.
+        sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults to
+            `None`, for all steps.
+
+    Raises:
+        ValueError: `group_size` is not a positive integer.
+
+    Example:
+        >>> import numpy as np
+        >>> digits = np.eye(10)[[[4, 2], [4, 3]]].reshape(2, 1, 20)
+        >>> metric = ExactGroups()
+        >>> metric.update_state(digits, digits[[0, 0]])
+        >>> float(metric.result())
+        0.5
+    """
+
+    def __init__(
+        self, group_size: int = 10, name: str = "exact_groups", **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.group_size = positive_integer("group_size", group_size)
+        self.right = self.add_variable((), initializer="zeros", name="right")
+        self.count = self.add_variable((), initializer="zeros", name="count")
+
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
+        """Count the sequences of a batch, and those that are right everywhere.
+
+        Args:
+            y_true: `(batch, time, groups * group_size)`.
+            y_pred: Logits, `(batch, time, groups * group_size)`.
+            sample_weight: `(batch, time)`, above 0 at steps that are scored. Defaults
+                to `None`, for all steps.
+        """
+        logits = ops.convert_to_tensor(y_pred)
+        batch_size, time = ops.shape(logits)[:2]
+        shape = (batch_size, time, -1, self.group_size)
+        logits = ops.reshape(logits, shape)
+        targets = ops.reshape(ops.cast(y_true, logits.dtype), shape)
+        best = ops.max(logits, axis=-1, keepdims=True)
+        is_right = ops.sum(targets * ops.cast(logits >= best, logits.dtype), axis=-1)
+        wrong = ops.any(is_right < ops.max(targets, axis=-1), axis=-1)
+        if sample_weight is not None:
+            wrong = wrong & (ops.convert_to_tensor(sample_weight) > 0)
+        right = ops.cast(~ops.any(wrong, axis=1), self.dtype)
+        self.right.assign_add(ops.sum(right))
+        self.count.assign_add(ops.cast(batch_size, self.dtype))
+
+    def result(self) -> Tensor:
+        """Return the fraction of right sequences, 0 before any sequence."""
+        return self.right / ops.maximum(self.count, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "group_size": self.group_size}

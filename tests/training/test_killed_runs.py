@@ -56,9 +56,9 @@ def test_a_run_killed_at_every_moment_inside_a_save_ends_with_the_same_weights(
 
 @pytest.mark.soak
 def test_a_run_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
-    weights, kills = kill(tmp_path, *(f"times:{seed}" for seed in range(200)))
+    weights, kills = kill(tmp_path, *(f"times:{seed}" for seed in range(300)))
     print(f"{kills} kills at random moments")
-    assert kills >= 120
+    assert kills >= 200
     assert_all_equal(weights)
 
 

@@ -1,9 +1,10 @@
-"""SequenceCrossentropy: the cost of deepmind/dnc."""
+"""Losses of sequences: the cost of deepmind/dnc, and softmaxes side by side."""
 
 import keras
 import numpy as np
 import pytest
 
+from keras_dnc.training.losses import GroupedCrossentropy
 from keras_dnc.training.losses import SequenceCrossentropy
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -20,12 +21,27 @@ def test_it_sums_over_channels_and_answers_and_averages_over_the_batch(rng):
     assert_close(to_numpy(cost), expected)
 
 
-def test_padding_does_not_change_it(rng):
+def test_each_group_of_channels_is_a_softmax(rng):
+    classes = rng.integers(0, 4, (3, 7, 2))
+    targets = np.eye(4, dtype="float32")[classes]
+    targets[0, 5, 1] = 0.0  # not scored
+    logits = rng.normal(size=(3, 7, 8)).astype("float32")
+    mask = (rng.uniform(size=(3, 7)) > 0.4).astype("float32")
+    loss = GroupedCrossentropy(group_size=4)
+    cost = loss(targets.reshape(3, 7, 8), logits, sample_weight=mask)
+    powers = np.exp(logits.astype("float64").reshape(targets.shape))
+    nats = -np.log(powers / powers.sum(-1, keepdims=True))
+    expected = np.sum(nats * targets * mask[:, :, None, None]) / 3
+    assert_close(to_numpy(cost), expected)
+
+
+@pytest.mark.parametrize("loss", [SequenceCrossentropy(), GroupedCrossentropy(2)])
+def test_padding_does_not_change_it(rng, loss):
     logits = rng.normal(size=(3, 7, 4)).astype("float32")
     targets, mask = np.ones_like(logits), np.ones((3, 7), "float32")
-    cost = SequenceCrossentropy()(targets, logits, sample_weight=mask)
+    cost = loss(targets, logits, sample_weight=mask)
     pad = [(0, 0), (0, 5), (0, 0)]
-    padded = SequenceCrossentropy()(
+    padded = loss(
         np.pad(targets, pad), np.pad(logits, pad), sample_weight=np.pad(mask, pad[:2])
     )
     assert_close(to_numpy(padded), to_numpy(cost))
@@ -44,6 +60,8 @@ def test_a_mask_of_the_model_does_not_change_it(padding):
     assert cost == pytest.approx(4 * 2 * np.log(2))
 
 
-def test_it_can_be_saved():
-    config = keras.losses.serialize(SequenceCrossentropy())
-    assert isinstance(keras.losses.deserialize(config), SequenceCrossentropy)
+@pytest.mark.parametrize("loss", [SequenceCrossentropy(), GroupedCrossentropy(3)])
+def test_it_can_be_saved(loss):
+    found = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(found) is type(loss)
+    assert found.get_config() == loss.get_config()

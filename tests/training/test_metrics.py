@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dnc.training.metrics import BitErrors
+from keras_dnc.training.metrics import ExactGroups
 from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
@@ -113,3 +114,24 @@ def test_accuracy_is_counted_at_the_kth_time_a_class_is_met(rng):
 def test_an_instance_is_counted_from_1():
     with pytest.raises(ValueError, match="`instance` must be a positive integer"):
         InstanceAccuracy(0)
+
+
+def test_exact_groups_counts_sequences_without_a_wrong_class(rng):
+    targets = np.eye(5, dtype="float32")[rng.integers(0, 5, (4, 3, 2))]
+    logits = 3.0 * targets + rng.uniform(size=targets.shape)
+    logits[1, 2, 0] = np.roll(logits[1, 2, 0], 1)  # a wrong class
+    logits[2, 0, 1] = np.nan
+    targets[3, 1, 1] = 0.0  # not scored, whatever the answer
+    mask = np.ones((4, 3))
+    mask[2, 0] = 0.0
+    arrays = (array.reshape(4, 3, 10) for array in (targets, logits))
+    metric = ExactGroups(group_size=5)
+    metric.update_state(*arrays, mask)
+    assert float(metric.result()) == 0.75
+    assert metric.get_config()["group_size"] == 5
+
+
+def test_nan_is_no_exact_group():
+    metric = ExactGroups(group_size=2)
+    metric.update_state(np.array([[[1.0, 0.0]]]), np.full((1, 1, 2), np.nan))
+    assert float(metric.result()) == 0.0

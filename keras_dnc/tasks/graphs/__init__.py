@@ -1,0 +1,27 @@
+"""Questions about graphs that a network reads edge by edge (Graves et al. 2016).
+
+The network reads the edges of a graph in random order as triples (source, edge,
+target), then a question, and answers with triples. This package needs `networkx`:
+`pip install keras_dnc[graphs]`.
+
+Reading order: `triples` (edges as vectors), `random_graphs`, `task` (the phases of an
+episode), `traversal`.
+"""
+
+from keras_dnc.tasks.graphs.random_graphs import random_graph
+from keras_dnc.tasks.graphs.task import Asked
+from keras_dnc.tasks.graphs.task import GraphTask
+from keras_dnc.tasks.graphs.traversal import TraversalTask
+from keras_dnc.tasks.graphs.triples import Labels
+from keras_dnc.tasks.graphs.triples import Triple
+from keras_dnc.tasks.graphs.triples import triples_of
+
+__all__ = [
+    "Asked",
+    "GraphTask",
+    "Labels",
+    "TraversalTask",
+    "Triple",
+    "random_graph",
+    "triples_of",
+]
