@@ -40,7 +40,10 @@ THREADS, SECONDS, STEPS = 8, 60.0, 50
 def model_of(kind):
     """Return a compiled model around a small cell."""
     inputs = keras.Input((None, FEATURES))
-    rnn = keras_dnc.MemoryRNN(kind(FEATURES, **SIZES), return_sequences=True)
+    # Under a mixed policy, layers around sparse memories must carry states in float32.
+    rnn = keras_dnc.MemoryRNN(
+        kind(FEATURES, **SIZES), return_sequences=True, dtype="float32"
+    )
     model = keras.Model(inputs, rnn(inputs))
     adam = keras.optimizers.Adam(1e-3, global_clipnorm=10.0)
     model.compile(adam, "mse", jit_compile=True)
