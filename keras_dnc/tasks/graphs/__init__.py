@@ -5,12 +5,13 @@ target), then a question, and answers with triples. This package needs `networkx
 `pip install keras_dnc[graphs]`.
 
 Reading order: `triples` (edges as vectors), `random_graphs`, `task` (the phases of an
-episode), `traversal`.
+episode), `traversal`, `transport` (networks of stations).
 """
 
 from keras_dnc.tasks.graphs.random_graphs import random_graph
 from keras_dnc.tasks.graphs.task import Asked
 from keras_dnc.tasks.graphs.task import GraphTask
+from keras_dnc.tasks.graphs.transport import read_transport_network
 from keras_dnc.tasks.graphs.traversal import TraversalTask
 from keras_dnc.tasks.graphs.triples import Labels
 from keras_dnc.tasks.graphs.triples import Triple
@@ -23,5 +24,6 @@ __all__ = [
     "TraversalTask",
     "Triple",
     "random_graph",
+    "read_transport_network",
     "triples_of",
 ]

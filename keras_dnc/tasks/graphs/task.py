@@ -165,9 +165,9 @@ class GraphTask(Task):
         """Ask a question about any labelled graph.
 
         Args:
-            graph: `networkx.DiGraph` whose edges have the attribute `label`, different
-                at each node; labels and nodes may be any hashable objects. It may be
-                larger than the graphs of the task, if the memory is.
+            graph: `networkx.DiGraph` or `MultiDiGraph` whose edges have the attribute
+                `label`, different at each node; labels and nodes may be any hashable
+                objects. It may be larger than the graphs of the task, if the memory is.
             question: The question, in the form that the task documents.
             rng: `numpy.random.Generator`, or a seed, of the order in which edges are
                 read and of the numbers of labels. Defaults to 0.
@@ -176,7 +176,7 @@ class GraphTask(Task):
             `Asked`.
 
         Raises:
-            TypeError: `graph` is not a `networkx.DiGraph`.
+            TypeError: `graph` is not directed.
             ValueError: Labels are missing, equal at one node, or more than 1,000, or
                 the question has no answer in this graph.
         """

@@ -55,13 +55,13 @@ def check_graph(graph: networkx.DiGraph) -> None:
         graph: Directed graph whose edges have the attribute `label`.
 
     Raises:
-        TypeError: `graph` is not a directed graph without parallel edges.
+        TypeError: `graph` is not a directed graph.
         ValueError: The graph has no edge or more than 1,000 nodes or labels, an edge
             has no label, or two edges from one node have the same label.
     """
-    if not isinstance(graph, networkx.DiGraph) or graph.is_multigraph():
+    if not isinstance(graph, networkx.DiGraph):
         raise TypeError(
-            "Argument `graph` must be a `networkx.DiGraph`. "
+            "Argument `graph` must be a `networkx.DiGraph` or `MultiDiGraph`. "
             f"Received: {type(graph).__name__}"
         )
     triples = triples_of(graph)
