@@ -38,8 +38,9 @@ class CosineWeights(keras.layers.Layer):
         strength: Function that makes strengths positive: `"softplus"` (deepmind/dnc) or
             `"oneplus"` (the paper). Defaults to `"softplus"`.
         cosine_guards: The two guards of the cosine, positive numbers. They should be
-            far below the squared norms of the rows that are to be told apart. Defaults
-            to `(1e-6, 1e-6)`, those of deepmind/dnc.
+            far below the squared norms of the rows that are to be told apart; the
+            gradient with respect to rows and keys of squared norms below 1e-6 is always
+            bounded. Defaults to `(1e-6, 1e-6)`, those of deepmind/dnc.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
@@ -57,7 +58,8 @@ class CosineWeights(keras.layers.Layer):
 
     Raises:
         ValueError: If `strength` is neither name, `cosine_guards` are not two positive
-            numbers, or a call argument has the wrong shape.
+            numbers, masks come with other guards, or a call argument has the wrong
+            shape.
 
     Example:
         >>> import numpy as np
@@ -102,11 +104,18 @@ class CosineWeights(keras.layers.Layer):
         if masks is None:
             similarity = fast_cosine_similarity(memory, keys, self.cosine_guards)
         else:
+            self._check_guards_of_masks()
             check_shape("masks", masks.shape, ("batch", *keys.shape[1:]))
-            similarity = fast_masked_cosine_similarity(
-                memory, keys, masks, self.cosine_guards
-            )
+            similarity = fast_masked_cosine_similarity(memory, keys, masks)
         return weighted_softmax(similarity, sharpness)
+
+    def _check_guards_of_masks(self) -> None:
+        """Raise a `ValueError` unless the guards are those of deepmind/dnc."""
+        if self.cosine_guards != DEEPMIND_GUARDS:
+            raise ValueError(
+                "Argument `masks` needs the default `cosine_guards`. "
+                f"Received: cosine_guards={tuple(self.cosine_guards)}"
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -13,10 +13,13 @@ from keras_dnc.typing import Tensor, Tensors
 
 
 class Guards(NamedTuple):
-    """Numbers that keep a cosine and its gradient finite at rows and keys near zero.
+    """Numbers that keep a cosine finite at rows and keys near zero.
 
     Attributes:
-        norm: Added to the sum of squares of a row or a key, under the root.
+        norm: Added to the sum of squares of a row or a key, under the root. If it is
+            below 1e-6, the gradient with respect to a vector is multiplied by its
+            squared norm / 1e-6 where that is below 1. The exact gradient is the inverse
+            of the norm: with rows that have been erased, it overflows in training.
         quotient: Added to the product of the two norms.
     """
 
@@ -24,7 +27,8 @@ class Guards(NamedTuple):
     quotient: float
 
 
-DEEPMIND_GUARDS = Guards(1e-6, 1e-6)  # of deepmind/dnc
+_FADING = 1e-6  # squared norm; at a smaller one the gradient is at most 1000, as with
+DEEPMIND_GUARDS = Guards(1e-6, 1e-6)  # these, of deepmind/dnc
 
 
 def oneplus(x: Tensor) -> Tensor:
@@ -70,6 +74,7 @@ def cosine_similarity(
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row or a zero key.
     """
+    memory, keys = _fading(memory, guards), _fading(keys, guards)
     dot = ops.matmul(keys, ops.transpose(memory, (0, 2, 1)))
     memory_norms = ops.transpose(_norm(memory, guards), (0, 2, 1))
     return dot / (_norm(keys, guards) * memory_norms + guards.quotient)
@@ -128,12 +133,26 @@ def _similarity_gradient(
     by_key_norm = ops.transpose(by_key_norm / key_norms, (0, 2, 1))
     by_memory = ops.matmul(by_dot, keys) - by_memory_norm / memory_norms * memory
     by_keys = ops.matmul(ops.transpose(by_dot, (0, 2, 1)), memory) - by_key_norm * keys
+    if guards.norm < _FADING:
+        by_memory *= _share(memory_norms)
+        by_keys *= ops.transpose(_share(key_norms), (0, 2, 1))
     return [by_memory, by_keys]
 
 
-def masked_cosine_similarity(
-    memory: Tensor, keys: Tensor, masks: Tensor, guards: Guards = DEEPMIND_GUARDS
-) -> Tensor:
+def _fading(vectors: Tensor, guards: Guards) -> Tensor:
+    """Return vectors whose gradient fades near zero, if the guards are small."""
+    if guards.norm >= _FADING:
+        return vectors
+    share = ops.stop_gradient(_share(_norm(vectors, guards)))
+    return share * vectors + (1.0 - share) * ops.stop_gradient(vectors)
+
+
+def _share(norms: Tensor) -> Tensor:
+    """Return the share of the gradient that vectors of these norms keep."""
+    return ops.minimum(ops.square(norms) / _FADING, 1.0)
+
+
+def masked_cosine_similarity(memory: Tensor, keys: Tensor, masks: Tensor) -> Tensor:
     """Compute the cosine similarity of keys and rows, both multiplied by masks.
 
     The reference for `fast_masked_cosine_similarity`: its gradient is left to the
@@ -144,7 +163,6 @@ def masked_cosine_similarity(
         keys: `(batch, heads, word_size)`.
         masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
             every row.
-        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
@@ -152,12 +170,12 @@ def masked_cosine_similarity(
     masked_keys = masks * keys
     masked_memory = masks[:, :, None, :] * memory[:, None, :, :]
     dot = ops.sum(masked_memory * masked_keys[:, :, None, :], axis=-1)
-    memory_norms = ops.squeeze(_norm(masked_memory, guards), -1)
-    return dot / (_norm(masked_keys, guards) * memory_norms + guards.quotient)
+    memory_norms = ops.squeeze(_norm(masked_memory), -1)
+    return dot / (_norm(masked_keys) * memory_norms + DEEPMIND_GUARDS.quotient)
 
 
 def fast_masked_cosine_similarity(
-    memory: Tensor, keys: Tensor, masks: Tensor, guards: Guards = DEEPMIND_GUARDS
+    memory: Tensor, keys: Tensor, masks: Tensor
 ) -> Tensor:
     """Compute the cosine similarity of keys and rows, both multiplied by masks.
 
@@ -169,43 +187,38 @@ def fast_masked_cosine_similarity(
         keys: `(batch, heads, word_size)`.
         masks: `(batch, heads, word_size)`, in [0, 1], factors of a head's key and of
             every row.
-        guards: Keep the result finite. Defaults to those of deepmind/dnc.
 
     Returns:
         `(batch, heads, memory_size)`, in [-1, 1]; 0 at a zero row, key or mask.
     """
-    function = backend.with_gradient(
-        functools.partial(_masked, guards),
-        functools.partial(_masked_gradient, guards),
-    )
+    function = backend.with_gradient(_masked, _masked_gradient)
     return function([memory, keys, masks])[0]
 
 
 def _masked(
-    guards: Guards, tensors: Tensors, save: bool
+    tensors: Tensors, save: bool
 ) -> tuple[Tensors, tuple[Tensor, Tensor, Tensor]]:
     """Compute the similarity; save both norms and the cosine, slots first."""
     memory, keys, masks = tensors
     squares = ops.transpose(ops.square(masks), (0, 2, 1))
     by_dot = ops.transpose(keys, (0, 2, 1)) * squares
     dot = ops.matmul(memory, by_dot)
-    memory_norms = ops.sqrt(ops.matmul(ops.square(memory), squares) + guards.norm)
-    key_norms = ops.transpose(_norm(masks * keys, guards), (0, 2, 1))
-    cosine = dot / (memory_norms * key_norms + guards.quotient)
+    memory_norms = ops.sqrt(
+        ops.matmul(ops.square(memory), squares) + DEEPMIND_GUARDS.norm
+    )
+    key_norms = ops.transpose(_norm(masks * keys), (0, 2, 1))
+    cosine = dot / (memory_norms * key_norms + DEEPMIND_GUARDS.quotient)
     return [ops.transpose(cosine, (0, 2, 1))], (memory_norms, key_norms, cosine)
 
 
 def _masked_gradient(
-    guards: Guards,
-    tensors: Tensors,
-    saved: tuple[Tensor, Tensor, Tensor],
-    gradients: Tensors,
+    tensors: Tensors, saved: tuple[Tensor, Tensor, Tensor], gradients: Tensors
 ) -> Tensors:
     """Return the gradients with respect to memory, keys and masks."""
     memory, keys, masks = tensors
     memory_norms, key_norms, cosine = saved
     squares, gradient = ops.square(masks), ops.transpose(gradients[0], (0, 2, 1))
-    by_dot = gradient / (memory_norms * key_norms + guards.quotient)
+    by_dot = gradient / (memory_norms * key_norms + DEEPMIND_GUARDS.quotient)
     by_norms = by_dot * cosine
     # Twice the gradients with respect to the squared norms: the factor 2 of the
     # derivative of a square is included.
@@ -222,6 +235,6 @@ def _masked_gradient(
     return [by_memory, by_keys, 2.0 * masks * by_squares]
 
 
-def _norm(vectors: Tensor, guards: Guards) -> Tensor:
+def _norm(vectors: Tensor, guards: Guards = DEEPMIND_GUARDS) -> Tensor:
     """Return the length of each vector along the last axis, whose size becomes 1."""
     return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + guards.norm)

@@ -78,3 +78,26 @@ def test_gradients_are_finite_at_any_scale(rng, scale):
 def test_an_unknown_strength_is_refused():
     with pytest.raises(ValueError, match="`strength` must be one of.*'exp'"):
         keras_dnc.CosineWeights(strength="exp")
+
+
+@pytest.mark.parametrize("guards", [(1e-6, 1e-6), (1e-24, 1e-8)])
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1e-9, 1e-6, 1e-3])
+def test_the_gradient_is_bounded_at_rows_and_keys_near_zero(rng, guards, scale):
+    layer = keras_dnc.CosineWeights(cosine_guards=guards)
+    small, large = rng.normal(size=(1, 6, 4)), rng.normal(size=(1, 6, 4))
+    for memory, keys in ((scale * small, large), (large, scale * small)):
+        variables = [keras.Variable(array) for array in (memory, keys)]
+
+        def loss(variables=variables):
+            weights = layer(*(1.0 * v.value for v in variables), ops.ones((1, 6)))
+            return ops.sum(weights[:, :, 0])
+
+        _, gradients = value_and_gradients(loss, variables)
+        assert max(np.max(np.abs(gradient)) for gradient in gradients) < 2e3
+
+
+def test_masks_need_the_guards_of_deepmind(rng):
+    memory, keys = rng.normal(size=(1, 6, 4)), rng.normal(size=(1, 2, 4))
+    layer = keras_dnc.CosineWeights(cosine_guards=(1e-24, 1e-8))
+    with pytest.raises(ValueError, match="`masks` needs the default `cosine_guards`"):
+        layer(memory, keys, np.ones((1, 2)), np.ones((1, 2, 4)))
