@@ -91,8 +91,8 @@ class StoryMixture(StoryBatches):
         >>> story = EncodedStory(1, tokens, tokens, weights=tokens == 4)
         >>> lessons = [Lesson(1, 10), Lesson(2, 10)]
         >>> mixture = StoryMixture([story], 1, per_epoch=1, lessons=lessons)
-        >>> mixture[0][0].tolist()  # 0 is padding
-        [[3, 4, 0, 0]]
+        >>> mixture[0][0].tolist()
+        [[3, 4]]
         >>> mixture.advance([1])
         >>> mixture[0][0].tolist()
         [[3, 4, 5, 4]]
