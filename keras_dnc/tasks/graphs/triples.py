@@ -110,7 +110,7 @@ class Labels:
 
     @classmethod
     def drawn(cls, triples: Iterable[Triple], rng: np.random.Generator) -> "Labels":
-        """Give the labels of some triples random numbers.
+        """Draw a random number for each label of some triples.
 
         Args:
             triples: `Triple`s without `None`.
