@@ -1,7 +1,5 @@
 """Content-based addressing: weights over slots from the similarity of keys and rows."""
 
-import math
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +7,7 @@ import keras
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import check_shape
+from keras_dnc.arguments import finite_number
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.ops.similarity import DEEPMIND_GUARDS
 from keras_dnc.ops.similarity import STRENGTHS
@@ -128,20 +127,11 @@ class CosineWeights(keras.layers.Layer):
 
 def _guards(values: Sequence[float]) -> Guards:
     """Return `Guards` of two positive numbers, or raise a `ValueError`."""
+    name = "cosine_guards"
     try:
-        guards = Guards(*values)
-        fits = all(_is_positive(value) for value in guards)
-    except TypeError:
-        fits = False
-    if not fits:
+        return Guards(*(finite_number(name, value, above=0.0) for value in values))
+    except (TypeError, ValueError):
         raise ValueError(
-            "Argument `cosine_guards` must be two positive numbers, that of norms and "
-            f"that of the quotient. Received: cosine_guards={values!r}"
-        )
-    return guards
-
-
-def _is_positive(value: Any) -> bool:
-    """Return whether a value is a positive, finite number."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_number and 0.0 < value < math.inf
+            f"Argument `{name}` must be two positive numbers, that of norms and that "
+            f"of the quotient. Received: {name}={values!r}"
+        ) from None

@@ -14,8 +14,8 @@ from keras_dnc.ops.rows import set_rows
 from keras_dnc.typing import Tensor, Tensors
 
 _BRANCHES = 64  # children of a node: fewer add levels, more add work at each level
-LATEST = 2**23  # clock from which it is set back; a sequence may have as many steps
-KEPT = 2**22  # steps before that whose order is kept
+_LATEST = 2**23  # clock from which it is set back; a sequence may have as many steps
+_KEPT = 2**22  # steps before that whose order is kept
 
 
 def level_sizes(memory_size: int) -> list[int]:
@@ -46,7 +46,7 @@ def rewound(levels: Tensors, time: Tensor) -> tuple[Tensors, Tensor]:
     Returns:
         `(levels, time)`, as they were where the clock is below 2^23.
     """
-    moved = ops.where(time >= LATEST, time - KEPT, 0.0)
+    moved = ops.where(time >= _LATEST, time - _KEPT, 0.0)
     return [ops.maximum(level - moved, 0.0) for level in levels], time - moved
 
 

@@ -117,7 +117,7 @@ class StoryMixture(StoryBatches):
         self.earlier = probability("earlier", earlier)
         self._tasks = sorted({story.task for story in stories})
         first = self._tasks if tasks is None else tasks
-        self._check_tasks("tasks", first)
+        self._check_tasks(first)
         self.lesson_of = dict.fromkeys(first, 0)
         self._ends = [question_ends(story) for story in stories]
         self._firsts = np.array([ends[0] for ends in self._ends])
@@ -126,13 +126,13 @@ class StoryMixture(StoryBatches):
         self._drawn: list[EncodedStory] = []
         super().__init__(stories, batch_size, **kwargs)
 
-    def _check_tasks(self, name: str, tasks: Sequence[int]) -> None:
+    def _check_tasks(self, tasks: Sequence[int]) -> None:
         """Raise a `ValueError` unless there are tasks, and each has stories."""
         is_list = isinstance(tasks, Iterable) and not isinstance(tasks, str)
         if not is_list or not tasks or set(tasks) - set(self._tasks):
             raise ValueError(
-                f"Argument `{name}` must be some of the tasks that have stories, "
-                f"{self._tasks}. Received: {name}={tasks!r}"
+                "Argument `tasks` must be some of the tasks that have stories, "
+                f"{self._tasks}. Received: tasks={tasks!r}"
             )
 
     @property
@@ -149,7 +149,7 @@ class StoryMixture(StoryBatches):
         Raises:
             ValueError: `tasks` is empty or has a task without stories.
         """
-        self._check_tasks("tasks", tasks)
+        self._check_tasks(tasks)
         self.set_lessons(dict.fromkeys(tasks, 0) | self.lesson_of)
 
     def length_of(self, example: EncodedStory) -> int:
