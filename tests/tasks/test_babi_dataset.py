@@ -260,6 +260,7 @@ def test_a_portable_file_truncated_anywhere_is_refused(small):
 @pytest.mark.parametrize(
     "content",
     [b"", b"{}", b"no gzip", gzip.compress(b"no JSON"), gzip.compress(b"\xff")],
+    ids=["empty", "plain JSON", "no gzip", "gzip without JSON", "gzip without UTF-8"],
 )
 def test_a_file_of_another_kind_is_no_portable_file(small, content):
     small.write_bytes(content)
