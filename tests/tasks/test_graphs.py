@@ -124,7 +124,7 @@ def test_an_episode_is_written_as_triples(underground):
 @pytest.mark.parametrize(
     "question, match",
     [
-        (("Bank", ["Central"]), "must start at a node of its graph. Received: 'Bank'"),
+        (("Bank", ["Central"]), "must be about nodes of its graph. Received: 'Bank'"),
         (("Bond Street", ["Central"]), "'Central' from 'Bond Street', which has"),
         (("Bond Street", []), "at least one edge"),
     ],

@@ -14,6 +14,7 @@ from keras_dnc.tasks.graphs.triples import TRIPLE_SIZE
 from keras_dnc.tasks.graphs.triples import Labels
 from keras_dnc.tasks.graphs.triples import Triple
 from keras_dnc.tasks.graphs.triples import check_graph
+from keras_dnc.tasks.graphs.triples import numbers_of
 from keras_dnc.tasks.graphs.triples import triples_of
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
@@ -21,6 +22,8 @@ from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
 
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
+_NOTHING = Triple(None, None, None)
+_DRAWS = 1000  # graphs drawn before a task without questions is refused
 
 
 class Asked(NamedTuple):
@@ -122,7 +125,8 @@ class GraphTask(Task):
             rng: `numpy.random.Generator`; the same state gives the same question.
 
         Returns:
-            What `question_and_answer` takes.
+            What `question_and_answer` takes, or `None` if the graph has no question
+            that fits the sizes of the task.
         """
         raise NotImplementedError
 
@@ -152,9 +156,29 @@ class GraphTask(Task):
         Returns:
             `Episode`.
         """
+        for _ in range(_DRAWS):
+            graph = self.draw_graph(rng)
+            question = self.draw_question(graph, rng)
+            if question is not None:
+                return self.ask(graph, question, rng).episode
+        raise ValueError(
+            f"A random graph must have a question, but none of {_DRAWS} has one. Use "
+            "more nodes, fewer edges or shorter paths. Received: "
+            f"min_nodes={self.min_nodes}, max_nodes={self.max_nodes}, "
+            f"min_degree={self.min_degree}, max_degree={self.max_degree}"
+        )
+
+    def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
+        """Draw a random graph.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same graph.
+
+        Returns:
+            `networkx.DiGraph` whose edges have the attribute `label`.
+        """
         num_nodes = int(rng.integers(self.min_nodes, self.max_nodes + 1))
-        graph = random_graph(num_nodes, self.min_degree, self.max_degree, rng)
-        return self.ask(graph, self.draw_question(graph, rng), rng).episode
+        return random_graph(num_nodes, self.min_degree, self.max_degree, rng)
 
     def ask(
         self,
@@ -209,11 +233,16 @@ class GraphTask(Task):
             [*edges, *question]
         )
         inputs[len(edges) : len(edges) + len(question), _QUESTION] = 1.0
+        inputs[answer_starts:, :TRIPLE_SIZE] = labels.encode(self._shown(answer))
         inputs[answer_starts:, _ANSWER] = 1.0
         targets = np.zeros((time, self.target_size), "float32")
         targets[answer_starts:] = labels.encode(answer)
         mask = (np.arange(time) >= answer_starts).astype("float32")
         return Episode(inputs, targets, mask)
+
+    def _shown(self, answer: list[Triple]) -> list[Triple]:
+        """Return what the network reads at the steps of the answer."""
+        return [_NOTHING] * len(answer)
 
     def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
         """Count the wrong triples of each answer.
@@ -226,10 +255,9 @@ class GraphTask(Task):
         Returns:
             `(batch,)`, integers of at least 0.
         """
-        shape = (*batch.mask.shape, -1, BASE)
-        logits = np.reshape(np.asarray(outputs), shape)
-        right = np.reshape(batch.targets, shape).argmax(-1) == logits.argmax(-1)
-        right = right.all(axis=-1) & np.isfinite(logits).all(axis=(-1, -2))
+        outputs = np.asarray(outputs)
+        right = (numbers_of(outputs) == numbers_of(batch.targets)).all(axis=-1)
+        right &= np.isfinite(outputs).all(axis=-1)
         return np.sum(~right & (batch.mask > 0), axis=1)
 
     def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
@@ -265,6 +293,22 @@ def _as_text(vector: np.ndarray) -> str:
     return " ".join(texts)
 
 
+def check_node(graph: networkx.DiGraph, node: Hashable) -> None:
+    """Raise a `ValueError` unless a graph has a node.
+
+    Args:
+        graph: The graph.
+        node: The node of a question.
+
+    Raises:
+        ValueError: The node does not exist.
+    """
+    if node not in graph:
+        raise ValueError(
+            f"A question must be about nodes of its graph. Received: {node!r}"
+        )
+
+
 def edge_with(graph: networkx.DiGraph, source: Hashable, label: Hashable) -> Triple:
     """Return the edge with a label from a node.
 
@@ -279,10 +323,7 @@ def edge_with(graph: networkx.DiGraph, source: Hashable, label: Hashable) -> Tri
     Raises:
         ValueError: The node does not exist, or has no edge with this label.
     """
-    if source not in graph:
-        raise ValueError(
-            f"A question must start at a node of its graph. Received: {source!r}"
-        )
+    check_node(graph, source)
     for _, target, found in graph.out_edges(source, data="label"):
         if found == label:
             return Triple(source, label, target)

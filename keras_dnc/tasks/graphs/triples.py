@@ -148,20 +148,15 @@ class Labels:
         Raises:
             ValueError: A label has no number.
         """
-        encoded = np.zeros((len(triples), 3, DIGITS, BASE), "float32")
-        for row, triple in enumerate(triples):
-            for part, number in enumerate(self._numbers(triple)):
-                if number is not None:
-                    digits = [int(digit) for digit in f"{number:0{DIGITS}d}"]
-                    encoded[row, part, range(DIGITS), digits] = 1.0
-        return encoded.reshape(len(triples), TRIPLE_SIZE)
+        numbers = [self._numbers(triple) for triple in triples]
+        return vectors_of(np.array(numbers, int).reshape(-1, 3))
 
-    def _numbers(self, triple: Triple) -> list[int | None]:
-        """Return the numbers of a triple's labels."""
+    def _numbers(self, triple: Triple) -> list[int]:
+        """Return the numbers of a triple's labels, -1 where one is left out."""
         tables = self.nodes, self.edges, self.nodes
         try:
             return [
-                None if label is None else table[label]
+                -1 if label is None else table[label]
                 for label, table in zip(triple, tables, strict=True)
             ]
         except KeyError as error:
@@ -178,13 +173,49 @@ class Labels:
         Returns:
             List of `Triple`; a number that no label has is `None`.
         """
-        shape = (-1, 3, DIGITS, BASE)
-        digits = np.reshape(np.asarray(vectors), shape).argmax(axis=-1)
-        numbers = (digits @ BASE ** np.arange(DIGITS)[::-1]).tolist()
         return [
             Triple(self._node_of.get(a), self._edge_of.get(b), self._node_of.get(c))
-            for a, b, c in numbers
+            for a, b, c in numbers_of(vectors).tolist()
         ]
+
+
+def vectors_of(numbers: np.ndarray) -> np.ndarray:
+    """Return triples of numbers as vectors.
+
+    Args:
+        numbers: `(..., 3)`, integers from 0 to 999, or -1 for labels that are left out.
+
+    Returns:
+        `(..., 90)`, float32, digits that are one-hot of 10, or zeros.
+
+    Example:
+        >>> vectors_of(np.array([12, 123, -1])).nonzero()[0].tolist()
+        [0, 11, 22, 31, 42, 53]
+    """
+    numbers = np.asarray(numbers)
+    digits = numbers[..., None] // BASE ** np.arange(DIGITS)[::-1] % BASE
+    is_hot = digits[..., None] == np.arange(BASE)
+    is_hot &= (numbers >= 0)[..., None, None]
+    return is_hot.reshape(*numbers.shape[:-1], TRIPLE_SIZE).astype("float32")
+
+
+def numbers_of(vectors: npt.ArrayLike) -> np.ndarray:
+    """Return the numbers of the labels that vectors are nearest to.
+
+    Args:
+        vectors: `(..., 90)`, encoded triples or logits.
+
+    Returns:
+        `(..., 3)`, integers from 0 to 999.
+
+    Example:
+        >>> labels = Labels({"Bank": 12, "Holborn": 7}, {"west": 123})
+        >>> numbers_of(labels.encode([Triple("Bank", "west", "Holborn")])).tolist()
+        [[12, 123, 7]]
+    """
+    vectors = np.asarray(vectors)
+    digits = vectors.reshape(*vectors.shape[:-1], 3, DIGITS, BASE).argmax(axis=-1)
+    return digits @ BASE ** np.arange(DIGITS)[::-1]
 
 
 def _check_numbers(name: str, numbers: Any) -> None:

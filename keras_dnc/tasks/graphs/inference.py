@@ -1,0 +1,187 @@
+"""Inference: answer with relations that are composed of several edges."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeAlias
+
+import networkx
+import numpy as np
+
+from keras_dnc.tasks.graphs.random_graphs import random_graph
+from keras_dnc.tasks.graphs.task import GraphTask
+from keras_dnc.tasks.graphs.task import check_node
+from keras_dnc.tasks.graphs.task import edge_with
+from keras_dnc.tasks.graphs.triples import NUMBERS
+from keras_dnc.tasks.graphs.triples import Labels
+from keras_dnc.tasks.graphs.triples import Triple
+
+Relations: TypeAlias = Mapping[Hashable, Sequence[Hashable]]
+
+_SEED = 2016  # of the numbers of edges and relations, which are equal in all episodes
+
+
+class InferenceTask(GraphTask):
+    """Answer a relation between two nodes, such as "maternal great uncle".
+
+    A relation is a sequence of edge labels, such as `("mother", "mother", "son1")`;
+    each edge label is a relation of one edge, too. A question is `(node, relation)`.
+    The network reads `(node, relation, _)`, has `planning_steps` steps to plan, and
+    answers with the whole triple. It is never told how a relation is composed, but has
+    to learn that from the questions. So edge labels and relations have the same numbers
+    in all episodes; nodes have new ones.
+
+    Args:
+        relations: Dict from relations to the labels of their edges, such as
+            `family_relations()`.
+        min_nodes: Least number of nodes of a random graph, at least 2. Defaults to 3.
+        max_nodes: Greatest number of nodes, at most 1,000. Defaults to 10.
+        min_degree: Least number of edges from a node. Defaults to 2.
+        max_degree: Greatest number of edges from a node, at most the number of labels.
+            Defaults to 4.
+        min_path: Least number of edges of a relation that is asked. Defaults to 1.
+        max_path: Greatest number of edges of a relation that is asked. Defaults to 4.
+        planning_steps: Number of steps between question and answer. Defaults to 10.
+
+    Raises:
+        ValueError: `relations` is empty, has no relation of `min_path` to `max_path`
+            edges, or has more than 1,000 relations and labels; a relation of several
+            edges has the name of a label; a relation has no edges; a number is not a
+            positive integer, `planning_steps` is below 0, a least number is above the
+            greatest one, or there are fewer than 2 or more than 1,000 nodes.
+
+    Example:
+        >>> graph = networkx.DiGraph()
+        >>> graph.add_edge("Ann", "Beth", label="mother")
+        >>> graph.add_edge("Beth", "Cleo", label="mother")
+        >>> task = InferenceTask({"grandmother": ("mother", "mother")}, max_degree=1,
+        ...     min_degree=1)
+        >>> task.ask(graph, ("Ann", "grandmother")).answer
+        [Triple(source='Ann', edge='grandmother', target='Cleo')]
+
+    References:
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, Methods, "Inference task".
+    """
+
+    def __init__(
+        self,
+        relations: Relations,
+        min_nodes: int = 3,
+        max_nodes: int = 10,
+        min_degree: int = 2,
+        max_degree: int = 4,
+        min_path: int = 1,
+        max_path: int = 4,
+        planning_steps: int = 10,
+    ) -> None:
+        self._check_range("min_path", min_path, "max_path", max_path)
+        self.relations, self.edge_labels = _checked(relations)
+        self._numbers = _numbers(list(self.relations))
+        self._asked = [
+            name
+            for name, path in self.relations.items()
+            if min_path <= len(path) <= max_path
+        ]
+        if not self._asked:
+            raise ValueError(
+                "Argument `relations` must have relations of `min_path` to `max_path` "
+                f"edges. Received: min_path={min_path}, max_path={max_path}"
+            )
+        self.min_path, self.max_path = min_path, max_path
+        sizes = (min_nodes, max_nodes, min_degree, max_degree)
+        super().__init__(*sizes, 1, 1, planning_steps)
+
+    def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
+        """Draw a random graph whose edges have labels of the relations."""
+        num_nodes = int(rng.integers(self.min_nodes, self.max_nodes + 1))
+        degrees = self.min_degree, self.max_degree
+        return random_graph(num_nodes, *degrees, rng, self.edge_labels)
+
+    def draw_question(
+        self, graph: networkx.DiGraph, rng: np.random.Generator
+    ) -> tuple[Hashable, Hashable] | None:
+        """Draw a relation, and a node that has it."""
+        follow = {(a, label): b for a, b, label in graph.edges(data="label")}
+        for index in rng.permutation(len(self._asked)).tolist():
+            relation = self._asked[index]
+            path = self.relations[relation]
+            nodes = [node for node in graph if _end(follow, node, path) is not None]
+            if nodes:
+                return nodes[rng.integers(len(nodes))], relation
+        return None
+
+    def question_and_answer(
+        self, graph: networkx.DiGraph, question: tuple[Hashable, Hashable]
+    ) -> tuple[list[Triple], list[Triple]]:
+        """Return the question, and the same triple with its target."""
+        source, relation = question
+        if relation not in self.relations:
+            raise ValueError(
+                "A question must ask for a relation of the task. "
+                f"Received: {relation!r}"
+            )
+        check_node(graph, source)
+        node = source
+        for label in self.relations[relation]:
+            node = edge_with(graph, node, label).target
+        asked = Triple(source, relation, None)
+        return [asked], [asked._replace(target=node)]
+
+    def _labels(self, edges: Sequence[Triple], rng: np.random.Generator) -> Labels:
+        """Return new numbers of nodes, and the numbers of edges and relations."""
+        unknown = {edge.edge for edge in edges} - set(self.edge_labels)
+        if unknown:
+            raise ValueError(
+                f"A graph must have only the edge labels {list(self.edge_labels)}. "
+                f"Received: {sorted(map(str, unknown))}"
+            )
+        return Labels(Labels.drawn(edges, rng).nodes, self._numbers)
+
+
+def _checked(
+    relations: Relations,
+) -> tuple[dict[Hashable, tuple[Hashable, ...]], tuple[Hashable, ...]]:
+    """Return relations and the labels of their edges, or raise a `ValueError`."""
+    if not isinstance(relations, Mapping) or not relations:
+        raise ValueError(
+            "Argument `relations` must be a dict of relations. "
+            f"Received: relations={relations!r}"
+        )
+    for name, path in relations.items():
+        if isinstance(path, str) or not isinstance(path, Sequence) or not path:
+            raise ValueError(
+                "Argument `relations` must have a sequence of edge labels for each "
+                f"relation. Received: {path!r} for {name!r}"
+            )
+    labels = dict.fromkeys(label for path in relations.values() for label in path)
+    found: dict[Hashable, tuple[Hashable, ...]] = {label: (label,) for label in labels}
+    for name, path in relations.items():
+        if found.setdefault(name, tuple(path)) != tuple(path):
+            raise ValueError(
+                "Argument `relations` must have names that no edge has. "
+                f"Received: {name!r}"
+            )
+    return found, tuple(labels)
+
+
+def _numbers(labels: Sequence[Hashable]) -> dict[Hashable, int]:
+    """Return a number for each label, the same in all episodes."""
+    if len(labels) > NUMBERS:
+        raise ValueError(
+            f"Argument `relations` must have at most {NUMBERS} relations and labels. "
+            f"Received: {len(labels)}"
+        )
+    numbers = np.random.default_rng(_SEED).permutation(NUMBERS)[: len(labels)]
+    return dict(zip(labels, numbers.tolist(), strict=True))
+
+
+def _end(
+    follow: Mapping[tuple[Hashable, Hashable], Hashable],
+    node: Hashable,
+    path: Sequence[Hashable],
+) -> Hashable | None:
+    """Return the node at the end of a path, or `None` if there is no such path."""
+    for label in path:
+        if (node, label) not in follow:
+            return None
+        node = follow[node, label]
+    return node

@@ -1,0 +1,172 @@
+"""Relations that are composed of edges: random graphs and family trees."""
+
+import itertools
+
+import networkx
+import numpy as np
+import pytest
+
+from keras_dnc.tasks import graphs
+
+RELATIONS = {"grandmother": ("mother", "mother"), "uncle": ("mother", "mother", "son")}
+SIZES = {"min_nodes": 4, "max_nodes": 6, "min_degree": 1, "max_degree": 2}
+TASK = graphs.InferenceTask(RELATIONS, **SIZES)
+
+
+@pytest.fixture
+def family():
+    graph = networkx.DiGraph()
+    for a, label, b in [
+        ("Ann", "mother", "Beth"),
+        ("Beth", "mother", "Cleo"),
+        ("Cleo", "son", "Dan"),
+    ]:
+        graph.add_edge(a, b, label=label)
+    return graph
+
+
+def test_a_relation_is_answered_with_its_end(family):
+    asked = TASK.ask(family, ("Ann", "uncle"))
+    assert asked.question == [("Ann", "uncle", None)]
+    assert asked.answer == [("Ann", "uncle", "Dan")]
+    assert asked.decode(asked.episode.targets) == asked.answer
+    assert len(asked.episode.mask) == 3 + 1 + 10 + 1
+
+
+def test_an_edge_is_a_relation_of_one_edge(family):
+    assert TASK.ask(family, ("Cleo", "son")).answer[0].target == "Dan"
+
+
+def test_relations_have_the_same_numbers_in_all_episodes_and_nodes_new_ones(family):
+    found = [TASK.ask(family, ("Ann", "uncle"), seed).labels for seed in range(5)]
+    assert len({tuple(labels.nodes.values()) for labels in found}) == 5
+    assert len({tuple(labels.edges.items()) for labels in found}) == 1
+    again = graphs.InferenceTask(RELATIONS).ask(family, ("Ann", "uncle")).labels
+    assert again.edges == found[0].edges
+
+
+def test_sampled_questions_have_the_lengths_that_are_asked(rng):
+    task = graphs.InferenceTask(RELATIONS, **SIZES, min_path=2, max_path=3)
+    son = networkx.DiGraph([("a", "b", {"label": "son"})])
+    numbers = TASK.ask(son, ("a", "son")).labels.edges
+    relation_of = {number: relation for relation, number in numbers.items()}
+    seen = set()
+    for _ in range(40):
+        inputs, targets, mask = task.sample(rng)
+        start = int(np.argmax(inputs[:, 90]))
+        edges = graphs.numbers_of(inputs[:start, :90]).tolist()
+        follow = {(a, relation_of[label]): b for a, label, b in edges}
+        ((node, number, target),) = graphs.numbers_of(targets[mask > 0]).tolist()
+        for label in RELATIONS[relation_of[number]]:
+            node = follow[node, label]
+        assert node == target
+        seen.add(relation_of[number])
+    assert seen == set(RELATIONS)
+
+
+def child_of(tree):
+    return next(a for a, _, label in tree.edges(data="label") if label == "mother")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_family_tree_is_one(seed):
+    tree = graphs.family_tree(4, 4, np.random.default_rng(seed))
+    graphs.InferenceTask(graphs.family_relations()).ask(
+        tree, (child_of(tree), "mother")
+    )
+    for person in tree:
+        edges = {label: b for _, b, label in tree.out_edges(person, data="label")}
+        parents = {edges[label] for label in ("mother", "father") if label in edges}
+        assert len(parents) in (0, 2)
+        for label, other in edges.items():
+            child = label.rstrip("12") in ("son", "daughter")
+            male = label.rstrip("12") in ("father", "son")
+            step = tree.nodes[other]["generation"] - tree.nodes[person]["generation"]
+            assert step == (1 if child else -1)
+            assert tree.nodes[other]["gender"] == ("male" if male else "female")
+            assert tree.has_edge(other, person)
+    assert {tree.nodes[person]["generation"] for person in tree} == {0, 1, 2, 3}
+
+
+def test_kin_are_reached_by_their_edges():
+    relations = graphs.family_relations()
+    tree = graphs.family_tree(5, 3, np.random.default_rng(0))
+    follow = {(a, label): b for a, b, label in tree.edges(data="label")}
+
+    def kin(person, relation):
+        for label in relations[relation]:
+            person = follow.get((person, label))
+        return person
+
+    found = 0
+    for person, number in itertools.product(tree, (1, 2)):
+        sister = kin(person, f"sister{number}")
+        aunt = kin(person, f"father's sister{number}")
+        if sister is not None:
+            mothers = {follow[person, "mother"], follow[sister, "mother"]}
+            assert len(mothers) == 1 and tree.nodes[sister]["gender"] == "female"
+        if aunt is not None:
+            assert aunt == kin(follow[person, "father"], f"sister{number}")
+            found += 1
+    assert found > 3
+    assert {len(path) for path in relations.values()} == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    "question, match",
+    [
+        (("Ann", "cousin"), "a relation of the task. Received: 'cousin'"),
+        (("Eve", "uncle"), "nodes of its graph. Received: 'Eve'"),
+        (("Beth", "grandmother"), "Received: 'mother' from 'Cleo', which has \\['son'"),
+    ],
+)
+def test_questions_without_an_answer_are_refused(family, question, match):
+    with pytest.raises(ValueError, match=match):
+        TASK.ask(family, question)
+
+
+def test_a_graph_with_other_edges_is_refused(family):
+    family.add_edge("Dan", "Eve", label="wife")
+    with pytest.raises(
+        ValueError, match="only the edge labels.*Received: \\['wife'\\]"
+    ):
+        TASK.ask(family, ("Ann", "uncle"))
+
+
+@pytest.mark.parametrize(
+    "relations, match",
+    [
+        ({}, "must be a dict of relations"),
+        ([("mother",)], "must be a dict of relations"),
+        ({"uncle": ()}, "a sequence of edge labels.*Received: \\(\\) for 'uncle'"),
+        ({"uncle": "mother"}, "a sequence of edge labels"),
+        ({"son": ("mother", "son")}, "names that no edge has. Received: 'son'"),
+        (dict.fromkeys(range(1000), ("mother",)), "at most 1000 relations"),
+    ],
+)
+def test_relations_that_are_none_are_refused(relations, match):
+    with pytest.raises(ValueError, match=match):
+        graphs.InferenceTask(relations, max_degree=1, min_degree=1)
+
+
+def test_lengths_without_a_relation_are_refused():
+    with pytest.raises(ValueError, match="relations of `min_path` to `max_path`"):
+        graphs.InferenceTask(RELATIONS, min_path=4)
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ((1, 2), "`num_generations` must be at least 2"),
+        ((3, 5), "`max_children` must be at most 4"),
+        ((3, 0), "`max_children` must be a positive integer"),
+    ],
+)
+def test_families_of_impossible_sizes_are_refused(arguments, match, rng):
+    with pytest.raises(ValueError, match=match):
+        graphs.family_tree(*arguments, rng)
+
+
+def test_more_edges_than_labels_are_refused(rng):
+    with pytest.raises(ValueError, match="at least `max_degree` labels"):
+        graphs.random_graph(5, 2, 3, rng, labels=["a", "b"])
