@@ -59,6 +59,7 @@ from keras_dnc.training.callbacks import Curriculum
 from keras_dnc.training.callbacks import GeneralisationReport
 from keras_dnc.training.callbacks import SampleReport
 from keras_dnc.training.callbacks import StopAt
+from keras_dnc.training.dagger import DAgger
 from keras_dnc.training.losses import GroupedCrossentropy
 from keras_dnc.training.losses import SequenceCrossentropy
 from keras_dnc.training.metrics import BitErrors
@@ -84,6 +85,7 @@ __all__ = [
     "ContextController",
     "CosineWeights",
     "Curriculum",
+    "DAgger",
     "DNCCell",
     "DNCState",
     "ExactGroups",

@@ -28,6 +28,7 @@ from keras_dnc.tasks.babi import EncodedStory
 from keras_dnc.tasks.babi import Lesson
 from keras_dnc.tasks.babi import StoryMixture
 from keras_dnc.tasks.copy import CopyTask
+from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.levels import Levels
 
 NO_MODULES = {"keras_dnc.tasks.babi.babi_dataset_builder"}  # needs other packages
@@ -77,6 +78,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "controller": "controller",
     "controls": "controls",
     "cosine_guards": "guards",
+    "dataset": "object",
     "edges": "numbering",
     "groups": "groups",
     "held_out": "list",
@@ -95,6 +97,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "planning_steps": "natural",
     "questions": "list",
     "recompute": "natural",
+    "relations": "numbering",
     "repeats_mean": "number",
     "repeats_scale": "positive",
     "search": "object",
@@ -112,6 +115,8 @@ KIND = {  # where one name has two meanings
     ("GeneralisationReport", "tasks"): "tasks",
     ("Levels", "tasks"): "list",
     ("StoryMixture", "tasks"): "lengths",
+    ("DAgger", "own"): "fraction",
+    ("DAgger", "share"): "fraction",
     ("TaskCurriculum", "goal"): "fraction",
 }
 KIND_OF_TYPE = {int: "size", bool: "switch", str: "choice", float: "probability"}
@@ -155,8 +160,10 @@ def mixture():
 REQUIRED = {  # class -> function that returns the required arguments not guessed
     "AccessCell": lambda: {"access": keras_dnc.LRUAccess(8, 4)},
     "Curriculum": lambda: {"levels": Levels([CopyTask()]), "monitor": "loss"},
+    "DAgger": lambda: {"dataset": CopyTask().dataset(2, 2), "task": ShortestPathTask()},
     "EpisodeDataset": lambda: {"task": CopyTask()},
     "GeneralisationReport": lambda: {"tasks": {"short": CopyTask()}},
+    "InferenceTask": lambda: {"relations": {"grandmother": ("mother", "mother")}},
     "Interface": lambda: {"controls": {"key": ((2, 3), "linear")}},
     "Labels": lambda: {"nodes": {"a": 1, "b": 2}, "edges": {"next": 1}},
     "Levels": lambda: {"tasks": [CopyTask()]},

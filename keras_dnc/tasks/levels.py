@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_dnc.arguments import probability
+from keras_dnc.arguments import switch
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
+from keras_dnc.tasks.task import EpisodeDataset
 from keras_dnc.tasks.task import Task
 
 
@@ -17,8 +19,7 @@ class Levels(Task):
 
     Episodes come from the current level and, with probability `earlier`, from an easier
     one. `level` holds the current level, and the callback `keras_dnc.Curriculum` raises
-    it. All batches are padded to the longest episode of the hardest level, because
-    Keras fixes the batch shape when training begins.
+    it.
 
     Args:
         tasks: Tasks of one class and equal channels, the easiest first, such as copies
@@ -26,14 +27,18 @@ class Levels(Task):
         earlier: Probability that an episode is drawn from an earlier level, each
             equally likely, so that the model does not forget them. In [0, 1). Defaults
             to 0.1.
+        pad_to_level: Whether batches are padded to the longest episode of the current
+            level, and not of the hardest one. Easy levels are then faster, and a
+            compiled model is compiled again at each level. Defaults to `False`.
 
     Attributes:
         level: Index of the current task, from 0.
+        max_time: Number of steps to which batches are padded.
 
     Raises:
         ValueError: `tasks` is not a list of tasks, is empty or its tasks differ in
-            class or channels, `earlier` is outside [0, 1), or `level` is set to a level
-            that does not exist.
+            class or channels, `earlier` is outside [0, 1), `pad_to_level` is not a
+            bool, or `level` is set to a level that does not exist.
 
     Example:
         >>> import numpy as np
@@ -50,8 +55,14 @@ class Levels(Task):
         - Graves et al. 2016, Methods, "Curriculum learning".
     """
 
-    def __init__(self, tasks: Sequence[Task], earlier: float = 0.1) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        earlier: float = 0.1,
+        pad_to_level: bool = False,
+    ) -> None:
         self.tasks = _checked_tasks(tasks)
+        self.pad_to_level = switch("pad_to_level", pad_to_level)
         kinds = {
             (type(task).__name__, task.observation_size, task.target_size)
             for task in self.tasks
@@ -64,7 +75,6 @@ class Levels(Task):
         self.earlier = probability("earlier", earlier)
         self.level = 0
         ((_, self.observation_size, self.target_size),) = kinds
-        self.max_time = max(task.max_time for task in self.tasks)
         self.metric = self.tasks[0].metric
         self.answers_bits = self.tasks[0].answers_bits
 
@@ -95,6 +105,12 @@ class Levels(Task):
         return cls([make(size) for size in sizes], earlier)
 
     @property
+    def max_time(self) -> int:
+        """Number of steps to which batches are padded."""
+        tasks = self.tasks[: self.level + 1] if self.pad_to_level else self.tasks
+        return max(task.max_time for task in tasks)
+
+    @property
     def level(self) -> int:
         """Index of the current task, from 0."""
         return self._level
@@ -121,6 +137,28 @@ class Levels(Task):
         level = rng.integers(self.level) if is_earlier else self.level
         return self.tasks[level].sample(rng)
 
+    def dataset(self, batch_size: int, steps: int, seed: int = 0) -> EpisodeDataset:
+        """Build a dataset for `model.fit` that draws new episodes in each epoch.
+
+        With `pad_to_level`, the second batch is padded to the hardest level: Keras
+        treats the time axis as fixed if the first two batches are equally long.
+
+        Args:
+            batch_size: Number of episodes in a batch.
+            steps: Number of batches in an epoch.
+            seed: Seed of the episodes. An integer from 0 to 2^32 - 1. Defaults to 0.
+
+        Returns:
+            `EpisodeDataset`, a `keras.utils.PyDataset`.
+
+        Raises:
+            ValueError: `batch_size` or `steps` is not a positive integer, or `seed` is
+                out of range.
+        """
+        if self.pad_to_level:
+            return _TwoLengths(self, batch_size, steps, seed)
+        return super().dataset(batch_size, steps, seed)
+
     def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
         """Compute the error of each sequence, in the unit of the tasks.
 
@@ -145,6 +183,18 @@ class Levels(Task):
             Text of one or more lines.
         """
         return self.tasks[-1].to_text(episode, outputs)
+
+
+class _TwoLengths(EpisodeDataset):
+    """A dataset of levels whose second batch is padded to the hardest level."""
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        batch = super().__getitem__(index)
+        if index != 1:
+            return batch
+        missing = max(task.max_time for task in self.task.tasks) - batch[0].shape[1]
+        ends = [(0, 0), (0, missing), (0, 0)]
+        return tuple(np.pad(field, ends[: field.ndim]) for field in batch)
 
 
 def _checked_tasks(tasks: Any) -> list[Task]:

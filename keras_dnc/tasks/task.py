@@ -1,6 +1,7 @@
 """The base class of generated tasks: batching, padding, masks, errors."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -62,6 +63,9 @@ class EpisodeBatch(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     mask: np.ndarray
+
+
+Revise: TypeAlias = Callable[[EpisodeBatch, np.random.Generator], EpisodeBatch]
 
 
 class Task:
@@ -258,6 +262,12 @@ class EpisodeDataset(keras.utils.PyDataset):
         **kwargs: Keyword arguments of `keras.utils.PyDataset`: `workers`,
             `use_multiprocessing` and `max_queue_size`.
 
+    Attributes:
+        epoch: Index of the epoch, from 0.
+        revise: `None`, or a function from an `EpisodeBatch` and a
+            `numpy.random.Generator` to the `EpisodeBatch` to return instead, as
+            `keras_dnc.DAgger` sets it.
+
     Raises:
         ValueError: `task` is not a `Task`, `batch_size` or `steps` is not a positive
             integer, or `seed` is out of range.
@@ -281,13 +291,15 @@ class EpisodeDataset(keras.utils.PyDataset):
         self.steps = positive_integer("steps", steps)
         self.seed = random_seed("seed", seed)
         self.epoch = 0
+        self.revise: Revise | None = None
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        return tuple(self.task.batch(self.batch_size, rng))
+        batch = self.task.batch(self.batch_size, rng)
+        return tuple(batch if self.revise is None else self.revise(batch, rng))
 
     def on_epoch_end(self) -> None:
         """Advance to the next epoch, whose episodes are new."""

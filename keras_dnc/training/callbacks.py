@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import random_seed
@@ -260,14 +261,17 @@ class Curriculum(keras.callbacks.Callback):
     Args:
         levels: `keras_dnc.tasks.levels.Levels`, from which training draws.
         monitor: Name of a metric in the logs, such as `"bit_errors"`.
-        goal: The level rises after an epoch in which the metric is at most this.
+        goal: The level rises after an epoch in which the metric is at most this, or at
+            least this with `mode="max"`.
+        mode: `"min"` or `"max"`, whether the metric should fall or rise. Defaults to
+            `"min"`.
         log: Deprecated; `fit_or_resume` restores the level. Epochs of the run so far,
             as `read_log` returns them, which are not checked. Defaults to `()`.
 
     Raises:
-        ValueError: `levels` has no levels, or `goal` is not a finite number. At the end
-            of an epoch, if the logs have no metric named `monitor`, which is not
-            checked before.
+        ValueError: `levels` has no levels, `goal` is not a finite number, or `mode` is
+            neither `"min"` nor `"max"`. At the end of an epoch, if the logs have no
+            metric named `monitor`, which is not checked before.
 
     Example:
         >>> from keras_dnc.tasks.copy import CopyTask
@@ -290,9 +294,12 @@ class Curriculum(keras.callbacks.Callback):
         monitor: str,
         goal: float,
         log: Iterable[Mapping[str, float]] = (),
+        mode: str = "min",
     ) -> None:
         super().__init__()
         check_attributes("levels", levels, "a `Levels`", ("level", "tasks"))
+        check_choice("mode", mode, ("min", "max"))
+        self.mode = mode
         self.levels = levels
         self.monitor = monitor
         self.goal = finite_number("goal", goal)
@@ -332,6 +339,7 @@ class Curriculum(keras.callbacks.Callback):
 
     def _advance(self, logs: Mapping[str, float]) -> None:
         """Raise the level by one if the goal is reached and a level is left."""
-        is_last = self.levels.level == len(self.levels.tasks) - 1
-        if monitored(logs, self.monitor) <= self.goal and not is_last:
+        value = monitored(logs, self.monitor)
+        learned = value <= self.goal if self.mode == "min" else value >= self.goal
+        if learned and self.levels.level < len(self.levels.tasks) - 1:
             self.levels.level += 1

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer_or_none
+from keras_dnc.arguments import probability
 from keras_dnc.training.callbacks import check_attributes
 
 
@@ -60,7 +60,7 @@ class TaskCurriculum(keras.callbacks.Callback):
         needed = ("lesson_of", "waiting", "like", "advance", "start")
         check_attributes("mixture", mixture, "a `StoryMixture`", needed)
         self.mixture = mixture
-        self.goal = _fraction("goal", goal)
+        self.goal = probability("goal", goal, includes_one=True)
         self.patience = positive_integer_or_none("patience", patience)
         name = "group_patience"
         self.group_patience = positive_integer_or_none(name, group_patience)
@@ -134,15 +134,6 @@ class TaskCurriculum(keras.callbacks.Callback):
         )
         self.epochs_of_group = state["epochs_of_group"]
         self.mixture.set_lessons(lesson_of)
-
-
-def _fraction(name: str, value: Any) -> float:
-    """Return a number in [0, 1] as a `float`, or raise a `ValueError`."""
-    if not 0.0 <= finite_number(name, value) <= 1.0:
-        raise ValueError(
-            f"Argument `{name}` must be a number in [0, 1]. Received: {name}={value!r}"
-        )
-    return float(value)
 
 
 def _checked_groups(groups: Any, tasks: Iterable[int]) -> list[list[int]]:

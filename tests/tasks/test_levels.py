@@ -51,6 +51,24 @@ def test_levels_double_up_to_the_last():
         Levels.doubling(lambda n: CopyTask(max_length=n), 3, 2)
 
 
+def test_batches_may_be_padded_to_their_level():
+    levels = Levels(exact(1, 2, 5), pad_to_level=True)
+    dataset = levels.dataset(batch_size=3, steps=4)
+    for level, time in enumerate((3, 5, 11)):
+        levels.level = level
+        assert [dataset[index][2].shape[1] for index in range(4)] == [
+            time,
+            11,
+            time,
+            time,
+        ]
+    easy = Levels(exact(1, 2, 5)).dataset(batch_size=3, steps=4)
+    levels.level = 0
+    for short, long in zip(dataset[2], easy[2], strict=True):
+        np.testing.assert_array_equal(short, long[:, :3])
+        assert not long[:, 3:].any()
+
+
 def test_levels_are_measured_as_their_tasks_are(rng):
     levels = Levels([NGramTask(n=2, length=n) for n in (5, 20)])
     levels.level = 1

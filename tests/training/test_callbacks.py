@@ -82,23 +82,35 @@ def test_a_level_is_raised_when_it_is_learned_and_found_again_in_the_log():
     assert again.level == 1
 
 
+def test_a_figure_may_have_to_rise_to_its_goal():
+    levels = Levels([CopyTask(max_length=n) for n in (1, 2, 4)])
+    curriculum = keras_dnc.Curriculum(levels, "accuracy", 0.9, mode="max")
+    for accuracy, level in ((0.2, 0), (0.9, 1), (0.89, 1)):
+        curriculum.on_epoch_end(0, {"accuracy": accuracy})
+        assert levels.level == level
+
+
 def test_a_curriculum_needs_the_figure_it_watches():
     levels = Levels([CopyTask(max_length=1)])
     with pytest.raises(ValueError, match="`monitor` must be one of"):
         keras_dnc.Curriculum(levels, "bit_errors", 0.5).on_epoch_end(0, {"loss": 1.0})
 
 
-def test_a_model_is_fitted_through_its_levels():
-    levels = Levels.doubling(lambda n: CopyTask(num_bits=2, max_length=n), 1, 4)
+@pytest.mark.parametrize("pad_to_level", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_model_is_fitted_through_its_levels(pad_to_level, jit_compile):
+    make = [CopyTask(num_bits=2, max_length=n) for n in (1, 2, 4)]
+    levels = Levels(make, pad_to_level=pad_to_level)
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, keras.layers.LSTM(2, return_sequences=True)(inputs))
     model.compile(
         "adam",
         keras_dnc.SequenceCrossentropy(),
         weighted_metrics=[keras_dnc.BitErrors()],
+        jit_compile=jit_compile and keras.backend.backend() != "torch",
     )
     curriculum = keras_dnc.Curriculum(levels, "bit_errors", 100.0)
-    data = levels.dataset(batch_size=4, steps=2)
+    data = levels.dataset(batch_size=4, steps=3)
     fitted = model.fit(data, epochs=4, callbacks=[curriculum], verbose=0)
     assert fitted.history["level"] == [0, 1, 2, 2]
 
