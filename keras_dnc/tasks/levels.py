@@ -105,12 +105,6 @@ class Levels(Task):
         return cls([make(size) for size in sizes], earlier)
 
     @property
-    def max_time(self) -> int:
-        """Number of steps to which batches are padded."""
-        tasks = self.tasks[: self.level + 1] if self.pad_to_level else self.tasks
-        return max(task.max_time for task in tasks)
-
-    @property
     def level(self) -> int:
         """Index of the current task, from 0."""
         return self._level
@@ -123,6 +117,8 @@ class Levels(Task):
                 f"Received: level={level!r}"
             )
         self._level = level
+        padded_to = self.tasks[: level + 1] if self.pad_to_level else self.tasks
+        self.max_time = max(task.max_time for task in padded_to)
 
     def sample(self, rng: np.random.Generator) -> Episode:
         """Draw an episode of the current level or, sometimes, of an earlier one.
@@ -156,7 +152,8 @@ class Levels(Task):
                 out of range.
         """
         if self.pad_to_level:
-            return _TwoLengths(self, batch_size, steps, seed)
+            longest = max(task.max_time for task in self.tasks)
+            return _TwoLengths(longest, self, batch_size, steps, seed)
         return super().dataset(batch_size, steps, seed)
 
     def errors(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> np.ndarray:
@@ -186,14 +183,17 @@ class Levels(Task):
 
 
 class _TwoLengths(EpisodeDataset):
-    """A dataset of levels whose second batch is padded to the hardest level."""
+    """A dataset whose second batch is padded to another length than the others."""
+
+    def __init__(self, longest: int, *args: Any) -> None:
+        super().__init__(*args)
+        self._longest = longest
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         batch = super().__getitem__(index)
         if index != 1:
             return batch
-        missing = max(task.max_time for task in self.task.tasks) - batch[0].shape[1]
-        ends = [(0, 0), (0, missing), (0, 0)]
+        ends = [(0, 0), (0, self._longest - batch[0].shape[1]), (0, 0)]
         return tuple(np.pad(field, ends[: field.ndim]) for field in batch)
 
 

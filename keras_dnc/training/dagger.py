@@ -1,5 +1,6 @@
 """DAgger: training on situations that the network's own choices lead to."""
 
+import functools
 from typing import Any
 
 import keras
@@ -70,7 +71,9 @@ class DAgger(keras.callbacks.Callback):
         if self._copy is None:
             self._copy = keras.models.clone_model(self.model)
         self._copy.set_weights(self.model.get_weights())
-        self.dataset.revise = self._revise
+        self.dataset.revise = functools.partial(
+            self._revise, self._copy.predict_on_batch
+        )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Let the dataset return its own episodes again.
@@ -80,8 +83,8 @@ class DAgger(keras.callbacks.Callback):
         """
         self.dataset.revise = None
 
-    def _revise(self, batch: Any, rng: Any) -> Any:
-        """Return a batch that follows the choices of the copy."""
+    def _revise(self, predict: Any, batch: Any, rng: Any) -> Any:
+        """Return a batch that follows the choices of a copy of the model."""
         if rng.random() >= self.share:
             return batch
-        return self.task.follow(self._copy.predict_on_batch, batch, self.own, rng)
+        return self.task.follow(predict, batch, self.own, rng)
