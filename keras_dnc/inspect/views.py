@@ -164,6 +164,43 @@ def slots_in_use(trace: Trace, sequence: int) -> np.ndarray:
     return np.sort(np.argsort(-total, kind="stable")[:_MOST_SLOTS])
 
 
+def steps_read(trace: Trace, sequence: int) -> np.ndarray:
+    """Return from which earlier steps the heads read.
+
+    A write of weight w replaces the fraction w of what a slot holds. That is exact if a
+    head erases what it writes over, and an approximation if it adds to it.
+
+    Args:
+        trace: `keras_dnc.inspect.trace.Trace`.
+        sequence: Index of the sequence in the batch.
+
+    Returns:
+        `(time, heads, time)`, in [0, 1]: the fraction of the words that a head reads at
+        a step which was written at an earlier step, or at the same one.
+
+    Raises:
+        ValueError: If the batch has no sequence of this index.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, num_reads=2)
+        >>> cell.build((None, 5))
+        >>> steps_read(trace(cell, np.zeros((2, 7, 5), "float32")), 0).shape
+        (7, 2, 7)
+    """
+    written = np.minimum(head_weights(trace, "write", sequence).sum(axis=1), 1.0)
+    read = head_weights(trace, "read", sequence)
+    steps, slots = written.shape
+    held = np.zeros((slots, steps))  # the fraction of a slot written at each step
+    found = np.zeros((steps, read.shape[1], steps))
+    for step in np.flatnonzero(trace.mask[sequence]):
+        held *= 1.0 - written[step, :, None]
+        held[:, step] = written[step]
+        found[step] = read[step] @ held
+    return found
+
+
 def check_labels(labels: Iterable[Any] | None, steps: int) -> list[str] | None:
     """Return labels as a list of strings.
 

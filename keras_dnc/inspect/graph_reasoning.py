@@ -1,0 +1,280 @@
+"""How a network answers a question about a graph: the route, and the edges it reads.
+
+These functions need the `matplotlib` and `networkx` packages:
+`pip install keras_dnc[plot,graphs]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import networkx
+import numpy as np
+
+from keras_dnc.inspect import views
+from keras_dnc.inspect.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Edge: TypeAlias = tuple[Hashable, Hashable]
+
+_RIGHT, _ANSWERED = "#4477aa", "#ee6677"  # distinguishable if colour-blind
+_EDGE, _NODE = "#cccccc", "#999999"
+_MOST_TRIPLES = 24  # rows of the panel that remain legible
+_LEAST_READ = 0.1  # fraction of a read word below which an edge counts as not read
+
+
+def plot_graph_reasoning(
+    trace: Trace,
+    asked: Any,
+    graph: networkx.DiGraph,
+    sequence: int = 0,
+    title: str = "Reasoning over a graph",
+) -> Figure:
+    """Draw the right and the answered route, and the edges that each head reads.
+
+    The left panel shows the graph. The right one shows, for each step from the question
+    on, which of the edges of the description each read head looks at.
+
+    Args:
+        trace: Record of the memory cell, from `keras_dnc.inspect.trace.trace`. The
+            outputs of the cell have to be the answer.
+        asked: `keras_dnc.tasks.graphs.Asked`, the question.
+        graph: The graph of the question. Nodes are drawn at their attribute `position`,
+            `(x, y)`; if one has none, `networkx.spring_layout` places them.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        title: Title of the figure. Defaults to `"Reasoning over a graph"`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If the batch has no sequence of this index, or the sequence is
+            shorter than the episode of `asked`.
+
+    Example:
+        >>> import keras_dnc
+        >>> from keras_dnc.inspect.trace import trace
+        >>> from keras_dnc.tasks.graphs import TraversalTask
+        >>> graph = networkx.DiGraph()
+        >>> graph.add_edge("Bank", "Holborn", label="west")
+        >>> asked = TraversalTask().ask(graph, ("Bank", ["west"]))
+        >>> cell = keras_dnc.DNCCell(90, controller=8, memory_size=16, word_size=4)
+        >>> cell.build((None, 92))
+        >>> recorded = trace(cell, asked.episode.inputs[None])
+        >>> figure = plot_graph_reasoning(recorded, asked, graph)
+        >>> [axis.get_title(loc="left") for axis in figure.axes[:2]]
+        ['0 of 1 steps answered rightly', 'edges read by 1 head']
+
+    References:
+        - Graves et al. 2016, Hybrid computing using a neural network with dynamic
+          external memory, figure 3.
+    """
+    figure, (left, right) = _new_figure(title)
+    answered = _answered(trace, asked, sequence)
+    _draw_graph(left, graph, _positions(graph))
+    _draw_routes(left, graph, asked, answered)
+    _draw_reads(right, _edges_read(trace, asked, sequence), asked)
+    return figure
+
+
+def animate_graph_reasoning(
+    trace: Trace,
+    asked: Any,
+    graph: networkx.DiGraph,
+    sequence: int = 0,
+    seconds: float = 0.8,
+) -> FuncAnimation:
+    """Animate which edges the heads read, one frame for each step from the question on.
+
+    Args:
+        trace: Record of the memory cell, from `keras_dnc.inspect.trace.trace`.
+        asked: `keras_dnc.tasks.graphs.Asked`, the question.
+        graph: The graph of the question, drawn as in `plot_graph_reasoning`.
+        sequence: Index of the sequence in the batch. Defaults to 0.
+        seconds: Duration of a frame. Defaults to 0.8.
+
+    Returns:
+        `matplotlib.animation.FuncAnimation`; `.save("reasoning.gif")` writes it.
+
+    Raises:
+        ValueError: If the batch has no sequence of this index, or the sequence is
+            shorter than the episode of `asked`.
+    """
+    from matplotlib.animation import FuncAnimation
+
+    figure, (axis,) = _new_figure("", panels=1)
+    positions = _positions(graph)
+    answered = _answered(trace, asked, sequence)
+    reads = _edges_read(trace, asked, sequence).max(axis=1)
+
+    def draw(frame: int) -> list[Any]:
+        axis.clear()
+        _draw_graph(axis, graph, positions)
+        _draw_weights(axis, positions, asked.edges, reads[frame])
+        axis.set_title(_caption(asked, answered, frame), fontsize=11, loc="left")
+        return []
+
+    draw(0)
+    return FuncAnimation(figure, draw, frames=len(reads), interval=1000 * seconds)
+
+
+def _new_figure(title: str, panels: int = 2) -> tuple[Figure, list[Axes]]:
+    """Create a figure of one or two panels that needs no screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7 * panels, 6.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure, list(figure.subplots(1, panels, squeeze=False).flat)
+
+
+def _answered(trace: Trace, asked: Any, sequence: int) -> list[Any]:
+    """Return the triples that the network answers."""
+    trace.check(sequence, ["output"])
+    steps = len(asked.episode.mask)
+    if trace.output.shape[1] < steps:
+        raise ValueError(
+            f"Argument `trace` must have the {steps} steps of `asked`. "
+            f"Received: a trace of {trace.output.shape[1]} steps"
+        )
+    return asked.decode(trace.output[sequence, :steps])
+
+
+def _edges_read(trace: Trace, asked: Any, sequence: int) -> np.ndarray:
+    """Return how far each edge is read: `(steps from the question, heads, edges)`."""
+    edges, steps = len(asked.edges), len(asked.episode.mask)
+    return views.steps_read(trace, sequence)[edges:steps, :, :edges]
+
+
+def _positions(graph: networkx.DiGraph) -> dict[Hashable, Any]:
+    """Return where nodes are drawn."""
+    positions = networkx.get_node_attributes(graph, "position")
+    if len(positions) == len(graph):
+        return positions
+    return networkx.spring_layout(graph, seed=0)
+
+
+def _draw_graph(axis: Axes, graph: networkx.DiGraph, positions: Any) -> None:
+    """Draw nodes, their labels, and pale edges."""
+    shared: dict[str, Any] = {"ax": axis, "pos": positions}
+    networkx.draw_networkx_nodes(graph, node_size=20, node_color=_NODE, **shared)
+    _draw_edges(axis, positions, graph.edges(), [1.0] * len(graph.edges), _EDGE, 1.0)
+    size = 8 if len(graph) <= 50 else 4
+    networkx.draw_networkx_labels(
+        graph, font_size=size, verticalalignment="bottom", **shared
+    )
+    axis.set_axis_off()
+
+
+def _draw_edges(
+    axis: Axes,
+    positions: Any,
+    edges: Iterable[_Edge],
+    opacities: Iterable[float],
+    color: str,
+    width: float,
+    style: str = "solid",
+) -> None:
+    """Draw edges in one colour, each with its opacity."""
+    drawn = networkx.DiGraph()
+    for (a, b), opacity in zip(edges, opacities, strict=True):
+        before = drawn.get_edge_data(a, b, {"opacity": 0.0})["opacity"]
+        drawn.add_edge(a, b, opacity=max(opacity, before))
+    networkx.draw_networkx_edges(
+        drawn,
+        positions,
+        ax=axis,
+        edge_color=color,
+        alpha=[opacity for _, _, opacity in drawn.edges(data="opacity")],
+        width=width,
+        arrowsize=8,
+        node_size=20,
+        style=style,
+        connectionstyle="arc3,rad=0.06",
+    )
+
+
+def _draw_routes(
+    axis: Axes, graph: networkx.DiGraph, asked: Any, answered: Sequence[Any]
+) -> None:
+    """Draw the right route, and upon it the answered one where it has edges."""
+    positions = _positions(graph)
+    for triples, color, width, style in (
+        (asked.answer, _RIGHT, 5.0, "solid"),
+        (answered, _ANSWERED, 2.0, "dotted"),
+    ):
+        ends = [(a, b) for a, _, b in triples if graph.has_edge(a, b)]
+        _draw_edges(axis, positions, ends, [1.0] * len(ends), color, width, style)
+    right = sum(a == b for a, b in zip(asked.answer, answered, strict=True))
+    title = f"{right} of {len(answered)} steps answered rightly"
+    axis.set_title(title, fontsize=10, loc="left")
+    for label, color in (("right route", _RIGHT), ("answered route", _ANSWERED)):
+        axis.plot([], [], color=color, label=label)
+    axis.legend(loc="best", fontsize=8)
+
+
+def _draw_reads(axis: Axes, reads: np.ndarray, asked: Any) -> None:
+    """Draw which edges each head reads at each step, heads side by side in a cell."""
+    steps, heads, _ = reads.shape
+    top = reads.max(axis=(0, 1))
+    shown = [
+        edge for edge in np.argsort(-top)[:_MOST_TRIPLES] if top[edge] > _LEAST_READ
+    ]
+    shown.sort(key=lambda edge: int(reads[:, :, edge].max(axis=1).argmax()))
+    picture = reads[:, :, shown].reshape(steps * heads, -1).T
+    axis.imshow(picture, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.0)
+    axis.set_yticks(range(len(shown)), [_text(asked.edges[edge]) for edge in shown])
+    axis.set_xticks(
+        [heads * step + (heads - 1) / 2 for step in range(steps)],
+        _step_names(asked),
+        rotation=90,
+    )
+    for step in range(1, steps):
+        axis.axvline(heads * step - 0.5, color="white", linewidth=2)
+    axis.tick_params(labelsize=7, length=0)
+    plural = "" if heads == 1 else "s"
+    axis.set_title(f"edges read by {heads} head{plural}", fontsize=10, loc="left")
+
+
+def _draw_weights(
+    axis: Axes, positions: Any, edges: Sequence[Any], weights: np.ndarray
+) -> None:
+    """Draw edges with the weight that is given to each as opacity."""
+    read = [
+        edge
+        for edge, weight in zip(edges, weights, strict=True)
+        if weight > _LEAST_READ
+    ]
+    opacities = [float(weight) for weight in weights if weight > _LEAST_READ]
+    ends = [(a, b) for a, _, b in read]
+    _draw_edges(axis, positions, ends, np.minimum(opacities, 1.0), _RIGHT, 4.0)
+
+
+def _step_names(asked: Any) -> list[str]:
+    """Return names of the steps from the question on."""
+    questions, answers = len(asked.question), len(asked.answer)
+    planning = len(asked.episode.mask) - len(asked.edges) - questions - answers
+    names = [f"question: {_text(triple)}" for triple in asked.question]
+    names += [f"plan {step + 1}" for step in range(planning)]
+    return names + [f"answer {step + 1}" for step in range(answers)]
+
+
+def _caption(asked: Any, answered: Sequence[Any], frame: int) -> str:
+    """Return what happens at a step from the question on."""
+    names = _step_names(asked)
+    first = len(names) - len(answered)
+    if frame < first:
+        return names[frame]
+    return f"{names[frame]}: {_text(answered[frame - first])}"
+
+
+def _text(triple: Any) -> str:
+    """Write a triple on one line, `?` where a label is left out."""
+    source, edge, target = ("?" if part is None else str(part) for part in triple)
+    return f"{source} → {target} ({edge})"
