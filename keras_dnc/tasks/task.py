@@ -1,6 +1,6 @@
 """The base class of generated tasks: batching, padding, masks, errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -63,6 +63,35 @@ class EpisodeBatch(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     mask: np.ndarray
+
+
+def padded_batch(episodes: Sequence[Episode], time: int) -> EpisodeBatch:
+    """Pad episodes with zeros to a number of steps.
+
+    Args:
+        episodes: At least one `Episode` of at most `time` steps.
+        time: Number of steps.
+
+    Returns:
+        `EpisodeBatch`.
+
+    Example:
+        >>> from keras_dnc.tasks.copy import CopyTask
+        >>> episodes = [CopyTask(num_bits=2).episode([[0, 1]]) for _ in range(3)]
+        >>> padded_batch(episodes, 5).inputs.shape
+        (3, 5, 3)
+    """
+    return EpisodeBatch(
+        *(
+            np.stack([_padded(field, time) for field in fields])
+            for fields in zip(*episodes, strict=True)
+        )
+    )
+
+
+def _padded(field: np.ndarray, time: int) -> np.ndarray:
+    """Append zeros up to a number of steps."""
+    return np.pad(field, [(0, time - len(field))] + [(0, 0)] * (field.ndim - 1))
 
 
 Revise: TypeAlias = Callable[[EpisodeBatch, np.random.Generator], EpisodeBatch]
@@ -129,12 +158,7 @@ class Task:
         """
         check_positive_integers(batch_size=batch_size)
         episodes = [self.sample(rng) for _ in range(batch_size)]
-        return EpisodeBatch(
-            *(
-                np.stack([self._pad(field) for field in fields])
-                for fields in zip(*episodes, strict=True)
-            )
-        )
+        return padded_batch(episodes, self.max_time)
 
     def dataset(self, batch_size: int, steps: int, seed: int = 0) -> "EpisodeDataset":
         """Build a dataset for `model.fit` that draws new episodes in each epoch.
@@ -214,11 +238,6 @@ class Task:
         return "\n".join(
             f"{name:8}{_channel(row, wrong)}" for name, row, wrong in lines
         )
-
-    def _pad(self, field: np.ndarray) -> np.ndarray:
-        """Append zeros up to `max_time` steps."""
-        missing = self.max_time - len(field)
-        return np.pad(field, [(0, missing)] + [(0, 0)] * (field.ndim - 1))
 
     @staticmethod
     def _check_range(low_name: str, low: int, high_name: str, high: int) -> None:

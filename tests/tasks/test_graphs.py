@@ -110,6 +110,29 @@ def test_a_triple_is_wrong_if_one_digit_is(rng):
     assert TASK.errors(batch, outputs).tolist() == [0, 1, count]
 
 
+def test_questions_are_asked_about_graphs_of_ones_own(underground, rng):
+    task = graphs.TraversalTask(min_path=3, max_path=6)
+    batch = task.batch_about(lambda rng: underground, 20, rng)
+    longest = 4 + 2 * int(batch.mask.sum(axis=1).max())
+    assert batch.inputs.shape == (20, longest, 92)
+    assert {3, 6} <= set(batch.mask.sum(axis=1).tolist()) <= {3, 4, 5, 6}
+    for inputs, targets, mask in zip(*batch, strict=True):
+        edges = graphs.numbers_of(inputs[:4, :90]).tolist()
+        assert all(
+            edge in edges for edge in graphs.numbers_of(targets[mask > 0]).tolist()
+        )
+
+
+def test_questions_and_triples_are_scored(rng):
+    batch = TASK.batch(4, rng)
+    outputs = batch.targets.copy()
+    step = int(np.argmax(batch.mask[1]))
+    outputs[1, step] = np.nan
+    score = TASK.score(batch, outputs)
+    assert score.questions == 0.75
+    assert score.triples == pytest.approx(1 - 1 / batch.mask.sum())
+
+
 def test_an_episode_is_written_as_triples(underground):
     asked = TASK.ask(underground, ("Bond Street", ["Jubilee"]))
     text = TASK.to_text(asked.episode, asked.episode.targets).splitlines()

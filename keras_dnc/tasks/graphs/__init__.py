@@ -16,6 +16,7 @@ from keras_dnc.tasks.graphs.random_graphs import random_graph
 from keras_dnc.tasks.graphs.shortest_path import ShortestPathTask
 from keras_dnc.tasks.graphs.task import Asked
 from keras_dnc.tasks.graphs.task import GraphTask
+from keras_dnc.tasks.graphs.task import Score
 from keras_dnc.tasks.graphs.transport import read_transport_network
 from keras_dnc.tasks.graphs.traversal import TraversalTask
 from keras_dnc.tasks.graphs.triples import Labels
@@ -29,6 +30,7 @@ __all__ = [
     "GraphTask",
     "InferenceTask",
     "Labels",
+    "Score",
     "ShortestPathTask",
     "TraversalTask",
     "Triple",

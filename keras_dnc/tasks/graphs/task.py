@@ -1,7 +1,7 @@
 """The base of the graph tasks: how a graph and a question become an episode."""
 
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import networkx
 import numpy as np
@@ -20,6 +20,7 @@ from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
 from keras_dnc.tasks.task import check_positive_integers
+from keras_dnc.tasks.task import padded_batch
 
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
 _NOTHING = Triple(None, None, None)
@@ -55,6 +56,21 @@ class Asked(NamedTuple):
         """
         asked = np.flatnonzero(self.episode.mask)
         return self.labels.decode(np.asarray(outputs)[asked])
+
+
+class Score(NamedTuple):
+    """How well questions are answered.
+
+    Attributes:
+        questions: Fraction of the questions whose whole answer is right, in [0, 1].
+        triples: Fraction of the triples of all answers that are right, in [0, 1].
+    """
+
+    questions: float
+    triples: float
+
+
+DrawGraph: TypeAlias = Callable[[np.random.Generator], networkx.DiGraph]
 
 
 class GraphTask(Task):
@@ -156,17 +172,43 @@ class GraphTask(Task):
         Returns:
             `Episode`.
         """
+        return self._sample_about(self.draw_graph, rng)
+
+    def _sample_about(self, draw_graph: DrawGraph, rng: np.random.Generator) -> Episode:
+        """Draw graphs until one has a question, and ask it."""
         for _ in range(_DRAWS):
-            graph = self.draw_graph(rng)
+            graph = draw_graph(rng)
             question = self.draw_question(graph, rng)
             if question is not None:
                 return self.ask(graph, question, rng).episode
         raise ValueError(
-            f"A random graph must have a question, but none of {_DRAWS} has one. Use "
+            f"A graph must have a question, but none of {_DRAWS} has one. Use "
             "more nodes, fewer edges or shorter paths. Received: "
             f"min_nodes={self.min_nodes}, max_nodes={self.max_nodes}, "
             f"min_degree={self.min_degree}, max_degree={self.max_degree}"
         )
+
+    def batch_about(
+        self, draw_graph: DrawGraph, batch_size: int, rng: np.random.Generator
+    ) -> EpisodeBatch:
+        """Draw questions about other graphs than the random ones of the task.
+
+        Args:
+            draw_graph: Function from a `numpy.random.Generator` to a graph, as `ask`
+                takes it, such as `lambda rng: graph`.
+            batch_size: Number of questions.
+            rng: `numpy.random.Generator`; the same state gives the same batch.
+
+        Returns:
+            `EpisodeBatch`, padded to its longest episode.
+
+        Raises:
+            ValueError: `batch_size` is not a positive integer, or the graphs have no
+                question that fits the sizes of the task.
+        """
+        check_positive_integers(batch_size=batch_size)
+        episodes = [self._sample_about(draw_graph, rng) for _ in range(batch_size)]
+        return padded_batch(episodes, max(len(episode.mask) for episode in episodes))
 
     def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
         """Draw a random graph.
@@ -259,6 +301,20 @@ class GraphTask(Task):
         right = (numbers_of(outputs) == numbers_of(batch.targets)).all(axis=-1)
         right &= np.isfinite(outputs).all(axis=-1)
         return np.sum(~right & (batch.mask > 0), axis=1)
+
+    def score(self, batch: EpisodeBatch, outputs: npt.ArrayLike) -> Score:
+        """Measure the answers to the questions of a batch.
+
+        Args:
+            batch: `EpisodeBatch`.
+            outputs: Logits, `(batch, time, 90)`.
+
+        Returns:
+            `Score`.
+        """
+        errors = self.errors(batch, outputs)
+        triples = 1.0 - errors.sum() / batch.mask.sum()
+        return Score(float(np.mean(errors == 0)), float(triples))
 
     def to_text(self, episode: Episode, outputs: npt.ArrayLike | None = None) -> str:
         """Write an episode as lines of triples of three-digit numbers.
