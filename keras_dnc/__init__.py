@@ -19,6 +19,7 @@ from keras_dnc.cells.interface import Interface
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.resize import resize_memory
 from keras_dnc.cells.row_access import RowAccess
+from keras_dnc.cells.skip_controller import SkipController
 from keras_dnc.dnc.access import MemoryAccess
 from keras_dnc.dnc.addressing import Freeness
 from keras_dnc.dnc.addressing import TemporalLinkage
@@ -126,6 +127,7 @@ __all__ = [
     "Search",
     "SequenceCrossentropy",
     "SequenceDropout",
+    "SkipController",
     "SlotUsage",
     "SparseAccess",
     "SparseAccessState",

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import keras
 from keras import ops
-from keras import tree
 
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
@@ -21,14 +20,14 @@ from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
-from keras_dnc.cells.dropout import HoldsDropout
+from keras_dnc.cells.skip_controller import WrappedController
 from keras_dnc.dnc.cell import DNCCell
 from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
-class ContextController(keras.layers.Layer, HoldsDropout):
+class ContextController(WrappedController):
     r"""Controller that copies part of its input, the context, to its output.
 
     $$[c_t; x_t; r_{t-1}] \mapsto [\mathrm{controller}([x_t; r_{t-1}]); c_t]$$
@@ -65,21 +64,13 @@ class ContextController(keras.layers.Layer, HoldsDropout):
     def __init__(
         self, controller: int | keras.Layer, context_size: int, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.controller = as_controller(controller, self.dtype_policy, FusedLSTMCell)
+        super().__init__(controller, **kwargs)
         self.context_size = positive_integer("context_size", context_size)
-        self.state_size = self.controller.state_size
-        self.output_size = cell_output_size(self.controller) + self.context_size
+        self.output_size += self.context_size
 
     def controller_input_size(self, input_size: int) -> int:
         """Return the width of the input without the context."""
         return input_size - self.context_size
-
-    def build(self, input_shape: tuple[int | None, int]) -> None:
-        """Create the weights of the inner controller."""
-        batch, size = input_shape
-        if not self.controller.built:
-            self.controller.build((batch, self.controller_input_size(size)))
 
     def call(self, inputs: Tensor, states: Tensors) -> tuple[Tensor, Tensors]:
         """Run the inner controller, and concatenate the context with its output."""
@@ -88,29 +79,9 @@ class ContextController(keras.layers.Layer, HoldsDropout):
         context = ops.cast(context, output.dtype)
         return ops.concatenate([output, context], axis=-1), states
 
-    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
-        """Return the inner controller's own initial state, or zeros."""
-        own = getattr(self.controller, "get_initial_state", None)
-        if own is not None:
-            return own(batch_size=batch_size)
-        return tree.map_structure(
-            lambda size: ops.zeros((batch_size, size), self.compute_dtype),
-            self.state_size,
-        )
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "controller": keras.saving.serialize_keras_object(self.controller),
-            "context_size": self.context_size,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create the cell, the inner controller first."""
-        controller = keras.saving.deserialize_keras_object(config["controller"])
-        return cls(**{**config, "controller": controller})
+        return {**super().get_config(), "context_size": self.context_size}
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")

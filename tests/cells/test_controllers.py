@@ -38,6 +38,28 @@ def test_its_config_gives_it_back():
     assert twin.activation is keras.activations.relu
 
 
+def test_a_skip_controller_appends_a_dense_layer_of_its_inputs(rng):
+    inputs, *states = (rng.normal(size=(3, n)).astype("float32") for n in (5, 4, 4))
+    lstm = keras.layers.LSTMCell(4)
+    cell = keras_dnc.SkipController(lstm, skip_units=2)
+    cell.build((None, 5))
+    kernel, bias = rng.normal(size=(5, 2)), rng.normal(size=2)
+    cell.skip.set_weights([kernel, bias])
+    output, states_after = to_numpy(cell(inputs, states))
+    expected, expected_states = to_numpy(lstm(inputs, states))
+    assert_close(output[:, :4], expected)
+    assert_close(output[:, 4:], np.tanh(inputs @ kernel + bias))
+    for found, right in zip(states_after, expected_states, strict=True):
+        assert_close(found, right)
+
+
+def test_the_config_of_a_skip_controller_gives_it_back():
+    cell = keras_dnc.SkipController(keras.layers.GRUCell(4), skip_units=2)
+    twin = keras_dnc.SkipController.from_config(cell.get_config())
+    assert isinstance(twin.controller, keras.layers.GRUCell)
+    assert (twin.output_size, twin.skip_units) == (6, 2)
+
+
 @pytest.mark.parametrize("units", [0, -2, 1.5, None])
 def test_units_must_be_a_positive_integer(units):
     with pytest.raises(ValueError, match="`units` must be a positive integer"):

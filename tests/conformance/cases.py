@@ -90,6 +90,9 @@ STATES = {
     "dnc-feed-forward": lambda **kw: _dnc(
         **{"controller": keras_dnc.FeedForwardController(8), **kw}
     ),
+    "sam-skip": lambda **kw: _sparse(
+        keras_dnc.SAMCell, **{"controller": keras_dnc.SkipController(8, 6), **kw}
+    ),
 }
 
 # Every loop takes JAX seconds to compile, and PyTorch runs step by step. The other
