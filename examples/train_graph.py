@@ -4,12 +4,13 @@
     python examples/train_graph.py --task traversal --map FOLDER
 
 It reads a graph edge by edge, and is asked to follow a path, to infer a relation, or
-to find a shortest path. It is trained on random graphs only, and tested on new ones;
-on a family tree (inference); and on a transport network, whose tables are in FOLDER.
+to find a shortest path. It is trained on random graphs only, and tested on new ones, on
+family trees (inference), and on the transport network whose tables are in FOLDER.
 Started again, it goes on where it was.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
@@ -22,34 +23,11 @@ import keras_dnc
 from keras_dnc.tasks import graphs
 from keras_dnc.tasks.levels import Levels
 
-RELATIONS = graphs.family_relations()
-TASKS = {
-    "traversal": graphs.TraversalTask,
-    "inference": lambda *sizes: graphs.InferenceTask(RELATIONS, *sizes),
-    "shortest_path": graphs.ShortestPathTask,
+TASKS = {  # class, edges asked in the test of a map or tree, and further arguments
+    "traversal": (graphs.TraversalTask, 7, {}),
+    "inference": (graphs.InferenceTask, 4, {"relations": graphs.family_relations()}),
+    "shortest_path": (graphs.ShortestPathTask, 4, {}),
 }
-LESSONS = {  # nodes, edges from a node, edges of a path: least and greatest number
-    "traversal": [
-        *((2, 2, 1, 1, 1, 1), (3, 3, 1, 1, 1, 1), (3, 3, 2, 2, 1, 1)),
-        *((3, 4, 2, 2, 1, 1), (3, 4, 2, 2, 1, 2), (3, 4, 2, 2, 1, 3)),
-        *((3, 5, 2, 3, 1, 4), (3, 6, 2, 3, 1, 5), (3, 10, 2, 4, 1, 5)),
-        *((5, 10, 2, 4, 1, 6), (10, 15, 2, 4, 1, 6), (10, 20, 2, 4, 1, 6)),
-        *((10, 20, 2, 4, 1, 7), (10, 30, 2, 4, 1, 7), (10, 40, 2, 6, 1, 8)),
-    ],
-    "inference": [
-        *((2, 2, 1, 1, 1, 1), (3, 3, 1, 1, 1, 1), (3, 3, 2, 2, 1, 1)),
-        *((3, 4, 2, 2, 1, 1), (4, 6, 2, 3, 1, 1), (4, 6, 2, 3, 1, 2)),
-        *((5, 8, 2, 4, 1, 2), (5, 8, 2, 4, 1, 3), (5, 10, 2, 4, 1, 3)),
-        *((5, 10, 2, 4, 1, 4), (10, 15, 2, 4, 1, 4), (10, 20, 2, 5, 1, 4)),
-    ],
-    "shortest_path": [
-        *((2, 2, 1, 1, 1, 1), (3, 3, 1, 1, 1, 1), (3, 3, 2, 2, 1, 1)),
-        *((3, 4, 2, 2, 1, 1), (3, 5, 2, 2, 1, 2), (4, 8, 2, 3, 1, 2)),
-        *((4, 8, 2, 3, 1, 3), (5, 10, 2, 3, 1, 3), (5, 10, 2, 4, 1, 4)),
-        *((10, 15, 2, 4, 1, 4), (10, 20, 2, 5, 1, 4), (20, 40, 2, 6, 1, 4)),
-    ],
-}
-STEPS = {"traversal": 7, "inference": 4, "shortest_path": 4}  # edges asked in the tests
 
 
 def parse_arguments():
@@ -59,7 +37,6 @@ def parse_arguments():
     add("--cell", default="sam", choices=["sam", "sdnc", "dnc", "lstm"])
     add("--units", default=128, type=int, help="of the LSTM controller")
     add("--options", default={}, type=json.loads, help="changes to the cell, in JSON")
-    add("--lessons", default=None, type=json.loads, help="in JSON")
     add("--goal", default=0.9, type=float, help="fraction right that ends a lesson")
     add("--own", default=0.8, type=float, help="share of own choices, shortest paths")
     add("--batch-size", default=32, type=int)
@@ -71,3 +48,101 @@ def parse_arguments():
     add("--output", default=None, type=pathlib.Path, help="runs/graph-TASK-CELL")
     add("--seed", default=0, type=int)
     return parser.parse_args()
+
+
+def recurrent_layers(settings):
+    """The layers between the steps of an episode and the logits of its digits."""
+    units = settings.units
+    if settings.cell == "lstm":
+        stack = [keras.layers.LSTM(units, return_sequences=True) for _ in range(2)]
+        return [*stack, keras.layers.Dense(graphs.GraphTask.target_size)]
+    kind = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
+    sizes = {"memory_size": 256, "word_size": 64, "num_reads": 3}
+    controller = keras_dnc.SkipController(units, skip_units=units)
+    cell = kind(graphs.GraphTask.target_size, controller, **sizes | settings.options)
+    return [keras_dnc.MemoryRNN(cell, return_sequences=True)]
+
+
+def compiled_model(settings):
+    inputs = keras.Input((None, graphs.GraphTask.observation_size))
+    model = keras.Sequential([inputs, *recurrent_layers(settings)])
+    rate, updates = settings.learning_rate, settings.steps * settings.epochs
+    rate = keras.optimizers.schedules.CosineDecay(rate, updates, alpha=0.05)
+    model.compile(
+        keras.optimizers.Adam(rate, global_clipnorm=10.0),
+        keras_dnc.GroupedCrossentropy(),
+        weighted_metrics=[keras_dnc.ExactGroups(name="right")],
+        jit_compile=True,
+    )
+    return model
+
+
+def measure(model, settings, task):
+    """Score random graphs of the last lesson, and other graphs at a fixed length."""
+    predict = functools.partial(model.predict, batch_size=50, verbose=0)
+    rng, size = np.random.default_rng([settings.seed, 2000]), settings.test_size
+    batches = {"random graphs": task.batch(size, rng)}
+    kind, steps, arguments = TASKS[settings.task]
+    exact = kind(min_path=steps, max_path=steps, **arguments)
+    if settings.task == "inference":
+        tree = functools.partial(graphs.family_tree, 5, 2)
+        batches["family trees"] = exact.batch_about(tree, size, rng)
+    elif settings.map is not None:
+        central = graphs.read_transport_network(settings.map, 2, 2)
+        batches["central map"] = exact.batch_about(lambda rng: central, size, rng)
+    if settings.task == "shortest_path":
+        batches = {name: task.follow(predict, batches[name]) for name in batches}
+    return {
+        name: task.score(batch, predict(batch.inputs))._asdict()
+        for name, batch in batches.items()
+    }
+
+
+def draw(log, path):
+    learning, levels = Figure(figsize=(11, 4), layout="tight").subplots(1, 2)
+    for axis, name in ((learning, "right"), (levels, "level")):
+        axis.plot([epoch[name] for epoch in log])
+        axis.set(xlabel="epoch", ylabel=name)
+    learning.figure.savefig(path, dpi=120)
+
+
+def main():
+    settings = parse_arguments()
+    name = f"graph-{settings.task}-{settings.cell}"
+    folder = settings.output or pathlib.Path("runs", name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        free = ("output", "map", "test_size")
+        keras_dnc.check_settings(folder / "config.json", vars(settings), free)
+    except ValueError as error:
+        sys.exit(str(error))
+    keras.utils.set_random_seed(settings.seed)
+    kind, _, arguments = TASKS[settings.task]
+    lessons = kind.lessons(**arguments)
+    levels = Levels(lessons, pad_to_level=True)
+    model = compiled_model(settings)
+    data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
+    callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
+    if settings.task == "shortest_path":
+        callbacks.append(keras_dnc.DAgger(data, lessons[-1], settings.own))
+    log = keras_dnc.fit_or_resume(
+        model,
+        data,
+        folder / "training",
+        monitor="val_loss",
+        epochs=settings.epochs,
+        callbacks=callbacks,
+        validation_data=tuple(lessons[-1].batch(100, np.random.default_rng(1000))),
+    )
+    scores = measure(model, settings, lessons[-1])
+    model.save(folder / "model.keras")
+    minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
+    metrics = {"scores": scores, "updates": settings.steps * len(log)}
+    metrics |= {"minutes": minutes, "level": log[-1]["level"], "seed": settings.seed}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    print(json.dumps(metrics, indent=1))
+    draw(log, folder / "learning.png")
+
+
+if __name__ == "__main__":
+    main()

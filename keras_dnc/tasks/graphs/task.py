@@ -1,7 +1,7 @@
 """The base of the graph tasks: how a graph and a question become an episode."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import networkx
 import numpy as np
@@ -23,6 +23,7 @@ from keras_dnc.tasks.task import check_positive_integers
 from keras_dnc.tasks.task import padded_batch
 
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
+_KINDS = ("nodes", "degree", "path")  # sizes of a lesson
 _NOTHING = Triple(None, None, None)
 _DRAWS = 1000  # graphs drawn before a task without questions is refused
 
@@ -84,7 +85,7 @@ class GraphTask(Task):
 
     Each episode is about a new random graph with new numbers, so that a network has to
     read the graph and cannot remember it. A subclass defines `draw_question` and
-    `question_and_answer`, and the sizes `max_question` and `max_answer`.
+    `question_and_answer`, the sizes `max_question` and `max_answer`, and `LESSONS`.
 
     Args:
         min_nodes: Least number of nodes of a random graph, at least 2.
@@ -105,6 +106,7 @@ class GraphTask(Task):
           external memory, Methods, "Graph task descriptions".
     """
 
+    LESSONS: Sequence[tuple[int, ...]]
     observation_size = TRIPLE_SIZE + 2
     target_size = TRIPLE_SIZE
     metric = "wrong triples a question"
@@ -132,6 +134,27 @@ class GraphTask(Task):
         self.planning_steps = natural_number("planning_steps", planning_steps)
         edges = max_nodes * min(max_degree, max_nodes - 1)
         self.max_time = edges + max_question + planning_steps + max_answer
+
+    @classmethod
+    def lessons(cls, **arguments: Any) -> list[Self]:
+        """Return tasks of rising difficulty, for `keras_dnc.tasks.levels.Levels`.
+
+        The sizes are `LESSONS`: the numbers of nodes, of edges from a node and of edges
+        of a path, each the least and the greatest one. They follow the curriculum of
+        Graves et al. (2016), with smaller graphs before it: a network that has not yet
+        learned to look an edge up learns it from two or three, and not from ten.
+
+        Args:
+            **arguments: Further arguments of the constructor.
+
+        Returns:
+            List of tasks.
+        """
+        names = [f"{end}_{kind}" for kind in _KINDS for end in ("min", "max")]
+        return [
+            cls(**dict(zip(names, sizes, strict=True)), **arguments)
+            for sizes in cls.LESSONS
+        ]
 
     def draw_question(self, graph: networkx.DiGraph, rng: np.random.Generator) -> Any:
         """Draw a question about a random graph.
