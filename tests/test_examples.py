@@ -181,6 +181,40 @@ def test_train_algorithm(tmp_path, task, cell, lengths):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+@pytest.fixture
+def stations(tmp_path):
+    """Tables of a ring of eight stations on two lines."""
+    rows = [f"{n},51.{n},-0.{n},Station {n},1,2" for n in range(8)]
+    header = "id,latitude,longitude,name,zone,total_lines"
+    (tmp_path / "stations.csv").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "lines.csv").write_text("line,name\n1,Ring\n2,Cross\n")
+    pairs = [(n, (n + 1) % 8, 1) for n in range(8)] + [(0, 2, 2)]
+    rows = [",".join(map(str, pair)) for pair in pairs]
+    text = "\n".join(["station1,station2,line", *rows]) + "\n"
+    (tmp_path / "connections.csv").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "task,tests",
+    [
+        ("shortest_path", {"random graphs", "central map"}),
+        ("inference", {"random graphs", "family trees"}),
+    ],
+)
+def test_train_graph(stations, tmp_path, task, tests):
+    arguments = ["--task", task, *("--units", 4, "--batch-size", 2, "--steps", 2)]
+    arguments += [*("--epochs", 1, "--test-size", 3, "--output", "out", "--goal", 0)]
+    arguments += ["--map", stations, "--options", '{"memory_size": 8, "num_reads": 1}']
+    run_on_jax_alone("train_graph.py", *arguments, cwd=tmp_path)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics["scores"]) == tests
+    for score in metrics["scores"].values():
+        assert 0.0 <= score["questions"] <= score["triples"] <= 1.0
+    assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "model.keras").exists()
+
+
 @pytest.mark.parametrize("how", [[], ["--pixels", "--cell", "lstm"]])
 def test_train_omniglot(tmp_path, how):
     image = pytest.importorskip("PIL.Image")
