@@ -24,7 +24,6 @@ _Edge: TypeAlias = tuple[Hashable, Hashable]
 
 _RIGHT, _ANSWERED = "#4477aa", "#ee6677"  # distinguishable if colour-blind
 _EDGE, _NODE = "#cccccc", "#999999"
-_MOST_TRIPLES = 24  # rows of the panel that remain legible
 _LEAST_READ = 0.1  # fraction of a read word below which an edge counts as not read
 
 
@@ -37,8 +36,9 @@ def plot_graph_reasoning(
 ) -> Figure:
     """Draw the right and the answered route, and the edges that each head reads.
 
-    The left panel shows the graph. The right one shows, for each step from the question
-    on, which of the edges of the description each read head looks at.
+    The upper panel shows the graph. The lower one is a table with a row for each step
+    from the question on: the edge of the description that each read head reads most,
+    and how far it reads it, from 0 to 1.
 
     Args:
         trace: Record of the memory cell, from `keras_dnc.inspect.trace.trace`. The
@@ -68,17 +68,18 @@ def plot_graph_reasoning(
         >>> recorded = trace(cell, asked.episode.inputs[None])
         >>> figure = plot_graph_reasoning(recorded, asked, graph)
         >>> [axis.get_title(loc="left") for axis in figure.axes[:2]]
-        ['0 of 1 steps answered rightly', 'edges read by 1 head']
+        ['0 of 1 steps answered rightly', 'edge that each head reads most']
 
     References:
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
           external memory, figure 3.
     """
-    figure, (left, right) = _new_figure(title)
     answered = _answered(trace, asked, sequence)
-    _draw_graph(left, graph, _positions(graph))
-    _draw_routes(left, graph, asked, answered)
-    _draw_reads(right, _edges_read(trace, asked, sequence), asked)
+    rows = len(_step_names(asked))
+    figure, (upper, lower) = _new_figure([7.0, 0.5 + 0.25 * rows], title)
+    _draw_graph(upper, graph, _positions(graph))
+    _draw_routes(upper, graph, asked, answered)
+    _draw_reads(lower, _edges_read(trace, asked, sequence), asked, answered)
     return figure
 
 
@@ -99,7 +100,8 @@ def animate_graph_reasoning(
         seconds: Duration of a frame. Defaults to 0.8.
 
     Returns:
-        `matplotlib.animation.FuncAnimation`; `.save("reasoning.gif")` writes it.
+        `matplotlib.animation.FuncAnimation`; `.save("reasoning.gif",
+        writer="pillow")` writes it.
 
     Raises:
         ValueError: If the batch has no sequence of this index, or the sequence is
@@ -107,7 +109,7 @@ def animate_graph_reasoning(
     """
     from matplotlib.animation import FuncAnimation
 
-    figure, (axis,) = _new_figure("", panels=1)
+    figure, (axis,) = _new_figure([7.0], "")
     positions = _positions(graph)
     answered = _answered(trace, asked, sequence)
     reads = _edges_read(trace, asked, sequence).max(axis=1)
@@ -123,15 +125,16 @@ def animate_graph_reasoning(
     return FuncAnimation(figure, draw, frames=len(reads), interval=1000 * seconds)
 
 
-def _new_figure(title: str, panels: int = 2) -> tuple[Figure, list[Axes]]:
-    """Create a figure of one or two panels that needs no screen."""
+def _new_figure(heights: list[float], title: str) -> tuple[Figure, list[Axes]]:
+    """Create a figure that needs no screen, with panels of these heights in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7 * panels, 6.3), layout="constrained")
+    figure = Figure(figsize=(13, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    return figure, list(figure.subplots(1, panels, squeeze=False).flat)
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
+    return figure, list(axes.flat)
 
 
 def _answered(trace: Trace, asked: Any, sequence: int) -> list[Any]:
@@ -165,7 +168,7 @@ def _draw_graph(axis: Axes, graph: networkx.DiGraph, positions: Any) -> None:
     shared: dict[str, Any] = {"ax": axis, "pos": positions}
     networkx.draw_networkx_nodes(graph, node_size=20, node_color=_NODE, **shared)
     _draw_edges(axis, positions, graph.edges(), [1.0] * len(graph.edges), _EDGE, 1.0)
-    size = 8 if len(graph) <= 50 else 4
+    size = 8 if len(graph) <= 30 else 6
     networkx.draw_networkx_labels(
         graph, font_size=size, verticalalignment="bottom", **shared
     )
@@ -219,27 +222,27 @@ def _draw_routes(
     axis.legend(loc="best", fontsize=8)
 
 
-def _draw_reads(axis: Axes, reads: np.ndarray, asked: Any) -> None:
-    """Draw which edges each head reads at each step, heads side by side in a cell."""
+def _draw_reads(
+    axis: Axes, reads: np.ndarray, asked: Any, answered: Sequence[Any]
+) -> None:
+    """Draw a table of the edge that each head reads most at each step."""
     steps, heads, _ = reads.shape
-    top = reads.max(axis=(0, 1))
-    shown = [
-        edge for edge in np.argsort(-top)[:_MOST_TRIPLES] if top[edge] > _LEAST_READ
-    ]
-    shown.sort(key=lambda edge: int(reads[:, :, edge].max(axis=1).argmax()))
-    picture = reads[:, :, shown].reshape(steps * heads, -1).T
-    axis.imshow(picture, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.0)
-    axis.set_yticks(range(len(shown)), [_text(asked.edges[edge]) for edge in shown])
+    shades = np.c_[np.zeros(steps), reads.max(axis=2)]
+    axis.imshow(shades, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.5)
+    for step in range(steps):
+        axis.text(-0.48, step, _caption(asked, answered, step), va="center", fontsize=7)
+        for head in range(heads):
+            edge = int(reads[step, head].argmax())
+            weight = reads[step, head, edge]
+            if weight > _LEAST_READ:
+                text = f"{weight:.1f}  {_text(asked.edges[edge])}"
+                axis.text(head + 0.52, step, text, va="center", fontsize=7)
     axis.set_xticks(
-        [heads * step + (heads - 1) / 2 for step in range(steps)],
-        _step_names(asked),
-        rotation=90,
+        range(heads + 1), ["step", *(f"head {head + 1}" for head in range(heads))]
     )
-    for step in range(1, steps):
-        axis.axvline(heads * step - 0.5, color="white", linewidth=2)
-    axis.tick_params(labelsize=7, length=0)
-    plural = "" if heads == 1 else "s"
-    axis.set_title(f"edges read by {heads} head{plural}", fontsize=10, loc="left")
+    axis.xaxis.tick_top()
+    axis.set_yticks([])
+    axis.set_title("edge that each head reads most", fontsize=10, loc="left")
 
 
 def _draw_weights(

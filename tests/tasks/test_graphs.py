@@ -123,6 +123,19 @@ def test_questions_are_asked_about_graphs_of_ones_own(underground, rng):
         )
 
 
+def test_no_path_is_asked_through_a_node_without_edges(underground, rng):
+    underground.add_edge("Oxford Circus", "depot", label="out of service")
+    underground.add_node("closed station")
+    task = graphs.TraversalTask(min_path=2, max_path=2)
+    batch = task.batch_about(lambda rng: underground, 30, rng)
+    for targets, mask in zip(batch.targets, batch.mask, strict=True):
+        answer = graphs.numbers_of(targets[mask > 0])
+        assert len(answer) == 2 and answer[0, 2] == answer[1, 0]
+    lone = networkx.DiGraph([("a", "b", {"label": "next"})])
+    with pytest.raises(ValueError, match="none of 1000 has one"):
+        task.batch_about(lambda rng: lone, 1, rng)
+
+
 def test_questions_and_triples_are_scored(rng):
     batch = TASK.batch(4, rng)
     outputs = batch.targets.copy()

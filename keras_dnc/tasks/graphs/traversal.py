@@ -73,12 +73,14 @@ class TraversalTask(GraphTask):
 
     def draw_question(
         self, graph: networkx.DiGraph, rng: np.random.Generator
-    ) -> tuple[Hashable, list[Hashable]]:
+    ) -> tuple[Hashable, list[Hashable]] | None:
         """Draw a random walk, and ask where its edges lead."""
         node = start = list(graph)[rng.integers(len(graph))]
         labels = []
         for _ in range(rng.integers(self.min_path, self.max_path + 1)):
             edges = list(graph.out_edges(node, data="label"))
+            if not edges:
+                return None
             _, node, label = edges[rng.integers(len(edges))]
             labels.append(label)
         return start, labels
