@@ -24,6 +24,7 @@ _Edge: TypeAlias = tuple[Hashable, Hashable]
 
 _RIGHT, _ANSWERED = "#4477aa", "#ee6677"  # distinguishable if colour-blind
 _EDGE, _NODE = "#cccccc", "#999999"
+_WIDTH, _CHARACTER = 13.0, 0.064  # inches, of a figure and of a character in the table
 _LEAST_READ = 0.1  # fraction of a read word below which an edge counts as not read
 
 
@@ -130,7 +131,7 @@ def _new_figure(heights: list[float], title: str) -> tuple[Figure, list[Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
@@ -229,14 +230,16 @@ def _draw_reads(
     steps, heads, _ = reads.shape
     shades = np.c_[np.zeros(steps), reads.max(axis=2)]
     axis.imshow(shades, aspect="auto", cmap="Blues", vmin=0.0, vmax=1.5)
+    fits = int(_WIDTH / (heads + 1) / _CHARACTER)
     for step in range(steps):
-        axis.text(-0.48, step, _caption(asked, answered, step), va="center", fontsize=7)
-        for head in range(heads):
-            edge = int(reads[step, head].argmax())
-            weight = reads[step, head, edge]
-            if weight > _LEAST_READ:
-                text = f"{weight:.1f}  {_text(asked.edges[edge])}"
-                axis.text(head + 0.52, step, text, va="center", fontsize=7)
+        texts = [_caption(asked, answered, step)]
+        for edge, weights in zip(reads[step].argmax(axis=1), reads[step], strict=True):
+            is_read = weights[edge] > _LEAST_READ
+            text = f"{weights[edge]:.1f}  {_text(asked.edges[edge])}"
+            texts.append(text if is_read else "")
+        for column, text in enumerate(texts):
+            shown = text if len(text) <= fits else text[: fits - 1] + "…"
+            axis.text(column - 0.48, step, shown, va="center", fontsize=7)
     axis.set_xticks(
         range(heads + 1), ["step", *(f"head {head + 1}" for head in range(heads))]
     )
