@@ -198,8 +198,13 @@ def with_gradient(
     forward: Callable[[Tensors, bool], tuple[Tensors, Any]],
     backward: Callable[[Tensors, Any, Tensors], list[Tensor | None]],
     save: bool = True,
+    second_order: bool = True,
 ) -> TensorFunction:
     """Return a function with a hand-written gradient.
+
+    The gradient of the gradient is that of `backward`. On TensorFlow `saved` is a
+    constant of it, on JAX it is not, and on PyTorch there is none: who asks for it gets
+    a `NotImplementedError`.
 
     Args:
         forward: Function of a list of tensors and of `save` that returns
@@ -212,6 +217,9 @@ def with_gradient(
         save: Whether a gradient is expected. If false, `forward` runs without saving;
             if a gradient is computed nevertheless, `forward` runs a second time. On JAX
             `forward` saves if and only if a gradient is computed. Defaults to `True`.
+        second_order: Whether the gradient of the gradient is right with `saved` as a
+            constant. If false, it raises a `NotImplementedError` on TensorFlow.
+            Defaults to `True`.
 
     Returns:
         Function from a list of tensors to the list of outputs.
@@ -226,7 +234,13 @@ def with_gradient(
         >>> float(clipped([three])[0]), float(vjp(clipped, [three], [five])[0])
         (6.0, 1.0)
     """
-    return _backend().with_gradient(forward, backward, save)
+    return _backend().with_gradient(forward, backward, save, second_order)
+
+
+ONCE = (
+    "A gradient of a gradient is not available here. Use `keras.layers.RNN(cell)` or "
+    "`keras_dnc.MemoryRNN(cell, recompute=0)`, whose gradients are the backend's own."
+)
 
 
 def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:

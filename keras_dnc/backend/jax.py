@@ -65,7 +65,9 @@ def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -
     return jax.eval_shape(function, specs)
 
 
-def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+def with_gradient(
+    forward: Callable, backward: Callable, save: bool, second_order: bool
+) -> TensorFunction:
     import jax
 
     @jax.custom_vjp

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_dnc.backend import ONCE
 from keras_dnc.backend import keras_internals
 from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
@@ -120,7 +121,9 @@ def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -
     return traced.structured_outputs
 
 
-def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+def with_gradient(
+    forward: Callable, backward: Callable, save: bool, second_order: bool
+) -> TensorFunction:
     import tensorflow as tf
 
     @tf.custom_gradient
@@ -129,9 +132,27 @@ def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFu
 
         def gradient(*gradients: Tensor) -> list[Tensor | None]:
             kept = saved if save else forward(tensors, True)[1]
-            return backward(tensors, kept, list(gradients))
+            found = backward(tensors, kept, list(gradients))
+            return found if second_order else [once(tensor) for tensor in found]
 
         return outputs, gradient
 
+    def once(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else _without_gradient(tensor)
+
     # A variable passed unconverted would count as captured by the function.
     return lambda tensors: list(function(*map(tf.convert_to_tensor, tensors)))
+
+
+def _without_gradient(tensor: Tensor) -> Tensor:
+    """Return a tensor whose gradient is refused."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def identity(tensor: Tensor) -> tuple[Tensor, Callable]:
+        def refuse(_: Tensor) -> Tensor:
+            raise NotImplementedError(ONCE)
+
+        return tf.identity(tensor), refuse
+
+    return identity(tensor)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc.backend import ONCE
 from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = True
@@ -99,7 +100,9 @@ def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -
         return function([ops.zeros(shape, dtype) for shape in shapes])
 
 
-def with_gradient(forward: Callable, backward: Callable, save: bool) -> TensorFunction:
+def with_gradient(
+    forward: Callable, backward: Callable, save: bool, second_order: bool
+) -> TensorFunction:
     apply = _torch_function().apply
     return lambda tensors: list(apply(forward, backward, save, *tensors))
 
@@ -125,11 +128,28 @@ def _torch_function() -> Any:
             return tuple(output.detach() for output in outputs)
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
         def backward(context: Any, *gradients: Tensor) -> tuple[Any, ...]:
             tensors = context.saved_tensors
             forward, backward, save = context.functions
-            saved = context.saved if save else forward(tensors, True)[1]
-            return None, None, None, *backward(tensors, saved, list(gradients))
+            with torch.no_grad():
+                saved = context.saved if save else forward(tensors, True)[1]
+                found = backward(tensors, saved, list(gradients))
+            if torch.is_grad_enabled():  # with `create_graph=True`
+                # PyTorch's own `once_differentiable` drops the gradient of a gradient
+                # in silence where the gradients that come in are constants.
+                found = [
+                    tensor if tensor is None else Refused.apply(tensor, *tensors)
+                    for tensor in found
+                ]
+            return None, None, None, *found
+
+    class Refused(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, tensor: Tensor, *origins: Tensor) -> Tensor:
+            return tensor.view_as(tensor)
+
+        @staticmethod
+        def backward(context: Any, gradient: Tensor) -> Any:
+            raise NotImplementedError(ONCE)
 
     return Function

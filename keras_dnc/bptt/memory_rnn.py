@@ -23,6 +23,7 @@ from keras_dnc.bptt.scan import scan
 from keras_dnc.bptt.touched_rows import TouchedRows
 from keras_dnc.cells.access import Access
 from keras_dnc.cells.controllers import unstacked
+from keras_dnc.cells.memory_cell import HOW_TO_FLATTEN
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.row_access import RowAccess
@@ -82,7 +83,8 @@ class MemoryRNN(keras.layers.RNN):
         output and of each last state.
 
     Raises:
-        ValueError: If `recompute` is neither `None` nor an integer of at least 0, or is
+        ValueError: If `cell` is a layer that runs a cell, such as `keras.layers.LSTM`;
+            if `recompute` is neither `None` nor an integer of at least 0, or is
             above 0 around a sparse memory; if a stack contains a sparse memory; if the
             layer computes in half precision around a cell whose states contain indices
             of slots; if sequences have another rank or length 0; if mask or states have
@@ -111,7 +113,18 @@ class MemoryRNN(keras.layers.RNN):
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)
         super().__init__(cell, **kwargs)
         self.recompute = _steps_per_chunk(recompute)
+        self._check_cells()
         self._check_in_place()
+
+    def _check_cells(self) -> None:
+        """Raise a `ValueError` if a layer that runs a cell is passed as a cell."""
+        for cell in unstacked(self.cell):
+            if isinstance(cell, keras.layers.RNN):
+                raise ValueError(
+                    "Argument `cell` must be an RNN cell, such as "
+                    "`keras.layers.LSTMCell(8)`, not a layer that runs one, such as "
+                    f"`keras.layers.LSTM(8)`. Received: cell={cell!r}"
+                )
 
     def _check_in_place(self) -> None:
         """Raise a `ValueError` if the arguments do not allow a sparse memory."""
@@ -139,7 +152,7 @@ class MemoryRNN(keras.layers.RNN):
         Raises:
             ValueError: If the sequences have another rank, or length 0.
         """
-        _check_sequences(sequences_shape)
+        check_sequences(sequences_shape)
         super().build(sequences_shape)
 
     def call(
@@ -150,14 +163,16 @@ class MemoryRNN(keras.layers.RNN):
         training: bool = False,
     ) -> Any:
         """Run the cell over the sequences."""
-        _check_sequences(sequences.shape)
+        check_sequences(sequences.shape)
         batch, time = _legend(sequences.shape[:2], ("batch", "time"))
         for part in tree.flatten(mask):  # Keras passes one mask, or a list of it
             if part is not None:
                 check_shape("mask", part.shape, (batch, time))
         for part in tree.flatten(initial_state):
             if part is not None:
-                check_shape("initial_state", part.shape, (batch, "size"))
+                check_shape(
+                    "initial_state", part.shape, (batch, "size"), HOW_TO_FLATTEN
+                )
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
@@ -264,8 +279,18 @@ class MemoryRNN(keras.layers.RNN):
         return {**super().get_config(), "recompute": self.recompute}
 
 
-def _check_sequences(shape: Shape) -> None:
-    """Raise a `ValueError` unless a shape is that of sequences of at least one step."""
+def check_sequences(shape: Shape) -> None:
+    """Raise an error unless a shape is that of sequences of at least one step.
+
+    Args:
+        shape: Shape of the sequences; unknown axes are `None`.
+
+    Raises:
+        ValueError: If the rank is not 3, or the time is 0.
+
+    Example:
+        >>> check_sequences((None, None, 5))
+    """
     shape = tuple(shape)
     if len(shape) != 3 or shape[1] == 0:
         raise ValueError(

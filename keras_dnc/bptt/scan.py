@@ -147,7 +147,13 @@ class Policy:
     has `first_state`, `advance` and `differentiate`. By default no tensor of the state
     is large or small, there are no residuals, and the backward loop carries the
     gradient with respect to every tensor of the state.
+
+    Attributes:
+        second_order: Whether the gradient of the gradient is right with the values that
+            the forward pass has saved as constants.
     """
+
+    second_order = True
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step."""
@@ -317,7 +323,8 @@ def scan(
         return [*run.gradients(*gradients), *without]
 
     tensors = [tensor for part in parts for tensor in part]
-    outputs, *state = backend.with_gradient(forward, backward, save)(tensors)
+    run = backend.with_gradient(forward, backward, save, policy.second_order)
+    outputs, *state = run(tensors)
     return outputs, state
 
 

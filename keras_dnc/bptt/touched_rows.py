@@ -53,6 +53,8 @@ class TouchedRows(Policy):
         cell: `PureMemoryCell` of a cell whose `access` is a `RowAccess`.
     """
 
+    second_order = False  # the rows that were read depend on all steps before
+
     def __init__(self, cell: PureMemoryCell) -> None:
         self._cell = cell
         self._access: RowAccess = cell.cell.access
