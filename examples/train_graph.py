@@ -23,6 +23,13 @@ import keras_dnc
 from keras_dnc.tasks import graphs
 from keras_dnc.tasks.levels import Levels
 
+CONTENT = {"temporal_links": False, "normalize": True, "masked_content": True}
+CONTENT["control_biases"] = {"read_strengths": 5.0, "write_strengths": 5.0}
+CELLS = {  # class, LSTM of the controller, and options
+    "dnc": (keras_dnc.DNCCell, keras_dnc.NormalizedLSTMCell, CONTENT),
+    "sam": (keras_dnc.SAMCell, keras_dnc.FusedLSTMCell, {}),
+    "sdnc": (keras_dnc.SDNCCell, keras_dnc.FusedLSTMCell, {}),
+}
 TASKS = {  # class, edges asked in the test of a map or tree, and further arguments
     "traversal": (graphs.TraversalTask, 7, {}),
     "inference": (graphs.InferenceTask, 4, {"relations": graphs.family_relations()}),
@@ -34,18 +41,20 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--task", default="traversal", choices=TASKS)
-    add("--cell", default="sam", choices=["sam", "sdnc", "dnc", "lstm"])
+    add("--cell", default="dnc", choices=[*CELLS, "lstm"])
     add("--units", default=128, type=int, help="of the LSTM controller")
     add("--options", default={}, type=json.loads, help="changes to the cell, in JSON")
     add("--goal", default=0.9, type=float, help="fraction right that ends a lesson")
     add("--own", default=0.8, type=float, help="share of own choices, shortest paths")
     add("--batch-size", default=32, type=int)
-    add("--learning-rate", default=1e-3, type=float, help="falls to a twentieth")
+    add("--learning-rate", default=2e-3, type=float, help="falls to a twentieth")
     add("--steps", default=200, type=int, help="updates in an epoch")
     add("--epochs", default=300, type=int)
     add("--test-size", default=1000, type=int, help="questions of each test")
-    add("--map", default=None, help="folder of tables of a transport network")
-    add("--output", default=None, type=pathlib.Path, help="runs/graph-TASK-CELL")
+    add("--map", help="folder of tables of a transport network")
+    add(
+        "--output", default=None, type=pathlib.Path, help="runs/graph-TASK if not given"
+    )
     add("--seed", default=0, type=int)
     return parser.parse_args()
 
@@ -56,10 +65,10 @@ def recurrent_layers(settings):
     if settings.cell == "lstm":
         stack = [keras.layers.LSTM(units, return_sequences=True) for _ in range(2)]
         return [*stack, keras.layers.Dense(graphs.GraphTask.target_size)]
-    kind = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
-    sizes = {"memory_size": 256, "word_size": 64, "num_reads": 3}
-    controller = keras_dnc.SkipController(units, skip_units=units)
-    cell = kind(graphs.GraphTask.target_size, controller, **sizes | settings.options)
+    kind, lstm, options = CELLS[settings.cell]
+    options = {"memory_size": 256, "word_size": 64, "num_reads": 2} | options
+    controller = keras_dnc.SkipController(lstm(units), skip_units=units)
+    cell = kind(graphs.GraphTask.target_size, controller, **options | settings.options)
     return [keras_dnc.MemoryRNN(cell, return_sequences=True)]
 
 
@@ -108,8 +117,7 @@ def draw(log, path):
 
 def main():
     settings = parse_arguments()
-    name = f"graph-{settings.task}-{settings.cell}"
-    folder = settings.output or pathlib.Path("runs", name)
+    folder = settings.output or pathlib.Path(f"runs/graph-{settings.task}")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         free = ("output", "map", "test_size")
@@ -125,20 +133,14 @@ def main():
     callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
     if settings.task == "shortest_path":
         callbacks.append(keras_dnc.DAgger(data, lessons[-1], settings.own))
-    log = keras_dnc.fit_or_resume(
-        model,
-        data,
-        folder / "training",
-        monitor="val_loss",
-        epochs=settings.epochs,
-        callbacks=callbacks,
-        validation_data=tuple(lessons[-1].batch(100, np.random.default_rng(1000))),
-    )
+    held_out = tuple(lessons[-1].batch(100, np.random.default_rng(1000)))
+    run = model, data, folder / "training", "val_loss", settings.epochs, callbacks
+    log = keras_dnc.fit_or_resume(*run, validation_data=held_out)
     scores = measure(model, settings, lessons[-1])
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
-    metrics = {"scores": scores, "updates": settings.steps * len(log)}
-    metrics |= {"minutes": minutes, "level": log[-1]["level"], "seed": settings.seed}
+    metrics = {"scores": scores, "minutes": minutes, "level": log[-1]["level"]}
+    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     print(json.dumps(metrics, indent=1))
     draw(log, folder / "learning.png")
