@@ -55,7 +55,9 @@ LAYERS = {
         "NTM": lambda size: layer_of(keras_dnc.NTMCell(size, **SIZES)),
         "MANN": lambda size: layer_of(keras_dnc.MANNCell(size, **SIZES)),
         "SAM": lambda size: layer_of(keras_dnc.SAMCell(size, top_k=2, **SIZES)),
-        "SDNC": lambda size: layer_of(keras_dnc.SDNCCell(size, top_k=2, **SIZES)),
+        "SDNC": lambda size: layer_of(
+            keras_dnc.SDNCCell(size, top_k=2, link_top_k=6, **SIZES)
+        ),
         "BiDNC": lambda size: keras_dnc.BiDNC(size, return_sequences=True, **SIZES),
     },
 }

@@ -2,8 +2,16 @@
 
 Every cell runs in `keras.layers.RNN` on the TensorFlow, JAX and PyTorch backends.
 `import keras_dnc` registers the classes of the package, so that
-`keras.models.load_model` can load models that use them.
+`keras.models.load_model` can load models that use them. It does not import the data,
+the export and the plots: `keras_dnc.tasks`, `keras_dnc.export`, `keras_dnc.inspect` and
+`keras_dnc.saved_models` are imported at their first use.
 """
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from types import ModuleType
 
 from keras_dnc.bidirectional import BiDNC
 from keras_dnc.bidirectional import ContextController
@@ -150,3 +158,35 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def lazy_modules(
+    package: str,
+) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
+    """Return functions of a package that import its modules at their first use.
+
+    Args:
+        package: Name of the package, its `__name__`.
+
+    Returns:
+        `(__getattr__, __dir__)` of the package.
+
+    Example:
+        >>> load, names = lazy_modules("keras_dnc.inspect")
+        >>> load("trace").__name__, "plots" in names()
+        ('keras_dnc.inspect.trace', True)
+    """
+
+    def names() -> set[str]:
+        found = pkgutil.iter_modules(sys.modules[package].__path__)
+        return {module.name for module in found if not module.name.startswith("_")}
+
+    def load(name: str) -> ModuleType:
+        if name not in names():
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f"{package}.{name}")
+
+    return load, lambda: sorted({*vars(sys.modules[package]), *names()})
+
+
+__getattr__, __dir__ = lazy_modules(__name__)

@@ -138,6 +138,29 @@ def renamed(
     return {**others, new: arguments[old]}
 
 
+def capped(arguments: dict[str, Any], name: str, bound: str) -> dict[str, Any]:
+    """Return keyword arguments in which one is at most another.
+
+    Configs of version 0.1, and of models with a smaller memory than before, may have
+    larger values than `check_at_most` accepts.
+
+    Args:
+        arguments: Dict from names to values.
+        name: Name of the argument that is limited, an integer or `None`.
+        bound: Name of the argument that limits it, an integer.
+
+    Returns:
+        Dict from names to values.
+
+    Example:
+        >>> capped({"link_top_k": 8, "memory_size": 7}, "link_top_k", "memory_size")
+        {'link_top_k': 7, 'memory_size': 7}
+    """
+    if arguments.get(name) is None:
+        return arguments
+    return {**arguments, name: min(arguments[name], arguments[bound])}
+
+
 def check_positive_or_none(name: str, value: Any) -> None:
     """Raise an error unless a value is `None` or a positive number.
 
@@ -257,8 +280,33 @@ def switch(name: str, value: Any) -> bool:
     return value
 
 
+def check_at_most(name: str, value: int | None, bound: str, most: int) -> None:
+    """Raise an error if one argument is above another.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument; `None` is below every bound.
+        bound: Name of the other argument.
+        most: Value of the other argument.
+
+    Raises:
+        ValueError: If the value is above `most`.
+
+    Example:
+        >>> check_at_most("top_k", 4, "memory_size", 16)
+    """
+    if value is not None and value > most:
+        raise ValueError(
+            f"Argument `{name}` must be at most `{bound}`. "
+            f"Received: {name}={value!r}, {bound}={most!r}"
+        )
+
+
 def check_shape(
-    name: str, shape: Iterable[int | None], expected: Sequence[int | str | None]
+    name: str,
+    shape: Iterable[int | None],
+    expected: Sequence[int | str | None],
+    hint: str = "",
 ) -> None:
     """Raise an error unless a shape has the expected rank and sizes.
 
@@ -267,6 +315,7 @@ def check_shape(
         shape: Shape of the argument; unknown axes are `None`.
         expected: One entry per axis: an integer, a legend name such as `"batch"` for an
             axis of any size, or `None` for an axis whose size must be unknown.
+        hint: Words after the expected shape in the error message. Defaults to none.
 
     Raises:
         ValueError: If the shape has another rank, or an axis another size.
@@ -282,6 +331,6 @@ def check_shape(
     if not fits:
         legend = ", ".join(str(axis) for axis in expected)
         raise ValueError(
-            f"Argument `{name}` must have shape ({legend}). "
+            f"Argument `{name}` must have shape ({legend}){hint}. "
             f"Received: {name} of shape {shape}"
         )

@@ -11,17 +11,17 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
-from keras_dnc.arguments import renamed
 from keras_dnc.arguments import switch
 from keras_dnc.bptt.memory_rnn import MemoryRNN
+from keras_dnc.bptt.memory_rnn import check_sequences
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import NormalizedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.skip_controller import WrappedController
 from keras_dnc.dnc.cell import DNCCell
+from keras_dnc.dnc.cell import links_of
 from keras_dnc.signature import passes_on
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
@@ -203,7 +203,7 @@ class BiDNC(keras.layers.Layer):
 
     def build(self, sequences_shape: tuple[int | None, int | None, int]) -> None:
         """Create the weights of both directions."""
-        check_shape("sequences", sequences_shape, ("batch", "time", "features"))
+        check_sequences(sequences_shape)
         batch, time, size = sequences_shape
         self.backward_layer.build(sequences_shape)
         context_size = cell_output_size(self.backward_controller)
@@ -213,11 +213,7 @@ class BiDNC(keras.layers.Layer):
         self, sequences: Tensor, mask: Tensor | None = None, training: bool = False
     ) -> Tensor:
         """Read the sequence backward, then run controller and memory forward."""
-        if sequences.shape[1] == 0:
-            raise ValueError(
-                "Argument `sequences` must have shape (batch, time, features), time at "
-                f"least 1. Received: sequences of shape {tuple(sequences.shape)}"
-            )
+        check_sequences(sequences.shape)
         context = self.backward_layer(sequences, mask=mask, training=training)
         both = ops.concatenate([ops.flip(context, axis=1), sequences], axis=-1)
         return self.forward_layer(both, mask=mask, training=training)
@@ -256,5 +252,4 @@ class BiDNC(keras.layers.Layer):
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("controller", "backward_controller")
         }
-        config = renamed(config, "link_sparsity", "link_top_k", warn=False)
-        return cls(**{**config, **controllers})
+        return cls(**{**links_of(config), **controllers})

@@ -130,8 +130,11 @@ def test_a_frozen_layer_stays_frozen_in_its_config():
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 0, 5)])
 def test_sequences_of_another_form_are_refused(shape):
-    with pytest.raises(ValueError, match="`sequences` must have shape"):
-        layer()(np.zeros(shape, "float32"))
+    built = layer()
+    built(np.zeros((2, 3, 5), "float32"))
+    for layer_ in (layer(), built):
+        with pytest.raises(ValueError, match="`sequences` must have shape"):
+            layer_(np.zeros(shape, "float32"))
 
 
 def test_one_cell_for_both_directions_is_refused():

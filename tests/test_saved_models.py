@@ -1,12 +1,10 @@
 """Every model in the box loads, from both its files, and does what it is there for."""
 
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
 
-from keras_dnc import __main__
 from keras_dnc import saved_models
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
@@ -29,27 +27,11 @@ def test_a_folder_has_every_part_and_is_listed(path):
     assert sum(file.stat().st_size for file in path.rglob("*")) < 10_000_000
 
 
-def test_the_box_lists_its_models(capsys):
+def test_every_model_of_the_clone_is_available():
     assert saved_models.available() == [path.name for path in MODELS]
-    __main__.main()
-    said = capsys.readouterr().out
-    assert all(path.name in said for path in MODELS)
-
-
-def test_a_folder_elsewhere_serves_as_the_box(tmp_path):
-    shutil.copytree(BOX / "repeat-copy-dnc", tmp_path / "mine")
-    assert saved_models.available(tmp_path) == ["mine"]
-    assert saved_models.load("mine", tmp_path).config["num_bits"] == 4
-
-
-def test_a_folder_without_models_says_where_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError, match="clone it, or download that folder"):
-        saved_models.load("repeat-copy-dnc", tmp_path)
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="one of .*'repeat-copy-dnc'.*'copy-lstm'"):
-        saved_models.load("copy-lstm")
+    for path in MODELS:
+        assert saved_models.folder_of(path.name) == path
+        assert saved_models.serving_folder_of(path.name) == path / "serving" / "1"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import keras_dnc
 ROOT = pathlib.Path(keras_dnc.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 PAPERS = {"dnc", "mann", "memn2n", "ntm", "product_key", "sparse"}
-EVERYWHERE = {"arguments", "signature", "typing"}
+EVERYWHERE = {"arguments", "lazy_modules", "signature", "typing"}
 MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "typing": set(),
     "signature": set(),
@@ -28,7 +28,7 @@ MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "training": {"backend"},
     "inspect": {"cells"},
     "export": {"backend", "cells"},
-    "saved_models": set(),
+    "saved_models": {"export", "inspect", "tasks"},
     "__main__": {"saved_models"},
     "__init__": {"bidirectional", "bptt", "cells", "training", *PAPERS},
 }
@@ -97,10 +97,12 @@ sys.modules["tensorflow"] = None  # importing it raises
 import keras, keras_dnc, numpy as np
 import keras_dnc.tasks.babi.prepare, keras_dnc.tasks.copy, keras_dnc.training.losses
 import keras_dnc.inspect.trace, keras_dnc.inspect.plots, keras_dnc.export
+import keras_dnc.saved_models
 inputs = keras.Input((None, 5))
 model = keras.Model(inputs, keras.layers.RNN(keras_dnc.DNCCell(3, 8, 7, 4))(inputs))
 model.compile("adam", "mse")
 model.fit(np.ones((2, 4, 5)), np.ones((2, 3)), verbose=0)
+assert keras_dnc.export.StreamingClient(model).step(np.ones((1, 5))).shape == (1, 3)
 """
     environment = {**os.environ, "KERAS_BACKEND": backend}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
@@ -110,6 +112,30 @@ def test_every_public_name_is_there_and_documented():
     for name in keras_dnc.__all__:
         assert getattr(keras_dnc, name).__doc__
     assert keras_dnc.__all__ == sorted(keras_dnc.__all__)
+
+
+def test_modules_are_imported_at_their_first_use():
+    program = """
+import sys, keras_dnc
+lazy = {"export", "inspect", "saved_models", "tasks"}
+imported = {name.split(".")[1] for name in sys.modules if name.startswith("keras_dnc.")}
+assert not lazy & imported, imported
+assert lazy <= set(dir(keras_dnc)) and "DNCCell" in dir(keras_dnc)
+assert "__main__" not in vars(keras_dnc) and not hasattr(keras_dnc, "__main__")
+assert {"copy", "graphs"} <= set(dir(keras_dnc.tasks))
+assert callable(keras_dnc.export.export_for_serving)
+assert callable(keras_dnc.inspect.trace.trace)
+assert callable(keras_dnc.inspect.plots.plot_memory_use)
+assert callable(keras_dnc.tasks.copy.CopyTask)
+assert callable(keras_dnc.saved_models.load)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("package", [keras_dnc, keras_dnc.inspect, keras_dnc.tasks])
+def test_a_name_that_is_not_there_is_an_attribute_error(package):
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no .* 'nope'"):
+        _ = package.nope
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ in `tensorflow`, `jax` or `torch`. `keras_internals` contains every private name
 Keras and TensorFlow that the package relies on.
 """
 
+import contextlib
+import contextvars
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -234,7 +236,34 @@ def with_gradient(
         >>> float(clipped([three])[0]), float(vjp(clipped, [three], [five])[0])
         (6.0, 1.0)
     """
+    if _FORWARD_ONLY.get():
+        return lambda tensors: list(forward(tensors, False)[0])
     return _backend().with_gradient(forward, backward, save, second_order)
+
+
+_FORWARD_ONLY = contextvars.ContextVar("forward_only", default=False)
+
+
+@contextlib.contextmanager
+def forward_only() -> Iterator[None]:
+    """Leave hand-written gradients out of functions that run or are traced inside.
+
+    A SavedModel cannot hold those in a loop, and TensorFlow warns of each when it loads
+    the file. Without them it differentiates the operations of the forward pass.
+
+    Example:
+        >>> from keras import ops
+        >>> function = lambda tensors, save: ([tensors[0] * 2.0], None)
+        >>> with forward_only():
+        ...     double = with_gradient(function, backward=None)
+        >>> float(double([ops.convert_to_tensor(3.0)])[0])
+        6.0
+    """
+    token = _FORWARD_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _FORWARD_ONLY.reset(token)
 
 
 ONCE = (

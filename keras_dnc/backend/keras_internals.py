@@ -5,7 +5,7 @@ about the consequences, if a new version removes the name or changes its meaning
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -21,7 +21,9 @@ from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 __all__ = [
     "AutocastScope",
     "DropoutRNNCell",
+    "GraphCall",
     "all_layers",
+    "calls_of_graph",
     "dropout_masks",
     "export_signature",
     "in_symbolic_scope",
@@ -48,6 +50,46 @@ def all_layers(layer: keras.Layer) -> list[keras.Layer]:
         'deep'
     """
     return list(layer._flatten_layers(include_self=False))
+
+
+class GraphCall(NamedTuple):
+    """A call of a layer or another operation in the graph of a model.
+
+    Attributes:
+        layer: The layer or operation.
+        inputs: List of the symbolic tensors that it is called on, masks among them.
+        outputs: List of the symbolic tensors that it returns.
+    """
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def calls_of_graph(model: keras.Model) -> list[GraphCall]:
+    """Return the calls in the graph of one model, in the order in which they run.
+
+    `layer.input` does not suffice: a layer that also belongs to other models, or to a
+    model that was loaded, has been called several times.
+
+    Args:
+        model: A functional or a built `keras.Sequential` model.
+
+    Returns:
+        List of `GraphCall`s, without those of input layers.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> [call.layer.name for call in calls_of_graph(model)] == ["dense"]
+        True
+    """
+    by_depth = getattr(model, "_functional", model)._nodes_by_depth
+    return [
+        GraphCall(node.operation, node.input_tensors, node.outputs)
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if not node.is_input
+    ]
 
 
 def dropout_masks(cell: keras.Layer) -> list[Any]:
@@ -93,6 +135,9 @@ def optimizer_moments(
 def export_signature(model: keras.Model) -> Any:
     """Return the input signature that `Model.export` uses for a model.
 
+    `Model.export` refuses a model of a custom class that has been loaded and not been
+    called; its signature is that of the model before it was saved.
+
     Args:
         model: A built Keras model.
 
@@ -101,6 +146,7 @@ def export_signature(model: keras.Model) -> Any:
     """
     from keras.src.export.export_utils import get_input_signature
 
+    model._called = True  # loading builds a model without calling it
     return get_input_signature(model)
 
 

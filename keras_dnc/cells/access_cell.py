@@ -25,6 +25,11 @@ from keras_dnc.cells.precision import full_precision
 from keras_dnc.signature import passes_on
 from keras_dnc.typing import Controls, DType, Shape, State, Tensor
 
+_ONE_STEP = (
+    ", one step of the sequences (batch, time, features) that the layer around the "
+    "cell takes"
+)
+
 
 class CellState(NamedTuple):
     """The state of an `AccessCell`.
@@ -188,7 +193,7 @@ class AccessCell(MemoryCell):
         Args:
             input_shape: `(batch, features)`.
         """
-        check_shape("inputs", input_shape, ("batch", "features"))
+        check_shape("inputs", input_shape, ("batch", "features"), _ONE_STEP)
         batch, self.input_size = input_shape[0], cast(int, input_shape[1])
         if not self.controller.built:
             self.controller.build((batch, self.controller_input_size(self.input_size)))

@@ -301,8 +301,9 @@ def as_controller(
     if not _is_cell(controller):
         raise ValueError(
             f"Argument `{name}` must be a positive integer (LSTM units) or a Keras "
-            "RNN cell (a layer with `call(inputs, states)` and an integer `state_size` "
-            f"for each state). Received: {name}={controller!r}"
+            "RNN cell with an integer `state_size` for each state: pass a number of "
+            "units or `keras.layers.LSTMCell(8)`, not a name or a layer such as "
+            f"`keras.layers.LSTM(8)`. Received: {name}={controller!r}"
         )
     return controller
 

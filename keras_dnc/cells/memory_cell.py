@@ -36,6 +36,9 @@ class CellStep(NamedTuple):
     found: Fields
 
 
+HOW_TO_FLATTEN = "; `cell.flatten(state)` makes such a list of a named state"
+
+
 class MemoryCell(keras.layers.Layer, HoldsDropout):
     """Base of the recurrent cells with an external memory.
 
@@ -61,7 +64,8 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: If inputs or states have the wrong shape.
+        ValueError: If inputs or states have the wrong shape, or the cell is called
+            without states.
 
     Attributes:
         controller: The recurrent cell that drives the memory.
@@ -82,6 +86,16 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
     def __init__(self, dtype: DType = None, **kwargs: Any) -> None:
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.controller_dtype_policy = keras.dtype_policies.get(dtype)
+
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Take one step, as `call` does; refuse a call without states."""
+        if not args and "states" not in kwargs:
+            raise ValueError(
+                "Argument `states` must be given: a cell takes one step at a time. To "
+                "run it over sequences, wrap it: `keras_dnc.MemoryRNN(cell)`. "
+                "Received: inputs and no states"
+            )
+        return super().__call__(inputs, *args, **kwargs)
 
     @property
     def state_shapes(self) -> State:
@@ -197,13 +211,15 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         states = tree.flatten(states)
         if len(states) != len(self.state_size):
             raise ValueError(
-                f"Argument `states` must be a list of {len(self.state_size)} tensors. "
-                f"Received: {len(states)} tensors"
+                f"Argument `states` must be a list of {len(self.state_size)} tensors"
+                f"{HOW_TO_FLATTEN}. Received: {len(states)} tensors"
             )
         for index, (tensor, size) in enumerate(
             zip(states, self.state_size, strict=True)
         ):
-            check_shape(f"states[{index}]", tensor.shape, ("batch", size))
+            check_shape(
+                f"states[{index}]", tensor.shape, ("batch", size), HOW_TO_FLATTEN
+            )
         leaves = iter(states)
         return self.decode(
             tree.map_shape_structure(

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc.arguments import check_at_most
 from keras_dnc.arguments import positive_integer_or_none
 from keras_dnc.arguments import renamed
 from keras_dnc.arguments import switch
@@ -71,10 +72,10 @@ class MemoryAccess(ContentAccess):
         `MemoryAccessState`.
 
     Raises:
-        ValueError: If a size or `link_top_k` is not a positive integer, `strength` is
-            unknown, a switch is not a bool, `mask_floor` is out of range or given
-            without masks, `control_biases` do not fit the controls, or a call argument
-            has the wrong shape.
+        ValueError: If a size or `link_top_k` is not a positive integer, `link_top_k` is
+            above `memory_size`, `strength` is unknown, a switch is not a bool,
+            `mask_floor` is out of range or given without masks, `control_biases` do not
+            fit the controls, or a call argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -107,6 +108,7 @@ class MemoryAccess(ContentAccess):
         self.link_top_k = positive_integer_or_none("link_top_k", link_top_k)
         self.link_sharpness = switch("link_sharpness", link_sharpness)
         super().__init__(*args, **kwargs)
+        check_at_most("link_top_k", self.link_top_k, "memory_size", self.memory_size)
 
     def _create_parts(self) -> None:
         """Create the layers of a step."""

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_dnc.arguments import capped
 from keras_dnc.arguments import renamed
 from keras_dnc.arguments import switch
 from keras_dnc.cells.access_cell import AccessCell
@@ -71,12 +72,12 @@ class DNCCell(AccessCell):
         `(output, states)`: `(batch, output_size)` and the new list.
 
     Raises:
-        ValueError: If a size or `link_top_k` is not a positive integer, `controller` is
-            neither a positive integer nor an RNN cell, `strength` is unknown, a switch
-            is not a bool, `clip_value`, `bypass_dropout` or `mask_floor` is out of
-            range, `mask_floor` is given without masks or an option of links without
-            links, `control_biases` do not fit the controls, or the inputs have the
-            wrong rank.
+        ValueError: If a size or `link_top_k` is not a positive integer, `link_top_k` is
+            above `memory_size`, `controller` is neither a positive integer nor an RNN
+            cell, `strength` is unknown, a switch is not a bool, `clip_value`,
+            `bypass_dropout` or `mask_floor` is out of range, `mask_floor` is given
+            without masks or an option of links without links, `control_biases` do not
+            fit the controls, or the inputs have the wrong rank.
 
     Example:
         >>> import keras
@@ -132,9 +133,22 @@ class DNCCell(AccessCell):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create a cell; the config may have `link_sparsity`, a deprecated name."""
-        config = renamed(config, "link_sparsity", "link_top_k", warn=False)
-        return super().from_config(config)
+        """Create a cell; the config may be of version 0.1, or of a resized memory."""
+        return super().from_config(links_of(config))
+
+
+def links_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with a valid `link_top_k`.
+
+    Args:
+        config: Arguments of a `DNCCell`, perhaps with `link_sparsity`, a deprecated
+            name, or with more links per slot than slots.
+
+    Returns:
+        Dict of the arguments.
+    """
+    config = renamed(config, "link_sparsity", "link_top_k", warn=False)
+    return capped(config, "link_top_k", "memory_size")
 
 
 def _without_links(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Reading order: `serving` (the export), `endpoints` (the functions of the signatures),
 `chain` and `stepper` (models that can run step by step), `guide` and `warmup` (files
-written with the SavedModel), `arrays`, `transports` and `client` (requests), `portable`
-(ONNX and LiteRT).
+written with the SavedModel), `arrays`, `transports`, `keras_transport` and `client`
+(requests), `portable` (ONNX and LiteRT).
 """
 
 from keras_dnc.export.client import StreamingClient

@@ -3,6 +3,8 @@
 import keras
 from keras import tree
 
+from keras_dnc.backend.keras_internals import GraphCall
+from keras_dnc.backend.keras_internals import calls_of_graph
 from keras_dnc.typing import Tensor
 
 PER_STEP_LAYERS = (
@@ -50,13 +52,13 @@ def chain_of(model: keras.Model) -> list[keras.Layer]:
     """
     if not getattr(model, "inputs", None):  # a subclassed model
         raise NotServableError(f"model {model.name!r} is no chain of layers")
-    layers = [x for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
-    tensor = model.inputs[0]
-    for layer in layers:
-        if not _takes(layer, tensor):
-            raise NotServableError(f"layer {layer.name!r} is not part of a chain")
-        _check_per_step(layer)
-        tensor = layer.output
+    tensor, layers = model.inputs[0], []
+    for call in calls_of_graph(model):
+        if call.layer in layers or not _takes(call, tensor):
+            raise NotServableError(f"layer {call.layer.name!r} is not part of a chain")
+        (tensor,) = call.outputs
+        _check_per_step(call.layer, len(tensor.shape))
+        layers.append(call.layer)
     if len(model.outputs) > 1 or tensor is not model.outputs[0]:
         raise NotServableError(f"layer {layers[-1].name!r} is not the model's output")
     if not any(isinstance(layer, keras.layers.RNN) for layer in layers):
@@ -64,24 +66,21 @@ def chain_of(model: keras.Model) -> list[keras.Layer]:
     return layers
 
 
-def _takes(layer: keras.Layer, tensor: Tensor) -> bool:
-    """Return whether `layer` is called once, on `tensor` and at most its mask."""
-    try:
-        first, *others = tree.flatten(layer.input)
-    except (AttributeError, ValueError):  # called several times, or never
-        return False
-    return first is tensor and all(str(other.dtype) == "bool" for other in others)
+def _takes(call: GraphCall, tensor: Tensor) -> bool:
+    """Return whether a layer maps `tensor`, and at most its mask, to one tensor."""
+    first, *others = call.inputs
+    is_alone = all(str(other.dtype) == "bool" for other in others)
+    return first is tensor and is_alone and len(call.outputs) == 1
 
 
-def _check_per_step(layer: keras.Layer) -> None:
+def _check_per_step(layer: keras.Layer, rank: int) -> None:
     """Refuse a layer whose output at a step depends on more than it and a state."""
     if isinstance(layer, keras.layers.RNN):
         if layer.go_backwards:
             raise NotServableError(f"layer {layer.name!r} goes backwards")
-        if len(layer.output.shape) > 3:
+        if rank > 3:
             raise NotServableError(f"layer {layer.name!r} has states of pictures")
         return
-    rank = len(layer.output.shape)
     axes = {axis % rank for axis in tree.flatten(getattr(layer, "axis", -1))}
     if not isinstance(layer, PER_STEP_LAYERS) or axes != {rank - 1}:
         raise NotServableError(f"layer {layer.name!r} does not treat each step alike")

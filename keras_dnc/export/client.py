@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+import keras
 import numpy as np
 
 from keras_dnc.arguments import positive_integer
@@ -13,7 +14,9 @@ from keras_dnc.export.arrays import fitting
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
 from keras_dnc.export.guide import Specs
+from keras_dnc.export.keras_transport import KerasTransport
 from keras_dnc.export.transports import ServerError
+from keras_dnc.export.transports import Transport
 from keras_dnc.export.transports import connect
 from keras_dnc.export.transports import server_errors
 
@@ -21,7 +24,7 @@ Arrays: TypeAlias = dict[str, np.ndarray]  # by the names of tensors
 
 
 class StreamingClient:
-    """Run a served model step by step and keep its states between the steps.
+    """Run a model step by step and keep its states between the steps.
 
     The outputs of consecutive steps equal those of the whole sequence. The client
     validates inputs and states before it sends them and names those that do not fit the
@@ -34,11 +37,14 @@ class StreamingClient:
 
     Args:
         target: Where the model is: the folder of a SavedModel (`serving/name/1`),
-            TensorFlow Serving's REST interface (`"http://host:8501/v1/models/name"`) or
-            its gRPC interface (`"grpc://host:8500/name"`).
+            TensorFlow Serving's REST interface (`"http://host:8501/v1/models/name"`),
+            its gRPC interface (`"grpc://host:8500/name"`), or a built `keras.Model`.
+            A Keras model runs in this process on any backend, which compiles the step
+            once; it must be a chain of layers that treat each step alike and of
+            recurrent layers that go forward.
         batch_size: Number of sequences that run in parallel. Defaults to 1.
         timeout: Seconds that each whole answer of a server may take, from the
-            connection to the last byte. A SavedModel in this process has no time limit.
+            connection to the last byte. A model in this process has no time limit.
             Defaults to 60.
 
     Attributes:
@@ -46,9 +52,9 @@ class StreamingClient:
 
     Raises:
         ServerError: If the server fails or its answers are invalid.
-        ValueError: If `target` is of no known kind, the served model has no `step`
-            signature, `batch_size` is not a positive integer, or `timeout` is not a
-            positive number.
+        ValueError: If `target` is of no known kind, the model cannot run step by step
+            or has no `step` signature, `batch_size` is not a positive integer, or
+            `timeout` is not a positive number.
 
     Example:
         ```python
@@ -63,14 +69,18 @@ class StreamingClient:
 
     def __init__(
         self,
-        target: str | os.PathLike[str],
+        target: str | os.PathLike[str] | keras.Model,
         batch_size: int = 1,
         timeout: float = 60.0,
     ) -> None:
         batch_size = positive_integer("batch_size", batch_size)
         _check_timeout(timeout)
         self._lock = threading.Lock()
-        self._transport = connect(target, timeout)
+        self._transport: Transport = (
+            KerasTransport(target)
+            if isinstance(target, keras.Model)
+            else connect(target, timeout)
+        )
         self._read_specs()
         self.reset(batch_size)
 

@@ -135,12 +135,19 @@ def _masked_run(model: keras.Model) -> Callable[[Tensor, Tensor], Any]:
     except NotServableError:
         _check_masks_survive(model)
         return lambda inputs, mask: _run_graph(model, inputs, mask)
-    output = _output_name(model)
+    output = output_name(model)
     return lambda inputs, mask: {output: _run_chain(chain, inputs, mask)}
 
 
-def _output_name(model: keras.Model) -> str:
-    """Return the name of a chain's only output: its key if the model returns a dict."""
+def output_name(model: keras.Model) -> str:
+    """Return the name of the only output of a model that is a chain.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        The key of the output if the model returns a dict, otherwise `"outputs"`.
+    """
     spec = model.compute_output_spec(model.inputs[0])
     return next(iter(spec)) if isinstance(spec, dict) else OUTPUTS
 
@@ -208,7 +215,7 @@ def step_endpoint(model: keras.Model) -> Endpoint:
     import tensorflow as tf
 
     chain = chain_of(model)
-    steppers, output = steppers_of(chain), _output_name(model)
+    steppers, output = steppers_of(chain), output_name(model)
     (_, _, *features), dtype = input_spec(model)
     shapes: dict[str, Shape] = {INPUTS: tuple(features)}
     signature = {INPUTS: tf.TensorSpec((None, *features), dtype, INPUTS)}
@@ -223,16 +230,26 @@ def step_endpoint(model: keras.Model) -> Endpoint:
             name: _of_shape(name, tensor, batch_size, shapes[name])
             for name, tensor in request.items()
         }
-        outputs, states = _run_step(chain, steppers, request)
+        outputs, states = run_step(chain, steppers, request)
         return {output: outputs, **states}
 
     return step, [signature]
 
 
-def _run_step(
+def run_step(
     chain: list[keras.Layer], steppers: dict[str, Stepper], request: Named
 ) -> tuple[Tensor, Named]:
-    """Run a chain for one step; return its outputs and its new states by name."""
+    """Run a chain of layers for one step.
+
+    Args:
+        chain: Layers of a model, from `chain_of`.
+        steppers: Steppers of its recurrent layers, from `steppers_of`.
+        request: Dict with `inputs`, `(batch, ...)`, and every state by name.
+
+    Returns:
+        `(outputs, states)`: the output at the step, and a dict from names to new
+        states.
+    """
     hidden, mask = ops.expand_dims(request[INPUTS], 1), None
     new_states: Named = {}
     for layer in chain:

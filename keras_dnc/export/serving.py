@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_dnc import backend
 from keras_dnc.arguments import positive_integer
 from keras_dnc.export import endpoints
 from keras_dnc.export import guide
@@ -91,7 +92,8 @@ def export_for_serving(
     name, version = name or base_path.name, _checked_version(base_path, version)
     if warmup is not None:
         warmup = warmup_requests.checked(warmup, *endpoints.input_spec(model))
-    archive, reasons = _archive(model)
+    with backend.forward_only():
+        archive, reasons = _archive(model)
     for signature, reason in reasons.items():
         lacking = f"Exported without the `{signature}` signature: {reason}"
         warnings.warn(lacking, stacklevel=2)
@@ -99,7 +101,8 @@ def export_for_serving(
     # Under another name first: a server that polls the folder sees no partial version.
     with tempfile.TemporaryDirectory(dir=base_path, prefix=".export-") as temporary:
         folder = pathlib.Path(temporary, "model")
-        archive.write_out(str(folder), verbose=False)
+        with backend.forward_only():  # Keras may trace again
+            archive.write_out(str(folder), verbose=False)
         signatures = guide.write(folder, name, version)
         if warmup is not None:
             warmup_requests.write(folder, name, signatures, warmup)

@@ -334,9 +334,10 @@ def _memory_cells(
     seen: set[str] = set()
     is_layer = isinstance(model, keras.layers.Layer)
     for layer in layers_of(model) if is_layer else []:
-        cell = getattr(layer, "cell", None)
-        cells = {layer.name: cell}
-        for number, one in enumerate(getattr(cell, "cells", [])):
+        if not isinstance(layer, keras.layers.RNN):  # a model may keep its `cell`, too
+            continue
+        cells = {layer.name: layer.cell}
+        for number, one in enumerate(getattr(layer.cell, "cells", [])):
             cells[f"{layer.name}/{number}"] = one
         for name, one in cells.items():
             if not isinstance(one, MemoryCell):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dnc.arguments import check_at_most
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.memory_cell import leaf_names
@@ -153,11 +154,7 @@ class SparseAccess(RowAccess):
         memory_size = _checked_size(memory_size)
         super().__init__(memory_size, word_size, num_reads, dtype, **kwargs)
         self.top_k = positive_integer("top_k", top_k)
-        if self.top_k > self.memory_size:
-            raise ValueError(
-                "Argument `top_k` must be at most `memory_size`. "
-                f"Received: top_k={top_k!r}, memory_size={memory_size!r}"
-            )
+        check_at_most("top_k", self.top_k, "memory_size", self.memory_size)
         check_choice("strength", strength, STRENGTHS)
         self.strength = strength
         self.search = as_search(search, self.dtype_policy)

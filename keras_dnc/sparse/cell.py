@@ -1,9 +1,10 @@
 """SAM and SDNC as Keras RNN cells (Rae et al. 2016)."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
+from keras_dnc.arguments import capped
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import cell_around
 from keras_dnc.cells.access_cell import split_options
@@ -146,11 +147,11 @@ class SDNCCell(SparseCell):
 
     Raises:
         ValueError: If a size or `link_top_k` is not a positive integer, `memory_size`
-            is above 2^24, `top_k` is above `memory_size`, `controller` is neither a
-            positive integer nor an RNN cell, `search` or `strength` is unknown,
-            `clip_value` or `bypass_dropout` is out of range, `control_biases` do not
-            fit the controls, the inputs have the wrong rank, or the RNN layer around
-            the cell is of half precision.
+            is above 2^24, `top_k` or `link_top_k` is above `memory_size`, `controller`
+            is neither a positive integer nor an RNN cell, `search` or `strength` is
+            unknown, `clip_value` or `bypass_dropout` is out of range, `control_biases`
+            do not fit the controls, the inputs have the wrong rank, or the RNN layer
+            around the cell is of half precision.
 
     Example:
         >>> import keras
@@ -178,3 +179,8 @@ class SDNCCell(SparseCell):
         own, options = split_options(options)
         access = LinkedAccess(memory_size, word_size, num_reads, **options)
         super().__init__(output_size, controller, access, **own)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Create a cell; a memory smaller than `link_top_k` keeps all its links."""
+        return super().from_config(capped(config, "link_top_k", "memory_size"))

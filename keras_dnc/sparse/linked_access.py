@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc.arguments import check_at_most
 from keras_dnc.cells.row_access import Written
 from keras_dnc.ops.rows import is_at
 from keras_dnc.ops.rows import largest_places
@@ -109,9 +110,9 @@ class LinkedAccess(SparseAccess):
 
     Raises:
         ValueError: If a size or `link_top_k` is not a positive integer, `memory_size`
-            is above 2^24, `top_k` is above `memory_size`, `search` or `strength` is
-            unknown, `control_biases` do not fit the controls, or a call argument has
-            the wrong shape.
+            is above 2^24, `top_k` or `link_top_k` is above `memory_size`, `search` or
+            `strength` is unknown, `control_biases` do not fit the controls, or a call
+            argument has the wrong shape.
 
     Example:
         >>> import numpy as np
@@ -135,6 +136,7 @@ class LinkedAccess(SparseAccess):
         super().__init__(*args, **{"dtype": dtype, **kwargs})
         self.linkage = SparseLinkage(link_top_k, dtype=self.dtype_policy)
         self.link_top_k = self.linkage.link_top_k
+        check_at_most("link_top_k", self.link_top_k, "memory_size", self.memory_size)
 
     @property
     def control_shapes(self) -> dict[str, tuple[Shape, str]]:

@@ -3,3 +3,7 @@
 Reading order: `task` (the base class of every generated task), `copy`, `recall`,
 `ngram`, `sorting`, `arithmetic`, `omniglot`, `graphs`, `levels` (curricula), `babi`.
 """
+
+from keras_dnc import lazy_modules
+
+__getattr__, __dir__ = lazy_modules(__name__)

@@ -14,11 +14,14 @@ from keras_dnc.backend import keras_internals
 ROOT = pathlib.Path(keras_dnc.__file__).parent
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 PRIVATE_NAMES = {
+    "_called",
     "_dropout_mask",
     "_flatten_layers",
+    "_functional",
     "_get_variable_index",
     "_initial_epoch",
     "_momentums",
+    "_nodes_by_depth",
     "_recurrent_dropout_mask",
     "_velocities",
 }
@@ -142,16 +145,44 @@ def test_all_layers_reaches_cells_and_models_inside_a_model():
     assert outer.name not in names and len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_calls_of_a_graph_are_those_of_the_model_alone_in_order(kind):
+    inputs, layers = keras.Input((3,)), [keras.layers.Dense(3) for _ in range(2)]
+    other = keras.Model(inputs, layers[0](layers[1](inputs)))
+    model = keras.Model(inputs, layers[1](layers[0](inputs)))
+    if kind == "sequential":
+        model = keras.Sequential([keras.Input((3,)), *layers])
+    calls = keras_internals.calls_of_graph(model)
+    assert [call.layer for call in calls] == layers, (
+        "calls_of_graph does not return the layers of a model in order: "
+        "export_for_serving runs the steps of a chain in another order, or leaves the "
+        "`step` signature out"
+    )
+    tensors = [model.inputs[0], *(call.outputs[0] for call in calls)]
+    assert [call.inputs[0] for call in calls] == tensors[:-1]
+    assert tensors[-1] is model.outputs[0]
+    others = keras_internals.calls_of_graph(other)
+    assert [call.layer for call in others] == layers[::-1]
+
+
 def model_and_data(rng):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.compile(keras.optimizers.Adam(0.1), "mse")
     return model, rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
 
 
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["built", "loaded"])
 @pytest.mark.parametrize("kind", ["functional", "sequential", "subclass"])
-def test_export_signature_has_shapes_and_dtypes_of_the_inputs(kind):
-    model = {"functional": functional, "sequential": sequential, "subclass": called}
-    (spec,) = keras.tree.flatten(keras_internals.export_signature(model[kind]()))
+def test_export_signature_has_shapes_and_dtypes_of_the_inputs(
+    kind, is_loaded, tmp_path
+):
+    make = {"functional": functional, "sequential": sequential, "subclass": called}
+    model = make[kind]()
+    if is_loaded:
+        model.save(tmp_path / "model.keras")
+        known = {"Subclass": type(model)}
+        model = keras.models.load_model(tmp_path / "model.keras", known)
+    (spec,) = keras.tree.flatten(keras_internals.export_signature(model))
     assert (spec.shape[1:], spec.dtype) == ((5, 3), "float32"), (
         "export_signature does not return shapes and dtypes of a model's inputs: "
         "export_for_serving cannot build its signatures"
@@ -169,8 +200,8 @@ def sequential():
 
 def called():
     class Subclass(keras.Model):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
             self.dense = keras.layers.Dense(2)
 
         def call(self, inputs):

@@ -108,6 +108,13 @@ def test_chunks_of_no_size_are_refused(value):
         keras_dnc.MemoryRNN(keras_dnc.DNCCell(3, 8), recompute=value)
 
 
+@pytest.mark.parametrize("among_others", [False, True])
+def test_a_layer_that_runs_a_cell_is_no_cell(among_others):
+    layer = keras.layers.LSTM(4)
+    with pytest.raises(ValueError, match="`cell` must be an RNN cell.*cell=<LSTM "):
+        keras_dnc.MemoryRNN([keras.layers.GRUCell(3), layer] if among_others else layer)
+
+
 def test_its_config_gives_the_layer_back():
     cell = keras_dnc.DNCCell(3, 8)
     layer = keras_dnc.MemoryRNN(cell, recompute=7, return_sequences=True)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 import keras_dnc
 from tests.dnc.cells import random_cell
@@ -41,6 +42,14 @@ def test_names_follow_the_order_of_the_flat_list():
         "controller_0_1": 6,
         "controller_1": 5,
     }
+
+
+@pytest.mark.parametrize("count", [0, 2, 12])
+def test_an_error_about_the_number_of_states_tells_how_to_make_them(rng, count):
+    cell = random_cell(rng)
+    rule = r"a list of 10 tensors; `cell.flatten\(state\)` makes .*Received: {} tens"
+    with pytest.raises(ValueError, match=rule.format(count)):
+        cell.unflatten([keras.ops.zeros((2, 3))] * count)
 
 
 class LearnedStart(keras.layers.GRUCell):

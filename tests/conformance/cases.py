@@ -26,8 +26,10 @@ def _ntm(**arguments):
 
 
 def _sparse(kind, **arguments):
-    top_k = min(2, arguments.get("memory_size", 7))
-    sizes = {"controller": 8, "top_k": top_k, **SMALL}
+    slots = arguments.get("memory_size", SMALL["memory_size"])
+    sizes = {"controller": 8, "top_k": min(2, slots), **SMALL}
+    if kind is keras_dnc.SDNCCell:
+        sizes["link_top_k"] = min(8, slots)
     return kind(10, **{**sizes, **arguments})
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_dnc
 from tests.conformance.cases import every_cell
 from tests.conformance.cases import every_state
 from tests.conformance.cases import trained_cell
@@ -17,6 +18,37 @@ from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
+
+
+@every_cell
+@pytest.mark.parametrize("shape", [(3, 5), (3, TIME, 5, 1)])
+def test_an_error_about_the_rank_speaks_of_sequences(make, shape):
+    with pytest.raises(ValueError, match=r"sequences \(batch, time, features\).*Rec"):
+        keras.layers.RNN(make())(np.ones(shape, "float32"))
+
+
+@every_cell
+def test_a_cell_called_like_a_layer_is_told_its_layer(make, rng):
+    inputs = keras.Input((None, 5))
+    for call in (
+        lambda cell: cell(random_inputs(rng)),
+        lambda cell: cell(inputs),
+        lambda cell: keras.Sequential([inputs, cell]),
+    ):
+        with pytest.raises(ValueError, match=r"wrap it: `keras_dnc.MemoryRNN\(cell\)`"):
+            call(make())
+
+
+@every_state
+@pytest.mark.parametrize("kind", [keras.layers.RNN, keras_dnc.MemoryRNN])
+def test_an_error_about_a_named_state_tells_how_to_flatten_it(make, kind, rng):
+    layer, inputs = kind(make()), random_inputs(rng)
+    outputs = layer(inputs)
+    cell = layer.cell
+    state = cell.unflatten(cell.get_initial_state(batch_size=3))
+    with pytest.raises(ValueError, match=r"`cell.flatten\(state\)` makes such a list"):
+        layer(inputs, initial_state=state)
+    check_same([layer(inputs, initial_state=cell.flatten(state))], [outputs])
 
 
 @every_cell

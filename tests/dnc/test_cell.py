@@ -119,7 +119,7 @@ def test_sizes_must_be_positive_integers(name, value):
     ],
 )
 def test_a_controller_must_be_a_cell(controller):
-    with pytest.raises(ValueError, match="`controller` must be a positive integer"):
+    with pytest.raises(ValueError, match="`controller` must be a positive.*LSTMCell"):
         keras_dnc.DNCCell(3, controller=controller)
 
 

@@ -143,6 +143,31 @@ def test_links_of_no_number_are_refused(value):
         keras_dnc.DNCCell(3, link_top_k=value)
 
 
+LINKED = {
+    "dnc": lambda **options: keras_dnc.DNCCell(3, 8, **options),
+    "bidnc": lambda **options: keras_dnc.BiDNC(3, 8, **options),
+    "sdnc": lambda **options: keras_dnc.SDNCCell(3, 8, **options),
+}
+
+
+@pytest.mark.parametrize("make", LINKED.values(), ids=LINKED)
+def test_more_links_than_slots_are_refused(make):
+    with pytest.raises(
+        ValueError,
+        match="`link_top_k` must be at most `memory_size`. "
+        "Received: link_top_k=8, memory_size=7",
+    ):
+        make(memory_size=7, link_top_k=8)
+
+
+@pytest.mark.parametrize("make", LINKED.values(), ids=LINKED)
+def test_a_config_with_more_links_than_slots_keeps_all_links(make):
+    """Version 0.1 took it, and a smaller memory has such a config."""
+    config = make(memory_size=7, link_top_k=5).get_config()
+    old = type(make()).from_config({**config, "link_top_k": 9})
+    assert old.get_config()["link_top_k"] == 7
+
+
 @pytest.mark.parametrize(
     "kind",
     [

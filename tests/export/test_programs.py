@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from keras_dnc import saved_models
+from tests.export.conftest import Exported
 from tests.export.servers import rest_server
 
 pytestmark = pytest.mark.only("tensorflow")
@@ -40,20 +42,28 @@ words
 
 
 @pytest.mark.slow
-def test_serve_babi(tmp_path):
-    said = run("examples/serve_babi.py", cwd=tmp_path, input=STORY)
-    _, *said = said.splitlines()
-    assert said[:7] == [
-        "",
-        "",
-        "kitchen",
-        "I do not know spaceship: try `words`.",
-        "A line ends with `.` or `?`.",
-        "A line ends with `.` or `?`.",
-        "A new story.",
-    ]
-    assert said[8] == "office"
-    assert "kitchen" in said[9].split()
+@pytest.mark.parametrize("arguments", [[], ["--exported"]], ids=["model", "exported"])
+def test_serve_babi(tmp_path, arguments):
+    said = run("examples/serve_babi.py", *arguments, cwd=tmp_path, input=STORY)
+    answer, unknown, *unfinished, new, other, words = said.splitlines()[2:]
+    assert answer.startswith("kitchen ")
+    assert unknown == "Not read, because of unknown words: spaceship. Try `words`."
+    assert unfinished == 2 * ["End a statement with `.` and a question with `?`."]
+    assert new == "A new story."
+    assert other.startswith("office ")
+    assert "kitchen" in words.split()
+
+
+@pytest.mark.slow
+def test_serve_babi_asks_a_server(tmp_path):
+    import tensorflow as tf
+
+    folder = saved_models.serving_folder_of("babi-dnc")
+    export = Exported(None, folder, tf.saved_model.load(str(folder)))
+    with rest_server(export, "babi-dnc") as url:
+        arguments = ["--target", url]
+        said = run("examples/serve_babi.py", *arguments, cwd=tmp_path, input=STORY)
+    assert said.splitlines()[2].startswith("kitchen ")
 
 
 @pytest.mark.slow

@@ -288,9 +288,10 @@ def test_padded_steps_change_nothing_step_by_step(rng, tmp_path, return_sequence
     assert_close(outputs if return_sequences else outputs[:, -1], expected)
 
 
+@keras.saving.register_keras_serializable("tests")
 class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__(name="subclassed")
+    def __init__(self, name="subclassed", **arguments):
+        super().__init__(name=name, **arguments)
         self.rnn = memory_layer()
 
     def call(self, inputs):
@@ -373,11 +374,70 @@ def test_what_does_not_start_from_zeros_starts_right(rng, tmp_path):
     assert_close(outputs, model.predict(inputs, verbose=0))
 
 
+def sequential_model():
+    return chain(memory_layer(), keras.layers.Dense(2))
+
+
+def chain_model():
+    inputs = keras.Input((None, 5))
+    return keras.Model(inputs, keras.layers.Dense(2)(memory_layer()(inputs)))
+
+
+def shared_model():
+    """Its layers belong to another model, too."""
+    inputs = keras.Input((None, 5))
+    hidden = memory_layer()(inputs)
+    trained = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    return keras.Sequential([keras.Input((None, 5)), *trained.layers[1:]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [sequential_model, chain_model, shared_model])
+def test_a_model_that_was_trained_saved_and_loaded_runs_step_by_step(
+    build, rng, tmp_path
+):
+    inputs, targets = (rng.normal(size=(3, 4, n)).astype("float32") for n in (5, 2))
+    model = build()
+    model.compile("adam", "mse")
+    model.fit(inputs, targets, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    served = signatures(export_for_serving(loaded, tmp_path / "served"))
+    outputs, _ = step_through(served, inputs)
+    assert_close(outputs, model.predict(inputs, verbose=0))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Exported without")
+def test_a_model_of_ones_own_class_that_was_saved_and_loaded_is_served(rng, tmp_path):
+    inputs, model = rng.normal(size=(3, 4, 5)).astype("float32"), subclassed_model()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    served = signatures(export_for_serving(loaded, tmp_path / "served"))
+    whole = served["serving_default"](inputs=inputs)["outputs"]
+    assert_close(whole, model.predict(inputs, verbose=0))
+
+
+def repeated_layer_model():
+    inputs = keras.Input((None, 5))
+    layer = keras.layers.LSTM(5, return_sequences=True, name="twice")
+    return keras.Model(inputs, layer(layer(inputs)))
+
+
+def two_tensor_model():
+    """A layer of several outputs, of which the model returns the first."""
+    inputs = keras.Input((None, 5))
+    layer = keras.layers.GRU(4, return_sequences=True, return_state=True, name="pair")
+    return keras.Model(inputs, layer(inputs)[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "named"),
     [
         (two_output_model, "last"),
+        (repeated_layer_model, "twice"),
+        (two_tensor_model, "pair"),
         (stateless_model, "flat"),
         (residual_model, "residual"),
         (both_ways_model, "both"),

@@ -122,6 +122,23 @@ def test_a_subclassed_model_with_the_layer_deep_inside_is_traced(rng):
     assert_close(trace(model, inputs).output, expected)
 
 
+class KeepsItsCell(keras.Model):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+        self.rnn = around(cell)
+
+    def call(self, inputs):
+        return self.rnn(inputs)
+
+
+def test_a_model_that_keeps_its_cell_has_one_memory_layer(rng):
+    model = KeepsItsCell(random_cell(rng))
+    inputs = rng.normal(size=(2, 4, 5)).astype("float32")
+    expected = to_numpy(model(inputs))
+    assert_close(trace(model, inputs).output, expected)
+
+
 def test_a_bidirectional_dnc_is_traced(rng):
     inputs = keras.Input((None, 5))
     layer = keras_dnc.BiDNC(3, 8, memory_size=7, word_size=4, return_sequences=True)
