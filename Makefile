@@ -27,8 +27,12 @@ bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/serving.py \
 	    --export saved_models/copy-ntm/serving/1 --output benchmarks/serving.json
 
-# Strict: a dead link, or a name that is not there, fails.
+# Strict: a dead link, or a name that is not there, fails. Equations, diagrams and the demo
+# page need npm; without it equations are shown as TeX, and the page says how to build its
+# models.
 docs: $(VENV)/.docs
+	$(BIN)/python docs/assets/build.py
+	$(QUIET) KERAS_BACKEND=tensorflow $(BIN)/python docs/demo/build.py
 	$(BIN)/mkdocs build --strict --quiet
 
 # What to run after every edit: equations, refusals, structure.
@@ -60,7 +64,8 @@ test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
 	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(PYTEST) -m "not soak" \
-	    $(LAYERS) tests/conformance tests/training $(ORACLES)
+	    $(LAYERS) tests/conformance tests/training $(ORACLES) \
+	    tests/saved_models tests/export/test_keras_transport.py
 
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.
@@ -71,13 +76,15 @@ test-floors: $(VENV)-floors/.done
 	    tests/conformance/test_sequences.py \
 	    tests/export/test_client.py tests/export/test_guide.py \
 	    tests/export/test_serving.py \
+	    tests/saved_models/test_reader.py \
 	    tests/test_saved_models.py tests/test_structure.py -m "not soak"
 
 # What is shipped, installed into an empty environment, away from the sources.
 test-wheel: $(VENV)-wheel/.done
 	mkdir -p $(VENV)-wheel/tests && cp -r tests pyproject.toml $(VENV)-wheel/tests
 	cd $(VENV)-wheel/tests && $(QUIET) KERAS_BACKEND=tensorflow ../bin/pytest -n 2 \
-	    $(LAYERS) tests/dnc tests/tasks tests/inspect tests/training
+	    $(LAYERS) tests/dnc tests/tasks tests/inspect tests/training \
+	    tests/saved_models/test_reader.py tests/test_main.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -91,8 +98,9 @@ $(VENV)/.demo: $(VENV)/bin/python $(SETUP)
 	$(BIN)/python -m pip install --quiet --editable '.[plot]'
 	touch $@
 
+# mkdocstrings wraps signatures with ruff.
 $(VENV)/.docs: $(VENV)/bin/python $(SETUP)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' ruff
 	touch $@
 
 $(VENV)-bench/.done: $(SETUP) benchmarks/requirements.txt
@@ -116,7 +124,7 @@ $(VENV)-floors/.done: $(SETUP)
 	    --constraint $(VENV)-floors/floors.txt --editable '.[test]'
 	touch $@
 
-$(VENV)-wheel/.done: $(SETUP) $(shell find keras_dnc -type f -not -name '*.pyc')
+$(VENV)-wheel/.done: $(SETUP) $(shell find keras_dnc saved_models -type f -not -name '*.pyc')
 	rm -rf dist && $(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet build
 	$(VENV)-wheel/bin/python -m build --outdir dist .
@@ -128,4 +136,4 @@ $(VENV)/.lint: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-floors $(VENV)-wheel build dist site *.egg-info
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-floors $(VENV)-wheel build dist site docs/demo/built *.egg-info

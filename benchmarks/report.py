@@ -61,8 +61,8 @@ def ratio(peer, found, kind):
 
 def growth(found):
     """Yield the lines of the tables against time and slots."""
-    yield "### A training step's cost per step of time\n"
-    yield "Size D but for what is named; milliseconds, medians of 3.\n"
+    yield "### Milliseconds of a training step per time step\n"
+    yield "Size D unless noted; milliseconds, medians of 3.\n"
     yield "| steps | " + " | ".join(found["time"]) + " |"
     yield "|---" * (len(found["time"]) + 1) + "|"
     yield (

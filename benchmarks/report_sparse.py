@@ -81,8 +81,8 @@ def growth(found):
     """Yield the lines of the table against slots."""
     slots = sorted({int(n) for many in found.values() for n in many})
     for what, title in (
-        ("ms", "Milliseconds a step, forward and backward"),
-        ("bytes", "What training 100 steps adds to the process, MB"),
+        ("ms", "Milliseconds per time step, forward and backward"),
+        ("bytes", "Memory that training 100 steps adds to the process, MB"),
     ):
         yield f"### {title}\n"
         yield "| slots | " + " | ".join(f"{n:,}" for n in slots) + " |"
@@ -104,10 +104,11 @@ def shown(answer, what):
 def recall(found):
     """Yield the lines of what hashing finds."""
     cosines = list(next(iter(next(iter(found.values())).values())))
-    yield "### What hashing finds of what exact search finds\n"
+    yield "### Recall of hashing\n"
     yield (
-        "By the cosine of a key to its row: the share of keys whose most similar slot "
-        "is found, and the share of the four most similar that are.\n"
+        "Columns are cosines between a key and its row. First figure: share of keys "
+        "whose most similar slot is found. Second: share of the four most similar "
+        "slots.\n"
     )
     yield "| slots | tables | " + " | ".join(cosines) + " |"
     yield "|---" * (len(cosines) + 2) + "|"
@@ -120,8 +121,8 @@ def recall(found):
 
 def learning(found):
     """Yield the lines of what associative recall has come to."""
-    yield "### Learning: associative recall, up to twice as many items at a time\n"
-    yield "| | seconds until so many items were learned | in all, s | bits per bit |"
+    yield "### Learning: associative recall, doubling the number of items\n"
+    yield "| | items learned: seconds | total, s | bits per bit |"
     yield "|---|---|---|---|"
     for name, metrics in found.items():
         levels = ", ".join(f"{n}: {seconds}" for n, seconds in metrics["levels"])

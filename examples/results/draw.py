@@ -1,6 +1,8 @@
-"""Draw the pictures of `examples/README.md` from the logs and figures beside this file.
+"""Draw the figures of the README, the examples and the documentation from these logs.
 
 python examples/results/draw.py [archives of Omniglot]
+
+The head positions of the copy task come from `saved_models/copy-ntm`.
 """
 
 import csv
@@ -12,7 +14,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from keras_dnc import saved_models
+from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import omniglot
+from keras_dnc.tasks.copy import CopyTask
 
 HERE = pathlib.Path(__file__).parent
 ALGORITHMS = {
@@ -24,22 +29,76 @@ ALGORITHMS = {
 }
 PLAIN_RUNS = ([], ["seed0"], ["seed1"], ["seed2"])  # not those that tried other ways
 COLOURS = {"DNC": "tab:blue", "NTM": "tab:orange", "LSTM": "tab:grey"}
+# Dark enough for text, and distinct for colour-blind readers (after Okabe and Ito).
+BLUE, BROWN, GREY = "#0072B2", "#B35900", "#595959"
+COPY_CELLS = {"LSTM": GREY, "DNC": BROWN, "NTM": BLUE}
+COPY_LENGTHS, COPY_BITS = (20, 50, 80, 120), 8
 LESSONS = {"1": "first question", "3": "three questions", "whole": "whole stories"}
 
 
 def column(path, name):
-    """Give one figure of a log, epoch by epoch."""
+    """Return one column of a log, one number per epoch."""
     with path.open(newline="") as file:
         return np.array([float(row[name]) for row in csv.DictReader(file)])
 
 
 def new_axis(title, x, y):
-    """Give an empty picture, its axes named."""
+    """Return an empty figure and its axis, with title and labels."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     axis.set(title=title, xlabel=x, ylabel=y)
     return figure, axis
+
+
+def draw_copy():
+    """Draw copy errors by length, and the heads of the NTM as it copies 120 steps."""
+    figure = Figure(figsize=(9, 3.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    errors, heads = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    draw_copy_errors(errors)
+    draw_copy_heads(heads)
+    for axis in (errors, heads):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(HERE / "copy.png", dpi=110)
+
+
+def draw_copy_errors(axis):
+    """Draw the share of wrong bits by length: points are seeds, lines their medians."""
+    for cell, colour in COPY_CELLS.items():
+        paths = HERE.glob(f"algorithms/copy-{cell.lower()}-seed*.json")
+        runs = [json.loads(path.read_text())["by_length"] for path in paths]
+        shares = [[run[str(n)] / (COPY_BITS * n) for n in COPY_LENGTHS] for run in runs]
+        percent = 100.0 * np.array(shares)
+        axis.plot(COPY_LENGTHS, percent.T, ".", color=colour, markersize=4)
+        median = np.median(percent, axis=0)
+        axis.plot(COPY_LENGTHS, median, color=colour, linewidth=2)
+        axis.text(122, median[-1], cell, color=colour, va="center", weight="bold")
+    axis.axvspan(1, 20, color="0.9", linewidth=0)
+    axis.text(10.5, 25, "seen in training", rotation=90, va="center", ha="center")
+    axis.axhline(50, color="0.4", linestyle=":", linewidth=1)
+    axis.text(22, 51, "chance", va="bottom")
+    axis.set(xlim=(0, 140), ylim=(-2, 57), xticks=COPY_LENGTHS, yticks=(0, 25, 50))
+    axis.set(xlabel="steps to copy", ylabel="wrong bits, %", title="Errors by length")
+
+
+def draw_copy_heads(axis):
+    """Draw the slot of each head, its largest weight, as an NTM copies 120 steps."""
+    length = COPY_LENGTHS[-1]
+    task = CopyTask(COPY_BITS, length, length)
+    batch = task.batch(1, np.random.default_rng(0))
+    seen = trace(saved_models.load("copy-ntm").model, batch.inputs)
+    for weights, first, colour in (
+        (seen.write_weights, 0, BLUE),
+        (seen.read_weights, length + 1, BROWN),
+    ):
+        slots = weights[0, first : first + length, 0].argmax(axis=-1)
+        steps = np.arange(first, first + length)
+        axis.scatter(steps, slots, s=5, marker="s", color=colour, linewidth=0)
+    axis.text(66, 80, "writes each step\nto the next slot", color=BLUE, weight="bold")
+    axis.text(183, 80, "reads them back\nin order", color=BROWN, weight="bold")
+    axis.set(xlim=(-8, 268), xlabel="step", ylabel="slot")
+    axis.set_title("Inside the NTM: 120 steps, 128 slots")
 
 
 def draw_lessons():
@@ -157,7 +216,8 @@ def draw_omniglot(archives):
 
 
 def main():
-    """Draw all; the episode of Omniglot where its archives are given."""
+    """Draw every figure; the Omniglot episode only if its archives are given."""
+    draw_copy()
     draw_lessons()
     draw_memn2n()
     draw_resize()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import tree
 
 from keras_dnc.arguments import positive_integer
 from keras_dnc.export import StreamingClient
@@ -196,8 +197,10 @@ class Reader:
                 "Received: an empty story"
             )
         if self._trace is None:
-            numbers = self.vocabulary.encode(self._tokens)
-            self._trace = trace_of(self.model, np.array([numbers], "int32"))
+            tokens = np.array([self.vocabulary.encode(self._tokens)], "int32")
+            # A loaded model may take a list of one input, and warns of another form.
+            inputs = tree.pack_sequence_as(self.model.input, [tokens])
+            self._trace = trace_of(self.model, inputs)
         return self._trace
 
     def reset(self) -> None:

@@ -280,6 +280,7 @@ def test_damaged_settings_are_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_the_pretrained_reader_answers_about_a_story():
     reader = Reader.from_preset("babi-dnc")
     reader.read("Mary went to the kitchen. John went to the garden.")
@@ -289,3 +290,4 @@ def test_the_pretrained_reader_answers_about_a_story():
     assert reader.ask("Where is Mary?").text == "office"
     assert reader.ask("Where is John?").text == "garden"
     assert reader.ask("Is John in the garden?").text == "yes"
+    assert reader.trace.mask.shape == (1, len(reader.tokens))
