@@ -65,7 +65,8 @@ test-jax test-torch: test-%: $(VENV)/.test
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \
 	    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 $(PYTEST) -m "not soak" \
 	    $(LAYERS) tests/conformance tests/training $(ORACLES) \
-	    tests/saved_models tests/export/test_keras_transport.py
+	    tests/saved_models tests/export/test_keras_transport.py \
+	    tests/test_docs.py tests/test_readme.py
 
 # The oldest versions that setup.cfg allows, on the oldest Python, TensorFlow alone: the
 # tests that need no long training.

@@ -10,7 +10,11 @@ _SECTIONS = {
     "Example:": "Examples:",
     "Call arguments:": "Other Parameters: Call arguments",
 }
-_COMPLETES = "keras_dnc.signature.passes_on"
+_COMPLETES = {  # decorators of classes that take over the arguments of others
+    "keras_dnc.signature.passes_on",
+    "keras_dnc.cells.access_cell.cell_around",
+}
+_QUOTED_TYPE = re.compile(r"^(Returns:\n +)`([^`\n]+)`(?=:)", re.M)
 _MODULE = re.compile(r"\b(?:\w+\.)+(?=\w)")
 
 
@@ -19,14 +23,15 @@ class Sections(griffe.Extension):
 
     def on_object(self, *, obj, **kwargs):
         """Complete one class, and rename the headings of one docstring."""
-        if obj.is_class and _COMPLETES in [d.callable_path for d in obj.decorators]:
+        if obj.is_class and _COMPLETES & {d.callable_path for d in obj.decorators}:
             _complete(obj)
         if obj.docstring:
             for ours, theirs in _SECTIONS.items():
                 pattern = rf"^{re.escape(ours)}$"
                 text = re.sub(pattern, theirs, obj.docstring.value, flags=re.M)
                 # Equations under each other are paragraphs of their own in Markdown.
-                obj.docstring.value = text.replace("$$\n$$", "$$\n\n$$")
+                text = text.replace("$$\n$$", "$$\n\n$$")
+                obj.docstring.value = _QUOTED_TYPE.sub(r"\1\2", text)
 
 
 def _complete(found):

@@ -1,8 +1,8 @@
-"""Draw the documentation's pictures anew, from the trained models in the box.
+"""Draw the pictures of the documentation from the pretrained models.
 
     python docs/pictures.py
 
-Needs `pip install '.[plot]'`, and Chromium for the picture of the page.
+Needs `pip install '.[plot]'`, and Chromium for the picture of the report.
 """
 
 import pathlib
@@ -28,7 +28,7 @@ STORY = (
 
 
 def draw_copy():
-    """Draw a network that repeats; give what was seen of it."""
+    """Draw a network that repeats a pattern; return its trace and the batch."""
     model, config, *_ = saved_models.load("repeat-copy-dnc")
     task = RepeatCopyTask(config["num_bits"], max_length=2, max_repeats=2)
     batch = task.batch(1, np.random.default_rng(0))
@@ -39,7 +39,7 @@ def draw_copy():
 
 
 def draw_story():
-    """Draw a network that reads."""
+    """Draw a network that reads a story."""
     model, config, *_ = saved_models.load("babi-dnc")
     words = STORY.split()
     tokens = np.array([babi.Vocabulary(config["words"]).encode(words)])
@@ -53,7 +53,7 @@ def draw_story():
 
 
 def draw_page(seen, batch):
-    """Take a picture of the page in a browser."""
+    """Take a picture of the report in a browser."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder:
         page = pathlib.Path(folder) / "memory.html"
@@ -65,10 +65,11 @@ def draw_page(seen, batch):
 
 
 def main():
-    """Draw all."""
+    """Draw all, and copy the figures of results and benchmarks."""
     draw_page(*draw_copy())
     draw_story()
-    shutil.copy(HERE.parent / "benchmarks" / "speed.png", PICTURES / "speed.png")
+    for figure in ("benchmarks/speed.png", "examples/results/copy.png"):
+        shutil.copy(HERE.parent / figure, PICTURES)
 
 
 if __name__ == "__main__":

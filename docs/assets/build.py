@@ -2,9 +2,10 @@
 
     python docs/assets/build.py
 
-The files are written to `docs/assets/built`, which is not under version control. If they
-are there in these versions, nothing is done. Without npm the documentation is built all
-the same: equations are shown as TeX, and the browser loads Mermaid from its usual place.
+The files are written to `docs/assets/built`, which is not under version control. If
+they are there in these versions, nothing is done. Without npm the documentation is
+built all the same: equations are shown as TeX, and the browser looks for Mermaid in the
+network.
 """
 
 import pathlib

@@ -76,7 +76,7 @@ def draw_copy_errors(axis):
         axis.text(122, median[-1], cell, color=colour, va="center", weight="bold")
     axis.axvspan(1, 20, color="0.9", linewidth=0)
     axis.text(10.5, 25, "seen in training", rotation=90, va="center", ha="center")
-    axis.axhline(50, color="0.4", linestyle=":", linewidth=1)
+    axis.hlines(50, 0, 119, color="0.4", linestyle=":", linewidth=1)
     axis.text(22, 51, "chance", va="bottom")
     axis.set(xlim=(0, 140), ylim=(-2, 57), xticks=COPY_LENGTHS, yticks=(0, 25, 50))
     axis.set(xlabel="steps to copy", ylabel="wrong bits, %", title="Errors by length")

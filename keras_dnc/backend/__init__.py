@@ -17,11 +17,13 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
+
+Function = TypeVar("Function", bound=Callable)
 
 
 @functools.cache
@@ -347,6 +349,25 @@ def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
         values: `(count, ...)`, new values of the rows.
     """
     _backend().assign_rows(variable, rows, values)
+
+
+def not_compiled(function: Function) -> Function:
+    """Return a function that `torch.compile` leaves as it is.
+
+    `torch.compile` unrolls a recurrence, and compiles every step of it for minutes.
+
+    Args:
+        function: Any function or method.
+
+    Returns:
+        On PyTorch, a function that runs eagerly, with all that it calls; on the other
+        backends, `function`.
+
+    Example:
+        >>> not_compiled(max)(2, 3)
+        3
+    """
+    return _backend().not_compiled(function)
 
 
 def is_compiled() -> bool:

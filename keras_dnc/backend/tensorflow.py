@@ -56,6 +56,10 @@ def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
     variable.scatter_update(tf.IndexedSlices(values, rows))
 
 
+def not_compiled(function: Callable) -> Callable:
+    return function
+
+
 def is_compiled() -> bool:
     return keras_internals.tensorflow_compiles_with_xla()
 

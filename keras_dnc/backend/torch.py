@@ -44,6 +44,12 @@ def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
         variable.value[rows] = values
 
 
+def not_compiled(function: Callable) -> Callable:
+    import torch
+
+    return torch.compiler.disable(function)
+
+
 def is_compiled() -> bool:
     return False
 
@@ -128,6 +134,7 @@ def _torch_function() -> Any:
             return tuple(output.detach() for output in outputs)
 
         @staticmethod
+        @torch.compiler.disable
         def backward(context: Any, *gradients: Tensor) -> tuple[Any, ...]:
             tensors = context.saved_tensors
             forward, backward, save = context.functions

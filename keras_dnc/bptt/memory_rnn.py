@@ -56,6 +56,8 @@ class MemoryRNN(keras.layers.RNN):
       then, where `keras.layers.RNN` returns zeros; both are a valid start.
     - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
       error of the backend.
+    - On PyTorch, `torch.compile` and `jit_compile=True` leave the layer out: it runs
+      eagerly. They would unroll `keras.layers.RNN` and compile every step for minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
 
@@ -155,6 +157,7 @@ class MemoryRNN(keras.layers.RNN):
         check_sequences(sequences_shape)
         super().build(sequences_shape)
 
+    @backend.not_compiled
     def call(
         self,
         sequences: Tensor,

@@ -14,6 +14,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc.arguments import check_shape
+from keras_dnc.backend import not_compiled
 from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
@@ -47,7 +48,9 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
     needs: `state_size`, `call`, `get_initial_state`, and the methods for dropout masks.
 
     Under a mixed or half-precision policy, only the controller computes in half
-    precision; the memory and its addressing compute in float32.
+    precision; the memory and its addressing compute in float32. On PyTorch,
+    `torch.compile` and `jit_compile=True` leave the cell out: it runs eagerly, since
+    they would unroll the recurrence and compile every step.
 
     Args:
         dtype: Policy of a controller that the cell creates. The cell has the same
@@ -87,6 +90,7 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         super().__init__(dtype=full_precision(dtype), **kwargs)
         self.controller_dtype_policy = keras.dtype_policies.get(dtype)
 
+    @not_compiled
     def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Take one step, as `call` does; refuse a call without states."""
         if not args and "states" not in kwargs:
@@ -227,6 +231,7 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
             )
         )
 
+    @not_compiled
     def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
         """Return the state before the first step: zeros, and the controller's own.
 

@@ -54,6 +54,8 @@ def chain_of(model: keras.Model) -> list[keras.Layer]:
         raise NotServableError(f"model {model.name!r} is no chain of layers")
     tensor, layers = model.inputs[0], []
     for call in calls_of_graph(model):
+        if _computes_a_mask(call):
+            continue
         if call.layer in layers or not _takes(call, tensor):
             raise NotServableError(f"layer {call.layer.name!r} is not part of a chain")
         (tensor,) = call.outputs
@@ -64,6 +66,12 @@ def chain_of(model: keras.Model) -> list[keras.Layer]:
     if not any(isinstance(layer, keras.layers.RNN) for layer in layers):
         raise NotServableError(f"model {model.name!r} has no recurrent layer")
     return layers
+
+
+def _computes_a_mask(call: GraphCall) -> bool:
+    """Return whether a call computes masks only, as for `Embedding(mask_zero=True)`."""
+    is_layer = isinstance(call.layer, keras.layers.Layer)
+    return not is_layer and all(str(found.dtype) == "bool" for found in call.outputs)
 
 
 def _takes(call: GraphCall, tensor: Tensor) -> bool:

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_dnc
 from tests.conformance.cases import every_cell
 from tests.conformance.cases import ntm_and_dnc
+from tests.conformance.cases import ntm_and_sam
+from tests.conformance.harness import TIME
+from tests.conformance.harness import check_same
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import assert_close
@@ -31,6 +35,48 @@ def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
     for function in (loss, jax.grad(loss)):
         exported = jax.export.export(jax.jit(function), platforms=[platform])
         assert platform in exported(values, inputs).platforms
+
+
+class Witness(keras.layers.LSTMCell):
+    """A controller that keeps whether `torch.compile` compiles its steps."""
+
+    def __init__(self, units, **arguments):
+        super().__init__(units, **arguments)
+        self.compiled = []
+
+    def call(self, inputs, states, training=False):
+        import torch
+
+        self.compiled.append(torch.compiler.is_compiling())
+        return super().call(inputs, states, training=training)
+
+
+@ntm_and_sam
+@pytest.mark.only("torch")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [keras.layers.RNN, keras_dnc.MemoryRNN])
+def test_torch_compile_leaves_the_recurrence_as_it_is(make, kind, rng):
+    import torch
+
+    witness = Witness(8)
+    layer, inputs = kind(make(controller=witness)), random_inputs(rng)
+    variables = layer.cell.trainable_variables
+    layer(inputs)
+    witness.compiled = []
+
+    def step(inputs):
+        loss = ops.sum(ops.square(layer(inputs, training=True)))
+        loss.backward()
+        return loss
+
+    def found(function):
+        for variable in variables:
+            variable.value.grad = None
+        loss = function(ops.convert_to_tensor(inputs))
+        return [loss, *[variable.value.grad for variable in variables]]
+
+    check_same(found(torch.compile(step, backend="eager")), found(step))
+    assert len(witness.compiled) >= 2 * TIME and not any(witness.compiled)
 
 
 @ntm_and_dnc

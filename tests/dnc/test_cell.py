@@ -119,7 +119,14 @@ def test_sizes_must_be_positive_integers(name, value):
     ],
 )
 def test_a_controller_must_be_a_cell(controller):
-    with pytest.raises(ValueError, match="`controller` must be a positive.*LSTMCell"):
+    with pytest.raises(ValueError, match="`controller` must be a positive integer"):
+        keras_dnc.DNCCell(3, controller=controller)
+
+
+@pytest.mark.parametrize("controller", ["lstm", keras.layers.LSTM(8)])
+def test_a_name_or_a_layer_as_controller_is_told_what_to_pass(controller):
+    advice = r"pass a number of units or `keras.layers.LSTMCell\(8\)`.*Received: con"
+    with pytest.raises(ValueError, match=advice):
         keras_dnc.DNCCell(3, controller=controller)
 
 

@@ -23,8 +23,9 @@ BACKWARD, FORWARD, CONTENT = np.eye(3)
 class Story:
     """A memory of one read head, told step by step what to write and to read."""
 
-    def __init__(self, kind=SparseAccess, memory_size=6):
-        self.access = kind(memory_size=memory_size, word_size=3, num_reads=1, top_k=2)
+    def __init__(self, kind=SparseAccess, memory_size=6, **options):
+        sizes = {"memory_size": memory_size, "word_size": 3, "num_reads": 1, "top_k": 2}
+        self.access = kind(**sizes, **options)
         shapes = self.access.state_shapes
         self.state = keras.tree.map_shape_structure(
             lambda shape: ops.zeros((1, *shape)), shapes
@@ -96,7 +97,7 @@ def test_what_was_read_can_be_added_to():
 
 
 def test_links_lead_to_what_was_written_after_and_before():
-    story = Story(LinkedAccess)
+    story = Story(LinkedAccess, link_top_k=6)
     for word in (A, B, C):
         story.step(write=word)
     np.testing.assert_array_equal(story.step(key=B), B)
