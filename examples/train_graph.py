@@ -4,9 +4,8 @@
     python examples/train_graph.py --task traversal --map FOLDER
 
 It reads a graph edge by edge, and is asked to follow a path, to infer a relation, or
-to find a shortest path. It is trained on random graphs only, and tested on new ones, on
-family trees (inference), and on the transport network whose tables are in FOLDER.
-Started again, it goes on where it was.
+to find a shortest path. It is trained on random graphs, and tested on new ones, on family
+trees (inference) and on the network whose tables are in FOLDER. It resumes if killed.
 """
 
 import argparse
@@ -141,8 +140,8 @@ def main():
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
     metrics = {"scores": scores, "minutes": minutes, "level": log[-1]["level"]}
     metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    print(json.dumps(metrics, indent=1))
+    print(text := json.dumps(metrics, indent=1))
+    (folder / "metrics.json").write_text(text + "\n")
     draw(log, folder / "learning.png")
 
 
