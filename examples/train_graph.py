@@ -4,8 +4,8 @@
     python examples/train_graph.py --task traversal --map FOLDER
 
 It reads a graph edge by edge, and is asked to follow a path, to infer a relation, or
-to find a shortest path. It is trained on random graphs, and tested on new ones, on family
-trees (inference) and on the network whose tables are in FOLDER. It resumes if killed.
+to find a shortest path. It is trained on random graphs, and tested on new ones, on
+family trees (inference), and on the map in FOLDER. It resumes if it was killed.
 """
 
 import argparse
