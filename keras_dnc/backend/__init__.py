@@ -248,7 +248,7 @@ _FORWARD_ONLY = contextvars.ContextVar("forward_only", default=False)
 
 @contextlib.contextmanager
 def forward_only() -> Iterator[None]:
-    """Leave hand-written gradients out of functions that run or are traced inside.
+    """Leave hand-written gradients out of the functions that are made inside.
 
     A SavedModel cannot hold those in a loop, and TensorFlow warns of each when it loads
     the file. Without them it differentiates the operations of the forward pass.

@@ -101,7 +101,7 @@ def export_for_serving(
     # Under another name first: a server that polls the folder sees no partial version.
     with tempfile.TemporaryDirectory(dir=base_path, prefix=".export-") as temporary:
         folder = pathlib.Path(temporary, "model")
-        with backend.forward_only():  # Keras may trace again
+        with backend.forward_only():  # Keras traces the functions once more
             archive.write_out(str(folder), verbose=False)
         signatures = guide.write(folder, name, version)
         if warmup is not None:

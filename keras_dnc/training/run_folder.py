@@ -47,12 +47,12 @@ def write_log(folder: pathlib.Path, log: list[dict[str, float]]) -> None:
 
 
 def check_settings(
-    path: pathlib.Path, settings: dict[str, Any], free: Iterable[str] = ()
+    path: str | os.PathLike[str], settings: dict[str, Any], free: Iterable[str] = ()
 ) -> None:
     """Write the settings of a run to a file, or check them against that file.
 
     Args:
-        path: `pathlib.Path` of a JSON file, written if it does not exist or is empty.
+        path: Path of a JSON file, written if it does not exist or is empty.
         settings: Dict of settings. Values that JSON cannot hold are kept as text.
         free: Names of settings that may change, such as the path of the data. Defaults
             to `()`.
@@ -66,6 +66,7 @@ def check_settings(
         >>> check_settings(path, {"units": 64, "data": "a"}, free=["data"])
         >>> check_settings(path, {"units": 64, "data": "b"}, free=["data"])
     """
+    path = pathlib.Path(path)
     text = json.dumps(settings, indent=1, default=str)
     if not path.exists() or not path.read_bytes():
         write_whole(path, lambda partial: partial.write_text(text + "\n"))

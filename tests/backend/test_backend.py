@@ -144,6 +144,17 @@ def test_without_save_the_forward_pass_keeps_nothing(save):
     assert recorded.saves == [saves_without_gradient]
 
 
+def test_a_function_of_the_forward_pass_alone_has_the_gradient_of_its_operations():
+    given = [tensor(2.0), tensor(3.0)], [tensor(10.0), tensor(1.0)]
+    with backend.forward_only():
+        recorded = Recorded(save=True)
+    gradients = backend.vjp(recorded.function, *given)
+    assert [numbers(gradient) for gradient in gradients] == [[13.0], [12.0]]
+    assert recorded.saves == [False]
+    after = backend.vjp(Recorded(save=True).function, *given)
+    assert [numbers(gradient) for gradient in after] == [[44.0], [100.0]]
+
+
 def test_a_tensor_may_have_no_gradient():
     function = backend.with_gradient(
         lambda tensors, save: ([tensors[0] * 2.0], None),

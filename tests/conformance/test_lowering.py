@@ -58,6 +58,7 @@ class Witness(keras.layers.LSTMCell):
 def test_torch_compile_leaves_the_recurrence_as_it_is(make, kind, rng):
     import torch
 
+    torch.compiler.reset()  # else a limit on recompilations is soon reached
     witness = Witness(8)
     layer, inputs = kind(make(controller=witness)), random_inputs(rng)
     variables = layer.cell.trainable_variables

@@ -236,7 +236,7 @@ def test_settings_are_kept_and_others_refused(tmp_path):
 def test_an_empty_file_of_settings_is_written_again(tmp_path):
     path = tmp_path / "config.json"
     path.touch()
-    keras_dnc.check_settings(path, {"rate": 0.1})
+    keras_dnc.check_settings(str(path), {"rate": 0.1})
     with pytest.raises(ValueError, match="`settings` must be"):
         keras_dnc.check_settings(path, {"rate": 0.2})
 
