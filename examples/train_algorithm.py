@@ -3,9 +3,11 @@
     python examples/train_algorithm.py --task copy --cell ntm
 
 Started again, it goes on where it was; at the end it measures longer sequences, too.
+With more `--epochs` it trains on, at the learning rate of a run of that many epochs.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
@@ -15,31 +17,30 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import keras_dnc
-from keras_dnc.tasks import arithmetic
-from keras_dnc.tasks import copy
-from keras_dnc.tasks import ngram
-from keras_dnc.tasks import recall
-from keras_dnc.tasks import sorting
-from keras_dnc.tasks.levels import Levels
+from keras_dnc import tasks
 
-TASKS = {  # how to make one from two lengths; lengths to train on; lengths to test on
-    "copy": (lambda a, b: copy.CopyTask(8, a, b), (1, 20), (20, 50, 80, 120)),
-    "symbol": (lambda a, b: copy.SymbolRecallTask(10, a, b), (1, 20), (20, 50, 100)),
+REPEATS = tasks.copy.normal_repeats(1, 10)
+TASKS = {  # task of a size and of two lengths; size; lengths trained on; lengths tested
+    "copy": (tasks.copy.CopyTask, 8, (1, 20), (20, 50, 80, 120)),
+    "symbol": (tasks.copy.SymbolRecallTask, 10, (1, 20), (20, 50, 100)),
     "repeat_copy": (
-        lambda a, b: copy.RepeatCopyTask(8, a, b, a, b, **copy.normal_repeats(1, 10)),
-        *((1, 10), (10, 20)),
+        lambda bits, a, b: tasks.copy.RepeatCopyTask(bits, a, b, a, b, **REPEATS),
+        *(8, (1, 10), (10, 20)),
     ),
     "recall": (
-        lambda a, b: recall.AssociativeRecallTask(min_items=a, max_items=b),
-        *((2, 6), (6, 8, 12, 15)),
+        lambda bits, a, b: tasks.recall.AssociativeRecallTask(bits, 3, a, b),
+        *(6, (2, 6), (6, 8, 12, 15)),
     ),
-    "ngram": (lambda _, b: ngram.NGramTask(6, b), (200, 200), (200, 400)),
+    "ngram": (lambda n, _, b: tasks.ngram.NGramTask(n, b), 6, (200, 200), (200, 400)),
     "sort": (
-        lambda _, b: sorting.PrioritySortTask(8, b, b * 4 // 5),
-        *((20, 20), (20, 25)),
+        lambda bits, _, b: tasks.sorting.PrioritySortTask(bits, b, b * 4 // 5),
+        *(8, (20, 20), (20, 25)),
     ),
-    "adding": (arithmetic.AddingTask, (2, 50), (50, 100)),
-    "argmax": (lambda a, b: arithmetic.ArgmaxTask(a, max(b, 10)), (1, 10), (10,)),
+    "adding": (tasks.arithmetic.AddingTask, None, (2, 50), (50, 100)),
+    "argmax": (
+        lambda a, b: tasks.arithmetic.ArgmaxTask(a, max(b, 10)),
+        *(None, (1, 10), (10,)),
+    ),
 }
 
 
@@ -47,6 +48,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--task", default="copy", choices=TASKS)
+    add("--bits", type=int, help="bits of a step; symbols; n of the n-grams")
+    add("--lengths", type=json.loads, help="trained on and tested: [[1, 5], [5, 10]]")
     add("--cell", default="ntm", choices=["lstm", "ntm", "dnc", "mann"])
     add("--controller", default=100, type=int, help="LSTM units")
     add("--memory-size", default=128, type=int)
@@ -58,11 +61,14 @@ def parse_arguments():
     add("--batch-size", default=16, type=int)
     add("--learning-rate", default=3e-3, type=float, help="falls to nothing")
     add("--steps", default=500, type=int, help="updates in an epoch")
-    add("--epochs", default=30, type=int)
+    add("--epochs", default=30, type=int, help="in all; may grow after the end")
     add("--test-size", default=1000, type=int, help="sequences of each length")
     add("--output", default=None, type=pathlib.Path, help="runs/TASK/CELL if not given")
     add("--seed", default=0, type=int)
-    return parser.parse_args()
+    settings = parser.parse_args()
+    if settings.bits is not None and TASKS[settings.task][1] is None:
+        parser.error(f"task {settings.task} takes no --bits")
+    return settings
 
 
 def recurrent_layers(settings, task):
@@ -70,14 +76,10 @@ def recurrent_layers(settings, task):
     if settings.cell == "lstm":
         lstm = keras.layers.LSTM(settings.controller, return_sequences=True)
         return [lstm, keras.layers.Dense(task.target_size)]
-    cell = getattr(keras_dnc, f"{settings.cell.upper()}Cell")(
-        task.target_size,
-        controller=settings.controller,
-        memory_size=settings.memory_size,
-        word_size=settings.word_size,
-        num_reads=settings.num_reads,
-        **settings.options,
-    )
+    names = ("controller", "memory_size", "word_size", "num_reads")
+    options = {name: getattr(settings, name) for name in names} | settings.options
+    cell = getattr(keras_dnc, f"{settings.cell.upper()}Cell")
+    cell = cell(task.target_size, **options)
     return [keras_dnc.MemoryRNN(cell, return_sequences=True)]
 
 
@@ -111,29 +113,28 @@ def main():
     folder = settings.output or pathlib.Path("runs", settings.task, settings.cell)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        keras_dnc.check_settings(folder / "config.json", vars(settings), ("output",))
+        free = ("output", "epochs")
+        keras_dnc.check_settings(folder / "config.json", vars(settings), free)
     except ValueError as error:
         sys.exit(str(error))
     keras.utils.set_random_seed(settings.seed)
-    make, (shortest, longest), lengths = TASKS[settings.task]
+    make, bits, *lengths = TASKS[settings.task]
+    (shortest, longest), tested = settings.lengths or lengths
+    bits = bits if settings.bits is None else settings.bits
+    make = make if bits is None else functools.partial(make, bits)
     task = make(shortest, longest)
-    levels = Levels([make(shortest, n) for n in [*settings.levels, longest]])
+    levels = [make(shortest, n) for n in [*settings.levels, longest]]
+    levels = tasks.levels.Levels(levels)
     model = compiled_model(settings, task)
     held_out = tuple(task.batch(200, np.random.default_rng(settings.seed + 1000)))
+    data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
+    curriculum = keras_dnc.Curriculum(levels, "loss", settings.goal)
+    callbacks = [curriculum, keras_dnc.SampleReport(task, every=10)]
+    run = model, data, folder / "training", "val_loss", settings.epochs, callbacks
     log = keras_dnc.fit_or_resume(
-        model,
-        levels.dataset(settings.batch_size, settings.steps, settings.seed),
-        folder / "training",
-        monitor="val_loss",
-        epochs=settings.epochs,
-        callbacks=[
-            keras_dnc.Curriculum(levels, "loss", settings.goal),
-            keras_dnc.SampleReport(task, every=10),
-        ],
-        validation_data=held_out,
-        validation_batch_size=100,
+        *run, validation_data=held_out, validation_batch_size=100
     )
-    tests = {"as trained": task} | {f"{n}": make(n, n) for n in lengths}
+    tests = {"as trained": task} | {f"{n}": make(n, n) for n in tested}
     report = keras_dnc.GeneralisationReport(tests, settings.test_size, seed=2000)
     errors = report.measure(model)
     model.save(folder / "model.keras")

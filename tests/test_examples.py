@@ -181,6 +181,27 @@ def test_train_algorithm(tmp_path, task, cell, lengths):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+def test_train_algorithm_trains_on_a_small_version_of_a_task(tmp_path):
+    arguments = [*("--cell", "dnc", "--controller", 8, "--memory-size", 4)]
+    arguments += [*("--word-size", 4, "--batch-size", 2, "--steps", 2)]
+    arguments += [*("--test-size", 3, "--task", "copy", "--output", "out")]
+    arguments += ["--bits", 3, "--lengths", "[[1, 2], [2, 5]]"]
+    for epochs in (1, 3):
+        program = ["train_algorithm.py", *arguments, "--epochs", epochs]
+        said = run_on_jax_alone(*program, cwd=tmp_path)
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert set(metrics["by_length"]) == {"as trained", "2", "5"}
+        assert metrics["updates"] == 2 * epochs
+    assert "Epoch 2/3" in said and "Epoch 1/3" not in said
+    with zipfile.ZipFile(tmp_path / "out" / "model.keras") as model:
+        sizes = json.loads(model.read("config.json"))["build_config"]
+    assert sizes == {"input_shape": [None, None, 4]}
+    said = run(*program, "--bits", 4, cwd=tmp_path, code=1)
+    assert "{'bits': 3}" in said and "{'bits': 4}" in said
+    said = run(*program, "--task", "adding", cwd=tmp_path, code=2)
+    assert "task adding takes no --bits" in said
+
+
 @pytest.fixture
 def stations(tmp_path):
     """Tables of a ring of eight stations on two lines."""

@@ -251,7 +251,7 @@ def forward_only() -> Iterator[None]:
     """Leave hand-written gradients out of the functions that are made inside.
 
     A SavedModel cannot hold those in a loop, and TensorFlow warns of each when it loads
-    the file. Without them it differentiates the operations of the forward pass.
+    the file. The gradient of the operations of the forward pass may differ from them.
 
     Example:
         >>> from keras import ops

@@ -79,9 +79,10 @@ def calls_of_graph(model: keras.Model) -> list[GraphCall]:
         List of `GraphCall`s, without those of input layers.
 
     Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        >>> [call.layer.name for call in calls_of_graph(model)] == ["dense"]
-        True
+        >>> dense = keras.layers.Dense(3)
+        >>> model = keras.Sequential([keras.Input((2,)), dense])
+        >>> [call.layer is dense for call in calls_of_graph(model)]
+        [True]
     """
     by_depth = getattr(model, "_functional", model)._nodes_by_depth
     return [

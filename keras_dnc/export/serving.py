@@ -32,7 +32,8 @@ def export_for_serving(
 ) -> pathlib.Path:
     """Write `<base_path>/<version>/`, a SavedModel that TensorFlow Serving loads.
 
-    The SavedModel runs without Keras and without this package. It has four signatures:
+    The SavedModel runs without Keras and without this package. It is for inference: a
+    gradient taken through it may differ from the model's. It has four signatures:
 
     - `serving_default`: maps `inputs`, whole sequences `(batch, time, ...)`, to
       `outputs`. Batch and time are dynamic as far as they are in the model.

@@ -35,13 +35,14 @@ class DAgger(keras.callbacks.Callback):
             `share` is outside [0, 1].
 
     Example:
+        >>> import keras_dnc
         >>> from keras_dnc.tasks.graphs import ShortestPathTask
         >>> task = ShortestPathTask(max_nodes=4, max_path=2)
         >>> dataset = task.dataset(batch_size=4, steps=2)
         >>> inputs = keras.Input((None, task.observation_size))
         >>> outputs = keras.layers.LSTM(90, return_sequences=True)(inputs)
         >>> model = keras.Model(inputs, outputs)
-        >>> model.compile("adam", GroupedCrossentropy())
+        >>> model.compile("adam", keras_dnc.GroupedCrossentropy())
         >>> history = model.fit(dataset, callbacks=[DAgger(dataset, task)], verbose=0)
 
     References:

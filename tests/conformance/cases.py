@@ -20,6 +20,11 @@ def _dnc(**arguments):
     return keras_dnc.DNCCell(10, **{"controller": 8, **SMALL, **arguments})
 
 
+def _dnc_with_sparse_links(**arguments):
+    links = min(3, arguments.get("memory_size", SMALL["memory_size"]))
+    return _dnc(**{"link_top_k": links, **arguments})
+
+
 def _ntm(**arguments):
     sizes = {"controller": 8, "num_writes": 3, **SMALL}
     return keras_dnc.NTMCell(10, **{**sizes, **arguments})
@@ -62,7 +67,7 @@ IMPROVED = {
 
 CELLS = {
     "dnc": lambda **kw: _dnc(**kw),
-    "dnc-sparse-links": lambda **kw: _dnc(**{"link_top_k": 3, **kw}),
+    "dnc-sparse-links": lambda **kw: _dnc_with_sparse_links(**kw),
     "dnc-improved-two-writes-gru": lambda **kw: _dnc(
         **{
             "num_writes": 2,

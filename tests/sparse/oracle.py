@@ -61,7 +61,7 @@ class SAM:
         word_size,
         num_reads,
         top_k,
-        link_top_k,
+        link_top_k=None,
         frozen_links=None,
     ):
         self.weights = weights
