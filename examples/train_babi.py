@@ -3,8 +3,8 @@
     python examples/train_babi.py --tasks all --data path/to/babi --seeds 0,1,2
 
 A story is one sequence; the model answers at each `-` (Graves et al. 2016). Training
-begins with the tasks of GROUPS, one group after another, in equal shares, and each task
-with its first questions. If the process is killed, the same command resumes training.
+begins with the tasks of GROUPS, one group after another, and each task with its first
+questions. If the process is killed, the same command resumes training.
 With KERAS_BACKEND=jax and a file of `python -m keras_dnc.tasks.babi.prepare` as --data,
 no TensorFlow is needed.
 """
@@ -18,10 +18,9 @@ import keras
 import keras_dnc
 from keras_dnc.tasks import babi
 
-SIZES = {"memory_size": 128, "word_size": 64, "num_reads": 4}
-SHARP = {"control_biases": {"read_strengths": 5.0, "write_strengths": 5.0}}
-OPTIONS = {"normalize": True, "temporal_links": False, "bypass_dropout": 0.1}
-RECIPE = SIZES | SHARP | OPTIONS
+RECIPE = {"memory_size": 128, "word_size": 64, "num_reads": 4, "normalize": True}
+RECIPE |= {"temporal_links": False, "bypass_dropout": 0.1}
+RECIPE["control_biases"] = {"read_strengths": 5.0, "write_strengths": 5.0}
 FREE = ("seeds", "data", "output")  # settings that a resumed run may change
 GROUPS = [[1], [6, 11, 12, 13]]  # answered by one fact, to be found in memory
 LESSONS = [[1, 100], [10**6, 150], [10**6, 400]]  # questions, tokens shown of a story
@@ -40,6 +39,7 @@ def parse_arguments():
     add("--lesson-epochs", default=10, type=int, help="that end a lesson in any case")
     add("--groups", default=GROUPS, type=json.loads, help="in JSON")
     add("--group-epochs", default=20, type=int, help="that end a group in any case")
+    add("--learned-share", default=0.25, type=float, help="of stories of learned tasks")
     add("--epochs", default=300, type=int, help="at most")
     add("--updates", default=320, type=int, help="in an epoch")
     add("--patience", default=40, type=int, help="epochs without a lower error")
@@ -97,6 +97,7 @@ def train(model, encoded, folder, seed, settings):
         per_epoch=settings.updates * settings.batch_size,
         lessons=[babi.Lesson(*lesson) for lesson in settings.lessons],
         tasks=groups[0] if groups else None,
+        learned_share=settings.learned_share,
         seed=seed,
     )
     monitor = "val_error"
@@ -131,8 +132,7 @@ def solve(tasks, seed, settings):
     errors = {task: 100 * e for task, e in keras_dnc.error_by_task(judged).items()}
     model.save(output / "model.keras")
     metrics = {"test_error_percent": errors, "words": vocabulary.words[2:]}
-    minutes = sum(row["seconds"] for row in log) / 60.0
-    metrics |= {"epochs": len(log), "minutes": minutes}
+    metrics |= {"epochs": len(log), "minutes": sum(e["seconds"] for e in log) / 60.0}
     file.write_text(json.dumps(metrics, indent=1))
     return errors
 

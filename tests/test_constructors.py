@@ -117,7 +117,9 @@ KIND = {  # where one name has two meanings
     ("StoryMixture", "tasks"): "lengths",
     ("DAgger", "own"): "fraction",
     ("DAgger", "share"): "fraction",
+    ("StoryMixture", "learned_share"): "positive",
     ("TaskCurriculum", "goal"): "fraction",
+    ("TaskCurriculum", "learned"): "fraction",
 }
 KIND_OF_TYPE = {int: "size", bool: "switch", str: "choice", float: "probability"}
 GUESS = {"size": 4, "probability": 0.5, "number": 0.5, "controller": 4}

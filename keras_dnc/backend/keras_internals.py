@@ -4,13 +4,15 @@ Each has a test in `tests/backend/test_keras_internals.py` that fails, with a me
 about the consequences, if a new version removes the name or changes its meaning.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
-
-# `with AutocastScope(None):` variables are read without rounding to half precision.
 from keras.src.backend import AutocastScope
+
+# Holds the scope that casts variables as they are read.
+from keras.src.backend.common import global_state
 
 # Returns whether Keras only infers shapes, as during calls on a `keras.Input`.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
@@ -19,7 +21,6 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 __all__ = [
-    "AutocastScope",
     "DropoutRNNCell",
     "GraphCall",
     "all_layers",
@@ -27,12 +28,31 @@ __all__ = [
     "dropout_masks",
     "export_signature",
     "in_symbolic_scope",
+    "no_autocast",
     "optimizer_moments",
     "set_dropout_masks",
     "tensorflow_compiles_with_xla",
 ]
 
 _MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of `DropoutRNNCell`
+
+
+@contextlib.contextmanager
+def no_autocast() -> Iterator[None]:
+    """Read variables in the dtypes that they have, inside the call of any layer.
+
+    `AutocastScope(None)` alone does so too, but then the `dtype` of every variable is
+    floatx, to which `keras.StatelessScope` casts the values that replace it.
+
+    Example:
+        >>> variable = keras.Variable(1.0, dtype="float64")
+        >>> with no_autocast():
+        ...     print(variable.dtype)
+        float64
+    """
+    with AutocastScope(None):
+        global_state.set_global_attribute("autocast_scope", None)
+        yield
 
 
 def all_layers(layer: keras.Layer) -> list[keras.Layer]:

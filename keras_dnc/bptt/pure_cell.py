@@ -14,7 +14,7 @@ import keras
 from keras import ops
 from keras import tree
 
-from keras_dnc.backend.keras_internals import AutocastScope
+from keras_dnc.backend.keras_internals import no_autocast
 from keras_dnc.bptt.scan import Sequence
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.dropout import get_dropout_masks
@@ -52,7 +52,7 @@ class PureCell:
             A `Sequence`.
         """
         masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
-        with AutocastScope(None):
+        with no_autocast():
             weights = [variable.value for variable in self.cell.trainable_variables]
             others = [variable.value for variable in self.cell.non_trainable_variables]
         return Sequence(
@@ -109,7 +109,7 @@ class PureCell:
                 lambda mask: None if mask is None else next(masks), self._masks
             ),
         )
-        with AutocastScope(None):
+        with no_autocast():
             scope = keras.StatelessScope(zip(variables, values, strict=True))
         before = [scope.get_current_value(variable) for variable in variables]
         try:

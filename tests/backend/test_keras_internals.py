@@ -33,21 +33,40 @@ def third():
     return keras.Variable(THIRD, dtype="float32")
 
 
-def test_inside_an_autocast_scope_variables_are_read_rounded(third):
-    with keras_internals.AutocastScope("bfloat16"):
-        read = third.value
-    assert keras.backend.standardize_dtype(read.dtype) == "bfloat16", (
-        "AutocastScope no longer casts variables: the mixed policy of a layer has no "
-        "effect, and the scopes of keras_dnc are not needed"
+class Reader(keras.layers.Layer):
+    """Reads a variable in its call, with and without autocasting."""
+
+    def __init__(self, variable, dtype):
+        super().__init__(dtype=dtype)
+        self.variable = variable
+
+    def call(self, inputs):
+        self.cast = self.variable.value
+        with keras_internals.no_autocast():
+            self.dtype_within, self.kept = self.variable.dtype, self.variable.value
+        self.dtype_after = self.variable.dtype
+        return inputs
+
+
+def test_variables_are_read_rounded_but_where_autocasting_is_off(third):
+    reader = Reader(third, "mixed_bfloat16")
+    reader(ops.ones((1, 1)))
+    assert keras.backend.standardize_dtype(reader.cast.dtype) == "bfloat16", (
+        "a layer no longer casts variables: no_autocast is not needed"
     )
-
-
-def test_an_autocast_scope_of_none_keeps_the_precision_of_variables(third):
-    with keras_internals.AutocastScope("bfloat16"), keras_internals.AutocastScope(None):
-        read = third.value
-    assert ops.convert_to_numpy(read) == np.float32(THIRD), (
-        "AutocastScope(None) no longer ends autocasting: weights of float32 cells are "
+    assert ops.convert_to_numpy(reader.kept) == np.float32(THIRD), (
+        "no_autocast no longer ends autocasting: weights of float32 cells are "
         "rounded to half precision inside a layer with a mixed policy"
+    )
+    assert reader.dtype_after == "bfloat16", "no_autocast does not end with its block"
+
+
+def test_without_autocasting_variables_have_their_own_dtype():
+    reader = Reader(keras.Variable(THIRD, dtype="float64"), "float32")
+    reader(ops.ones((1, 1)))
+    assert reader.dtype_within == "float64", (
+        "a variable says another dtype than its own where autocasting is off: "
+        "StatelessScope casts weights of float64 cells to floatx"
     )
 
 

@@ -54,6 +54,16 @@ def test_stories_that_cannot_be_shared_evenly_go_to_the_first_tasks():
     assert (tasks.count(1), tasks.count(2)) == (9, 8)
 
 
+def test_tasks_that_are_learned_have_a_smaller_share():
+    batches = mixture(per_epoch=20, learned_share=0.25)
+    batches.set_learned([1])
+    tasks = drawn_tasks(batches)
+    assert (tasks.count(1), tasks.count(2)) == (4, 16)
+    batches.set_learned([1, 2])
+    tasks = drawn_tasks(batches)
+    assert tasks.count(1) == tasks.count(2) == 10
+
+
 def test_stories_are_cut_to_the_lesson_of_their_task():
     batches = mixture(earlier=0.0)
     assert rows(batches) == [1] * 16

@@ -1,10 +1,11 @@
-"""Stories of several tasks in equal shares, each task at its own lesson."""
+"""Stories of several tasks in chosen shares, each task at its own lesson."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
 from keras_dnc.tasks.babi.batches import StoryBatches
@@ -50,10 +51,11 @@ class Lesson(NamedTuple):
 class StoryMixture(StoryBatches):
     """Batches in which every task has the same number of stories, at its own lesson.
 
-    In each epoch, `per_epoch` stories are drawn, as many of each task that has started.
-    They are cut to the current lesson of their task or, with probability `earlier`, to
-    an earlier one. `lesson_of` holds the current lessons of these tasks, and the
-    callback `keras_dnc.TaskCurriculum` advances them and starts the others.
+    In each epoch, `per_epoch` stories are drawn, as many of each task that has started,
+    or fewer of those in `learned`. They are cut to the current lesson of their task or,
+    with probability `earlier`, to an earlier one. `lesson_of` holds the current lessons
+    of these tasks. The callback `keras_dnc.TaskCurriculum` advances them, starts the
+    other tasks, and says which ones are learned.
 
     A story whose first question lies beyond the lesson is not drawn. If fewer than a
     tenth of a task's stories have a question within the lesson, the tenth whose first
@@ -69,6 +71,8 @@ class StoryMixture(StoryBatches):
             `None`.
         earlier: Probability of an earlier lesson, each equally likely, in [0, 1).
             Defaults to 0.1.
+        learned_share: Number of stories of a task in `learned`, for one story of
+            another task. Above 0. Defaults to 1.
         **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
             `None`, for quantiles of the lengths in all lessons; `seed` of the
             draws, which defaults to 0; and keyword arguments of
@@ -77,14 +81,16 @@ class StoryMixture(StoryBatches):
     Attributes:
         lesson_of: Dict from the number of each task that has started to the index of
             its lesson.
-        epoch: Index of the epoch. Together with `seed` and the lessons it determines
-            the batches.
+        learned: Set of the numbers of the tasks that `set_learned` was called with.
+        epoch: Index of the epoch. Together with `seed`, the lessons and `learned` it
+            determines the batches.
 
     Raises:
         ValueError: `stories` or `lessons` is empty or not of `EncodedStory` and
             `Lesson`, `batch_size`, `per_epoch` or a number of a lesson is not a
             positive integer, `tasks` is empty or has a task without stories, `buckets`
-            do not ascend to the longest story, or `earlier` or `seed` is out of range.
+            do not ascend to the longest story, `learned_share` is not above 0, or
+            `earlier` or `seed` is out of range.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -109,12 +115,15 @@ class StoryMixture(StoryBatches):
         lessons: Sequence[Lesson],
         tasks: Sequence[int] | None = None,
         earlier: float = 0.1,
+        learned_share: float = 1.0,
         **kwargs: Any,
     ) -> None:
         stories = checked_examples("stories", stories, EncodedStory)
         self.per_epoch = positive_integer("per_epoch", per_epoch)
         self.lessons = _checked_lessons(lessons)
         self.earlier = probability("earlier", earlier)
+        self.learned_share = finite_number("learned_share", learned_share, above=0.0)
+        self.learned: set[int] = set()
         self._tasks = sorted({story.task for story in stories})
         first = self._tasks if tasks is None else tasks
         self._check_tasks(first)
@@ -210,6 +219,15 @@ class StoryMixture(StoryBatches):
         self.lesson_of = dict(lesson_of)
         self._batches = self._draw_batches()
 
+    def set_learned(self, tasks: Iterable[int]) -> None:
+        """Set the tasks of which fewer stories are drawn.
+
+        Args:
+            tasks: Numbers of tasks.
+        """
+        self.learned = set(tasks)
+        self._batches = self._draw_batches()
+
     def questions_shown(self, story: EncodedStory) -> int:
         """Return the number of questions that the current lesson of a task shows.
 
@@ -233,11 +251,10 @@ class StoryMixture(StoryBatches):
     def _draw_batches(self) -> list[tuple[int, np.ndarray]]:
         """Draw the stories of an epoch, and cut the order by length into batches."""
         rng = np.random.default_rng([self.seed, self.epoch])
-        share, more = divmod(self.per_epoch, len(self.lesson_of))
         self._drawn = [
             story
-            for number, task in enumerate(sorted(self.lesson_of))
-            for story in self._draw(task, share + (number < more), rng)
+            for task, size in self._sizes().items()
+            for story in self._draw(task, size, rng)
         ]
         lengths = [len(story.tokens) for story in self._drawn]
         bucket_of = np.searchsorted(self.buckets, lengths)
@@ -249,6 +266,17 @@ class StoryMixture(StoryBatches):
         ]
         rng.shuffle(padded)
         return with_two_lengths_first(padded)
+
+    def _sizes(self) -> dict[int, int]:
+        """Return the number of stories of each task in an epoch."""
+        tasks = sorted(self.lesson_of)
+        fewer = [task in self.learned for task in tasks]
+        shares = np.where(fewer, self.learned_share, 1.0)
+        exact = self.per_epoch * shares / shares.sum()
+        sizes = np.floor(exact).astype(int)
+        more = self.per_epoch - sizes.sum()
+        sizes[np.argsort(sizes - exact, kind="stable")[:more]] += 1
+        return dict(zip(tasks, sizes.tolist(), strict=True))
 
     def _draw(
         self, task: int, size: int, rng: np.random.Generator
