@@ -3,6 +3,7 @@
 import math
 import numbers
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -26,6 +27,7 @@ from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import HOW_TO_FLATTEN
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import check_not_half_precision
+from keras_dnc.cells.precision import full_precision
 from keras_dnc.cells.row_access import RowAccess
 from keras_dnc.typing import Shape, Tensor
 
@@ -60,6 +62,10 @@ class MemoryRNN(keras.layers.RNN):
       eagerly. They would unroll `keras.layers.RNN` and compile every step for minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
+    - Around a cell whose states contain indices of slots, such as `SAMCell`, the layer
+      computes in float32 under a global policy of half precision, which rounds them.
+      `keras.layers.RNN` needs `dtype="float32"`.
+    - Inputs at masked steps have no effect on gradients, even if they are NaN.
 
     Args:
         cell: A cell of this package, any Keras RNN cell, or a list of cells.
@@ -73,8 +79,9 @@ class MemoryRNN(keras.layers.RNN):
 
     Call arguments:
         sequences: `(batch, time, features)`, time at least 1.
-        initial_state: List of the states before the first step, `(batch, size)`; `None`
-            for those of the cell. Defaults to `None`.
+        initial_state: List of the states before the first step, `(batch, size)`; a dict
+            of some of them by name, `cell.start_from`; or `None` for those of the cell.
+            Defaults to `None`.
         mask: Booleans `(batch, time)`, false at steps to skip; `None` for no mask.
             Defaults to `None`.
         training: Whether dropout is on. Defaults to `False`.
@@ -113,6 +120,8 @@ class MemoryRNN(keras.layers.RNN):
         if isinstance(cell, list | tuple) and any(_is_memory(child) for child in cell):
             policy = next(child.dtype_policy for child in cell if _is_memory(child))
             cell = keras.layers.StackedRNNCells(cell, dtype=policy)
+        if kwargs.get("dtype") is None and _numbers_slots(cell):
+            kwargs["dtype"] = full_precision(None)
         super().__init__(cell, **kwargs)
         self.recompute = _steps_per_chunk(recompute)
         self._check_cells()
@@ -167,6 +176,7 @@ class MemoryRNN(keras.layers.RNN):
     ) -> Any:
         """Run the cell over the sequences."""
         check_sequences(sequences.shape)
+        initial_state = self._listed(initial_state)
         batch, time = _legend(sequences.shape[:2], ("batch", "time"))
         for part in tree.flatten(mask):  # Keras passes one mask, or a list of it
             if part is not None:
@@ -176,9 +186,21 @@ class MemoryRNN(keras.layers.RNN):
                 check_shape(
                     "initial_state", part.shape, (batch, "size"), HOW_TO_FLATTEN
                 )
+        sequences = _without_padding(sequences, mask)
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
+
+    def _listed(self, initial_state: Any) -> Any:
+        """Complete a dict of states to the list that `keras.layers.RNN` takes."""
+        if not isinstance(initial_state, Mapping):
+            return initial_state
+        if not isinstance(self.cell, MemoryCell):
+            raise ValueError(
+                "Argument `initial_state` must be a list unless the cell is a memory "
+                f"cell, whose states have names. Received: a dict, cell={self.cell!r}"
+            )
+        return self.cell.start_from(initial_state)
 
     def inner_loop(
         self,
@@ -199,13 +221,14 @@ class MemoryRNN(keras.layers.RNN):
             `(last_output, outputs, states)`: `(batch, output_size)`,
             `(batch, time, output_size)` and the last states.
         """
-        for cell in unstacked(self.cell):
-            if _is_memory(cell) and cell.numbers_slots:
-                check_not_half_precision(self.compute_dtype)
+        if _numbers_slots(self.cell):
+            check_not_half_precision(self.compute_dtype)
         if _edits_in_place(self.cell):
             self._warn_of_copies()
         is_layer = isinstance(self.cell, keras.layers.Layer)
-        if self.recompute == 0 or self.unroll or not is_layer:
+        # JAX exports a free time as a symbol, which cannot be divided into chunks.
+        is_symbol = not isinstance(sequences.shape[1], int | None)
+        if self.recompute == 0 or self.unroll or is_symbol or not is_layer:
             return super().inner_loop(sequences, initial_state, mask, training)
         return self._scan(sequences, initial_state, mask, training)
 
@@ -309,9 +332,23 @@ def _legend(sizes: Shape, names: tuple[str, ...]) -> tuple[int | str, ...]:
     )
 
 
+def _without_padding(sequences: Tensor, mask: Any) -> Tensor:
+    """Return sequences with zeros at masked steps, where NaN would reach gradients."""
+    for part in tree.flatten(mask):
+        if part is not None:
+            real = ops.expand_dims(ops.cast(part, "bool"), -1)
+            sequences = ops.where(real, sequences, ops.zeros_like(sequences))
+    return sequences
+
+
 def _is_memory(cell: keras.Layer) -> bool:
     """Return whether a cell is a `MemoryCell`."""
     return isinstance(cell, MemoryCell)
+
+
+def _numbers_slots(cell: keras.layers.Layer) -> bool:
+    """Return whether a cell or a stack has states that contain indices of slots."""
+    return any(_is_memory(one) and one.numbers_slots for one in unstacked(cell))
 
 
 def _edits_in_place(cell: keras.Layer) -> bool:

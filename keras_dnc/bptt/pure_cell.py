@@ -54,7 +54,7 @@ class PureCell:
         masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
         with no_autocast():
             weights = [variable.value for variable in self.cell.trainable_variables]
-            others = [variable.value for variable in self.cell.non_trainable_variables]
+            others = [variable.value for variable in self.cell.non_trainable_weights]
         return Sequence(
             weights=weights,
             inputs=inputs,
@@ -98,7 +98,7 @@ class PureCell:
         Raises:
             ValueError: If a step updates a variable.
         """
-        others = self.cell.non_trainable_variables
+        others = self.cell.non_trainable_weights
         variables = [*self.cell.trainable_variables, *others]
         values = [*sequence.weights, *sequence.constants[: len(others)]]
         masks = iter(sequence.constants[len(others) :])
@@ -111,6 +111,8 @@ class PureCell:
         )
         with no_autocast():
             scope = keras.StatelessScope(zip(variables, values, strict=True))
+        # Seeds are not read, as `tf.saved_model.save` knows no variable of theirs.
+        variables = self.cell.variables
         before = [scope.get_current_value(variable) for variable in variables]
         try:
             with scope:

@@ -7,6 +7,7 @@ tensors of real shapes instead; `MemoryCell` converts between the two.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -18,6 +19,7 @@ from keras_dnc.backend import not_compiled
 from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.rows import where_active
 from keras_dnc.typing import Controls, DType, Fields, Shape, State, Tensor, Tensors
 
 
@@ -256,6 +258,85 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
             )
         return self.flatten(state)
 
+    def initial_state(self, batch_size: int | Tensor) -> State:
+        """Return the named state before the first step.
+
+        Args:
+            batch_size: Sequences in the batch, an integer or a scalar tensor.
+
+        Returns:
+            The state's NamedTuple, each leaf `(batch, *shape)`.
+        """
+        return self.unflatten(self.get_initial_state(batch_size))
+
+    def start_from(self, states: Mapping[str, Tensor]) -> Tensors:
+        """Return the flat list of first states, some of which are given by name.
+
+        The others are those of a sequence that has not started.
+
+        Args:
+            states: Dict from names of `state_names` to tensors, at least one: each
+                `(batch, *shape)`, the shape that the state has in `unflatten`, or
+                `(batch, size)`.
+
+        Returns:
+            List of `(batch, size)`, one entry per number in `state_size`.
+
+        Raises:
+            ValueError: If `states` is no dict or is empty, a name is not that of a
+                state, or a state has the wrong shape.
+
+        Example:
+            >>> import keras_dnc
+            >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+            >>> states = cell.start_from({"memory": ops.ones((2, 16, 4))})
+            >>> float(cell.unflatten(states).access.memory[0, 0, 0])
+            1.0
+        """
+        shapes = dict(zip(self.state_names, self.flat_state_shapes, strict=True))
+        _check_named_states(states, shapes)
+        batch_size = ops.shape(next(iter(states.values())))[0]
+        fresh = tree.flatten(self.initial_state(batch_size))
+        return [
+            ops.reshape(ops.cast(states.get(name, leaf), leaf.dtype), (-1, size))
+            for name, leaf, size in zip(shapes, fresh, self.state_size, strict=True)
+        ]
+
+    def reset(self, state: State | Tensors, where: Tensor) -> State | Tensors:
+        """Return a state in which some batch elements are at their start again.
+
+        Use it between steps where some sequences have ended, such as the episodes of
+        environments that run side by side.
+
+        Args:
+            state: The state's NamedTuple, or its flat list.
+            where: Booleans `(batch,)`, true for the batch elements to reset.
+
+        Returns:
+            The new state, a NamedTuple or a flat list as `state` is.
+
+        Raises:
+            ValueError: If `where` or a state has the wrong shape.
+
+        Example:
+            >>> import keras_dnc
+            >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
+            >>> state = [ops.ones((2, size)) for size in cell.state_size]
+            >>> state = cell.reset(state, where=[True, False])
+            >>> [float(x) for x in cell.unflatten(state).access.memory[:, 0, 0]]
+            [0.0, 1.0]
+        """
+        where = ops.convert_to_tensor(where, "bool")
+        is_named = hasattr(state, "_asdict")
+        named = state if is_named else self.unflatten(state)
+        batch = tree.flatten(named)[0].shape[0]
+        check_shape("where", where.shape, ("batch" if batch is None else batch,))
+        fresh = self.initial_state(ops.shape(where)[0])
+        named = tree.map_structure(
+            lambda start, now: where_active(where, start, now), fresh, named
+        )
+        return named if is_named else self.flatten(named)
+
     def get_dropout_mask(self, step_input: Tensor) -> None:
         """Create the controller's dropout masks, before the loop.
 
@@ -276,6 +357,21 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         """Return the constructor's arguments, with the policy passed as `dtype`."""
         policy = keras.dtype_policies.serialize(self.controller_dtype_policy)
         return {**super().get_config(), "dtype": policy}
+
+
+def _check_named_states(states: Any, shapes: Mapping[str, Shape]) -> None:
+    """Raise a `ValueError` unless some states are given, by name and in shape."""
+    names = set(states) if isinstance(states, Mapping) else set()
+    if not names or names - set(shapes):
+        raise ValueError(
+            "Argument `states` must be a dict from names of states to tensors. Names: "
+            f"{list(shapes)}. Received: "
+            + (f"the names {sorted(names)}" if names else f"states={states!r}")
+        )
+    for name, tensor in states.items():
+        flat = (math.prod(shapes[name]),)
+        shape = flat if len(tensor.shape) == 2 else shapes[name]
+        check_shape(f"states[{name!r}]", tensor.shape, ("batch", *shape))
 
 
 def leaf_names(shapes: Any, name: str) -> list[str]:

@@ -21,6 +21,7 @@ from keras_dnc.export.stepper import steppers_of
 from keras_dnc.typing import Shape, Tensor
 
 Named: TypeAlias = dict[str, Tensor]
+Spec: TypeAlias = tuple[Shape, str]  # shape and dtype
 Endpoint: TypeAlias = tuple[Callable[[Any], Named], list[Any]]  # function, signature
 
 _TRUE_TO_MASKS = (
@@ -39,25 +40,44 @@ INPUTS, LENGTHS, OUTPUTS = "inputs", "lengths", "outputs"
 BATCH_SIZE = "batch_size"
 
 
-def input_spec(model: keras.Model) -> tuple[Shape, str]:
-    """Return the shape and dtype of the only input of a model.
+def input_specs(model: keras.Model) -> dict[str, Spec]:
+    """Return the shape and dtype of each input of a model by name.
 
     Args:
         model: A built Keras model.
 
     Returns:
-        `(shape, dtype)`; the batch axis of the shape is `None`.
+        Dict from names to `(shape, dtype)`; the batch axis of each shape is `None`. The
+        name of the only input is `inputs`. Several have the keys of a dict that the
+        model takes, or the names of its `keras.Input`s.
+    """
+    structure = export_signature(model)
+    specs = tree.flatten(structure)
+    if len(specs) == 1:
+        names = [INPUTS]
+    elif len(structure) == 1 and isinstance(structure[0], dict):
+        names = sorted(structure[0])
+    else:
+        names = [spec.name or f"{INPUTS}_{n}" for n, spec in enumerate(specs)]
+    return {
+        name: ((None, *spec.shape[1:]), spec.dtype)
+        for name, spec in zip(names, specs, strict=True)
+    }
+
+
+def only_input(model: keras.Model) -> Spec:
+    """Return the shape and dtype of the only input of a model.
+
+    Args:
+        model: A built Keras model.
 
     Raises:
-        ValueError: If the model takes several inputs.
+        NotServableError: If the model takes several inputs.
     """
-    specs = tree.flatten(export_signature(model))
-    if len(specs) != 1:
-        raise ValueError(
-            "Argument `model` must take one input. "
-            f"Received: a model of {len(specs)} inputs"
-        )
-    return (None, *specs[0].shape[1:]), specs[0].dtype
+    specs = input_specs(model)
+    if len(specs) > 1:
+        raise NotServableError(f"model {model.name!r} takes the inputs {list(specs)}")
+    return specs[INPUTS]
 
 
 def sequence_endpoint(model: keras.Model) -> Endpoint:
@@ -69,19 +89,21 @@ def sequence_endpoint(model: keras.Model) -> Endpoint:
     Returns:
         `(function, signature)`: a function of TensorFlow tensors, and a list with the
         `tf.TensorSpec`s of its only argument.
-
-    Raises:
-        ValueError: If the model takes several inputs.
     """
     import tensorflow as tf
 
-    shape, dtype = input_spec(model)
+    structure, specs = export_signature(model), input_specs(model)
+    signature = {name: tf.TensorSpec(*spec, name) for name, spec in specs.items()}
 
-    def serve(inputs: Tensor) -> Named:
-        inputs = _checked_sequences(inputs, shape)
-        return _named_outputs(model(inputs, training=False))
+    def serve(request: Named) -> Named:
+        checked = [
+            _checked_sequences(name, request[name], shape)
+            for name, (shape, _) in specs.items()
+        ]
+        arguments = tree.pack_sequence_as(structure, checked)
+        return _named_outputs(model(*arguments, training=False))
 
-    return serve, [tf.TensorSpec(shape, dtype, INPUTS)]
+    return serve, [signature]
 
 
 def padded_endpoint(model: keras.Model) -> Endpoint:
@@ -95,20 +117,20 @@ def padded_endpoint(model: keras.Model) -> Endpoint:
         `tf.TensorSpec`s of its only argument.
 
     Raises:
-        NotServableError: If a layer of the model would process padding as data.
-        ValueError: If the model takes several inputs.
+        NotServableError: If the model takes several inputs, or one of its layers would
+            process padding as data.
     """
     import tensorflow as tf
 
+    shape, dtype = only_input(model)
     run = _masked_run(model)
-    shape, dtype = input_spec(model)
     signature = {
         INPUTS: tf.TensorSpec(shape, dtype, INPUTS),
         LENGTHS: tf.TensorSpec((None,), "int32", LENGTHS),
     }
 
     def serve_padded(request: Named) -> Named:
-        inputs = _checked_sequences(request[INPUTS], shape)
+        inputs = _checked_sequences(INPUTS, request[INPUTS], shape)
         lengths = _of_shape(LENGTHS, request[LENGTHS], tf.shape(inputs)[:1], ())
         mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
         features = (1,) * (len(shape) - 2)
@@ -210,13 +232,12 @@ def step_endpoint(model: keras.Model) -> Endpoint:
 
     Raises:
         NotServableError: If the model cannot run step by step.
-        ValueError: If the model takes several inputs.
     """
     import tensorflow as tf
 
+    (_, _, *features), dtype = only_input(model)
     chain = chain_of(model)
     steppers, output = steppers_of(chain), output_name(model)
-    (_, _, *features), dtype = input_spec(model)
     shapes: dict[str, Shape] = {INPUTS: tuple(features)}
     signature = {INPUTS: tf.TensorSpec((None, *features), dtype, INPUTS)}
     for stepper in steppers.values():
@@ -289,7 +310,7 @@ def _of_shape(name: str, tensor: Tensor, leading: Tensor, shape: Shape) -> Tenso
         return tensor if shape else tf.squeeze(tensor, axis)
 
 
-def _checked_sequences(inputs: Tensor, shape: Shape) -> Tensor:
+def _checked_sequences(name: str, inputs: Tensor, shape: Shape) -> Tensor:
     """Return inputs of a model's input shape, or fail at a named operation."""
     import tensorflow as tf
 
@@ -297,7 +318,7 @@ def _checked_sequences(inputs: Tensor, shape: Shape) -> Tensor:
     count = free.index(False) if False in free else len(shape)
     if any(free[count:]):  # the model checks free sizes after fixed ones
         return inputs
-    return _of_shape(INPUTS, inputs, tf.shape(inputs)[:count], shape[count:])
+    return _of_shape(name, inputs, tf.shape(inputs)[:count], shape[count:])
 
 
 def initial_state_endpoint(model: keras.Model) -> Endpoint:
@@ -315,6 +336,7 @@ def initial_state_endpoint(model: keras.Model) -> Endpoint:
     """
     import tensorflow as tf
 
+    only_input(model)
     steppers = steppers_of(chain_of(model))
 
     def initial_state(batch_size: Tensor) -> Named:

@@ -11,7 +11,7 @@ from keras_dnc.export.chain import NotServableError
 from keras_dnc.export.chain import chain_of
 from keras_dnc.export.endpoints import BATCH_SIZE
 from keras_dnc.export.endpoints import INPUTS
-from keras_dnc.export.endpoints import input_spec
+from keras_dnc.export.endpoints import only_input
 from keras_dnc.export.endpoints import output_name
 from keras_dnc.export.endpoints import run_step
 from keras_dnc.export.guide import Signatures
@@ -83,7 +83,7 @@ class KerasTransport:
                 f"Received: target={model!r}: {reason}"
             ) from reason
         self._steppers = steppers_of(chain)
-        (_, _, *features), dtype = input_spec(model)
+        (_, _, *features), dtype = only_input(model)
         states = _state_specs(self._steppers)
         inputs = {INPUTS: _spec(features, dtype), **states}
         request = {

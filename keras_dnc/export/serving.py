@@ -36,7 +36,8 @@ def export_for_serving(
     gradient taken through it may differ from the model's. It has four signatures:
 
     - `serving_default`: maps `inputs`, whole sequences `(batch, time, ...)`, to
-      `outputs`. Batch and time are dynamic as far as they are in the model.
+      `outputs`. Batch and time are dynamic as far as they are in the model. Several
+      inputs have the names of their `keras.Input`s, or the keys of a dict.
     - `serving_padded`: maps `inputs` and `lengths`, `(batch,)`, int32, to `outputs`.
       Steps beyond the length of a sequence do not affect the other outputs, and their
       own outputs are meaningless. A length above the number of steps counts as the
@@ -52,9 +53,9 @@ def export_for_serving(
     `<layer name>_`.
 
     A model can run step by step if it is a chain of layers that treat each step alike
-    and of recurrent layers that go forward. Sequences can be padded if every layer
-    passes masks on. For other models the export omits the signatures in question, with
-    a warning that names the layer.
+    and of recurrent layers that go forward. Sequences can be padded if there is one
+    input and every layer passes masks on. For other models the export omits the
+    signatures in question, with a warning that names the layer.
 
     The folder also contains `signature.json` (names, dtypes and shapes) and a
     `README.md` with a REST and a gRPC request for this model.
@@ -66,8 +67,9 @@ def export_for_serving(
             folder. Defaults to `None`.
         warmup: Inputs `(batch, time, ...)` of warm-up requests, one for each signature,
             which the server runs while it loads the model, so that the first request is
-            not delayed; or `None` for no warm-up. Needs
-            `pip install keras_dnc[serving]`. Defaults to `None`.
+            not delayed; a dict of such arrays by name if the model takes several
+            inputs; or `None` for no warm-up. Needs `pip install keras_dnc[serving]`.
+            Defaults to `None`.
         name: Name of the model on the server, or `None` for the name of the folder
             `base_path`. Defaults to `None`.
 
@@ -75,9 +77,9 @@ def export_for_serving(
         `pathlib.Path` of the folder of the version.
 
     Raises:
-        ValueError: If the model is not built, takes several inputs or has a stateful
-            layer, `version` is not a positive integer or exists already, `warmup` does
-            not fit the input of the model, or the backend is not TensorFlow.
+        ValueError: If the model is not built or has a stateful layer, `version` is not
+            a positive integer or exists already, `warmup` does not fit the inputs of
+            the model, or the backend is not TensorFlow.
         ImportError: If `warmup` is given and TensorFlow Serving's protocol is not
             installed.
 
@@ -92,7 +94,7 @@ def export_for_serving(
     base_path = pathlib.Path(base_path).absolute()
     name, version = name or base_path.name, _checked_version(base_path, version)
     if warmup is not None:
-        warmup = warmup_requests.checked(warmup, *endpoints.input_spec(model))
+        warmup = warmup_requests.checked(warmup, endpoints.input_specs(model))
     with backend.forward_only():
         archive, reasons = _archive(model)
     for signature, reason in reasons.items():

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,29 +15,42 @@ from keras_dnc.export.guide import Signatures
 from keras_dnc.export.guide import Specs
 from keras_dnc.typing import Shape
 
+Arrays: TypeAlias = Mapping[str, np.ndarray]
 
-def checked(inputs: Any, shape: Shape, dtype: str) -> np.ndarray:
-    """Convert warm-up inputs to the dtype of the model's input.
+
+def checked(inputs: Any, specs: Mapping[str, tuple[Shape, str]]) -> Arrays:
+    """Convert warm-up inputs to the dtypes of the model's inputs.
 
     Args:
-        inputs: `(batch, time, ...)`, numbers or strings.
-        shape: Shape of the model's input; `None` for axes of any size.
-        dtype: Name of the dtype of the model's input.
+        inputs: `(batch, time, ...)`, numbers or strings; a dict of such arrays by name
+            if there are several inputs.
+        specs: Shape and dtype of each input by name, from `endpoints.input_specs`.
 
     Returns:
-        `numpy.ndarray` `(batch, time, ...)` of that dtype.
+        Dict from names to arrays of these dtypes.
 
     Raises:
-        ValueError: If the inputs have another shape or another kind of dtype, hold
-            integers outside the range of `dtype`, or hold NaN or infinity.
+        ValueError: If an input is missing, has another shape or another kind of dtype,
+            holds integers outside the range of its dtype, or holds NaN or infinity.
         ImportError: If TensorFlow Serving's protocol is not installed.
     """
     _protocol()
-    return fitting("warmup", inputs, dtype, shape)
+    if not isinstance(inputs, Mapping) and len(specs) == 1:
+        (name,) = specs
+        inputs = {name: inputs}
+    if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
+        raise ValueError(
+            "Argument `warmup` must be a dict of arrays, one for each input of the "
+            f"model, {list(specs)}. Received: warmup={inputs!r}"
+        )
+    return {
+        name: fitting("warmup", inputs[name], dtype, shape)
+        for name, (shape, dtype) in specs.items()
+    }
 
 
 def write(
-    folder: pathlib.Path, model: str, signatures: Signatures, inputs: np.ndarray
+    folder: pathlib.Path, model: str, signatures: Signatures, inputs: Arrays
 ) -> None:
     """Write one request for each signature to the warm-up file of an export.
 
@@ -45,7 +58,7 @@ def write(
         folder: Path of the SavedModel.
         model: Name of the served model.
         signatures: Signatures of the SavedModel, from `guide.signatures`.
-        inputs: `(batch, time, ...)`, warm-up inputs of the model's dtype.
+        inputs: Dict from names to warm-up inputs, from `checked`.
     """
     import tensorflow as tf
 
@@ -58,13 +71,16 @@ def write(
             writer.write(log.SerializeToString())
 
 
-def _arrays(name: str, specs: Specs, inputs: np.ndarray) -> dict[str, Any]:
+def _arrays(name: str, specs: Specs, inputs: Arrays) -> dict[str, Any]:
     """Return the arrays of a request by name; the states of a step are zeros."""
-    batch = len(inputs)
-    given: dict[str, Any] = {INPUTS: inputs[:, 0] if name == "step" else inputs}
+    given: dict[str, Any] = dict(inputs)
+    first = next(iter(inputs.values()))
+    batch = len(first)
+    if name == "step":
+        given[INPUTS] = first[:, 0]
     given[BATCH_SIZE] = np.int32(batch)
     if LENGTHS in specs:
-        given[LENGTHS] = np.full(batch, inputs.shape[1], "int32")
+        given[LENGTHS] = np.full(batch, first.shape[1], "int32")
     for state, spec in specs.items():
         if state not in given:
             given[state] = np.zeros((batch, *spec["shape"][1:]), spec["dtype"])

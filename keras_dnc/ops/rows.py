@@ -301,7 +301,8 @@ def _flat(table: Tensor) -> Tensor:
 
 def _flat_slots(table: Tensor, slots: Tensor) -> Tensor:
     """Convert slots to indices of the rows of `_flat(table)`, `(batch, count)`."""
-    rows = (table.shape[0] or 1) * table.shape[1]
+    batch = table.shape[0] if isinstance(table.shape[0], int) else 1  # not known
+    rows = batch * table.shape[1]
     if rows >= 2**31:
         raise ValueError(
             "Argument `table` must have fewer than 2^31 rows in all samples, which are "

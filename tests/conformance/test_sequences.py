@@ -40,7 +40,15 @@ def test_a_cell_called_like_a_layer_is_told_its_layer(make, rng):
 
 
 @every_state
-@pytest.mark.parametrize("kind", [keras.layers.RNN, keras_dnc.MemoryRNN])
+@pytest.mark.parametrize(
+    "kind",
+    [  # Keras's loop on JAX fails before it calls the cell
+        pytest.param(
+            keras.layers.RNN, marks=pytest.mark.only("tensorflow", "torch"), id="RNN"
+        ),
+        keras_dnc.MemoryRNN,
+    ],
+)
 def test_an_error_about_a_named_state_tells_how_to_flatten_it(make, kind, rng):
     layer, inputs = kind(make()), random_inputs(rng)
     outputs = layer(inputs)

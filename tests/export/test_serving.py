@@ -526,11 +526,55 @@ def test_what_is_no_built_model_is_refused(model, tmp_path):
         export_for_serving(model, tmp_path)
 
 
-def test_a_model_of_two_inputs_is_refused(tmp_path):
-    inputs = [keras.Input((None, 5)), keras.Input((None, 5))]
-    model = keras.Model(inputs, memory_layer()(keras.layers.Add()(inputs)))
-    with pytest.raises(ValueError, match="`model` must take one input"):
-        export_for_serving(model, tmp_path)
+def two_inputs(as_dict):
+    """A model of a story and a question, and its inputs by name."""
+    inputs = {
+        "story": keras.Input((None,), dtype="int32", name="story"),
+        "question": keras.Input((4,), name="question"),
+    }
+    story = memory_layer(return_sequences=False)(
+        keras.layers.Embedding(7, 5)(inputs["story"])
+    )
+    answer = keras.layers.Concatenate()([story, inputs["question"]])
+    given = inputs if as_dict else list(inputs.values())
+    return keras.Model(given, keras.layers.Dense(2)(answer))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_several_inputs_are_served_by_name(as_dict, rng, tmp_path):
+    model = two_inputs(as_dict)
+    arrays = {
+        "story": rng.integers(0, 7, (2, 6)).astype("int32"),
+        "question": rng.normal(size=(2, 4)).astype("float32"),
+    }
+    with pytest.warns(UserWarning, match="takes the inputs .*story"):
+        path = export_for_serving(model, tmp_path, warmup=arrays)
+    served = signatures(path)
+    assert set(served) - {"keep"} == {"serving_default"}
+    found = served["serving_default"](**arrays)["outputs"]
+    given = arrays if as_dict else list(arrays.values())
+    assert_close(found, model.predict(given, verbose=0))
+    assert "question" in (path / "README.md").read_text()
+
+
+def test_warmup_of_several_inputs_needs_each_of_them(tmp_path):
+    with pytest.raises(ValueError, match=r"`warmup` must be a dict .*'question'"):
+        export_for_serving(two_inputs(False), tmp_path, warmup={"story": [[1]]})
+
+
+@pytest.mark.slow
+def test_outputs_and_states_of_a_layer_are_served(rng, tmp_path):
+    inputs = keras.Input((None, 5))
+    model = keras.Model(inputs, memory_layer(return_state=True)(inputs))
+    with pytest.warns(UserWarning, match="'machine' is not part of a chain"):
+        path = export_for_serving(model, tmp_path)
+    data = rng.normal(size=(2, 3, 5)).astype("float32")
+    found = signatures(path)["serving_default"](inputs=data)
+    expected = model.predict(data, verbose=0)
+    assert len(found) == len(expected) > 2
+    for number, array in enumerate(expected):
+        assert_close(found[f"outputs_{number}" if number else "outputs"], array)
 
 
 @pytest.mark.slow
