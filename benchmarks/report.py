@@ -6,6 +6,23 @@ import re
 import statistics
 
 PEER = "dnc 1.1.0, PyTorch"
+FLOOR = "keras.layers.LSTM, TensorFlow with XLA"  # no memory: context, no contender
+PANELS = {  # title, and range of the axis, in which 1 is the peer
+    "train": ("time of a training step", (0.015, 2.0)),
+    "forward": ("time of a forward pass", (0.015, 2.0)),
+    "memory": ("memory that training adds", (0.08, 40.0)),
+}
+SIZE = {"time": "steps", "slots": "slots", "units": "LSTM units"}
+SHORT = {
+    "keras_dnc in keras.layers.RNN, TensorFlow with XLA": "in keras.layers.RNN, XLA"
+}
+COLORS = {  # after Okabe and Ito
+    "keras_dnc, TensorFlow with XLA": "#0072b2",
+    "keras_dnc, JAX": "#d55e00",
+    "keras_dnc, TensorFlow graph": "#009e73",
+    "keras_dnc in keras.layers.RNN, TensorFlow with XLA": "#cc79a7",
+}
+TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # that fit a logarithmic axis
 
 
 def write(results, folder):
@@ -78,48 +95,101 @@ def growth(found):
 
 
 def draw(results, path):
-    """Draw how many times faster than the peer each contender is."""
-    import matplotlib
+    """Draw time and memory of each contender against the peer's, by size."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    sizes = sorted(results["sizes"])
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
-    names = [n for n in results["sizes"][sizes[0]]["contenders"] if n != PEER]
-    width = 0.8 / len(names)
-    panels = [
-        ("train", "times faster"),
-        ("forward", "times faster"),
-        ("memory", "share of dnc's memory"),
-    ]
-    for axis, (kind, label) in zip(axes, panels, strict=True):
-        for index, name in enumerate(names):
-            heights = [
-                score(results["sizes"][s]["contenders"], name, kind) for s in sizes
-            ]
-            places = [
-                x + (index - len(names) / 2 + 0.5) * width for x in range(len(sizes))
-            ]
-            axis.bar(places, heights, width, label=name)
-        axis.axhline(1.0, color="black", linewidth=1)
-        axis.set_xticks(range(len(sizes)), sizes)
-        axis.set_yscale("log")
-        axis.set_xlabel("size")
-        axis.set_ylabel(label)
-        axis.set_title(f"{kind}, against dnc 1.1.0 (PyTorch) = 1")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2
-    )
+    sizes = {name: results["sizes"][name] for name in sorted(results["sizes"])}
+    rows = list(placed(sizes))
+    figure = Figure(figsize=(13, 1.6 + 0.3 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"Against {PEER}, for the same work: further left is better")
+    axes = figure.subplots(1, len(PANELS), sharey=True)
+    for axis, (kind, (title, limits)) in zip(axes, PANELS.items(), strict=True):
+        for place, size, name in rows:
+            draw_share(axis, place, share(sizes[size]["contenders"], name, kind), name)
+        for size, found in sizes.items():
+            places = [place for place, other, _ in rows if other == size]
+            draw_floor(axis, places, share(found["contenders"], FLOOR, kind))
+        finish(axis, title, limits)
+    places = [place for place, *_ in rows]
+    axes[0].set_yticks(places, [SHORT.get(name, name) for *_, name in rows])
+    axes[0].set_ylim(max(places) + 0.6, -1.6)  # the first size is at the top
+    for size, found in sizes.items():
+        head(axes[0], min(p for p, other, _ in rows if other == size), size, found)
     figure.savefig(path, dpi=90)
-    plt.close(figure)
 
 
-def score(contenders, name, kind):
-    """The height of one bar."""
+def placed(sizes):
+    """Yield `(place, size, contender)`, with room for a heading above each size."""
+    place = 0.0
+    for size, found in sizes.items():
+        for name in found["contenders"]:
+            if name not in (PEER, FLOOR):
+                yield place, size, name
+                place += 1.0
+        place += 1.4
+
+
+def head(axis, place, name, found):
+    """Write a size above its first row, left of the panel."""
+    size = [
+        f"{found['size'][k]} {word}" for k, word in SIZE.items() if k in found["size"]
+    ]
+    text = f"{name}: {', '.join(size)}"
+    across = axis.get_yaxis_transform()
+    axis.text(
+        -0.02,
+        place - 0.9,
+        text,
+        transform=across,
+        ha="right",
+        va="center",
+        weight="bold",
+    )
+
+
+def draw_share(axis, place, value, name):
+    """Draw one contender's bar, which starts at the peer's 1, and label it."""
+    axis.barh(place, value - 1.0, left=1.0, color=COLORS.get(name, "black"), height=0.8)
+    text = f"{value:.1f}×" if value >= 1.0 else f"1 / {1.0 / value:.1f}"
+    side = {"x": value * 1.06, "ha": "left"}
+    if value < 1.0:
+        side = {"x": value / 1.06, "ha": "right"}
+    paper = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5}
+    axis.text(y=place, s=text, va="center", fontsize=9, bbox=paper, **side)
+
+
+def draw_floor(axis, places, value):
+    """Shade what an LSTM without a memory needs, at the rows of one size."""
+    if value is None:
+        return
+    low, high = min(places) - 0.5, max(places) + 0.5
+    axis.fill_betweenx((low, high), 1e-9, value, color="0.92", zorder=0)
+    axis.vlines(value, low, high, color="0.5", linestyle="--", linewidth=1)
+    if low < 0.0:
+        axis.text(value, low, "LSTM without memory", color="0.4", size=8, ha="center")
+
+
+def finish(axis, title, limits):
+    """Label a panel and its logarithmic axis."""
+    axis.axvline(1.0, color="black", linewidth=1)
+    axis.set(title=title, xscale="log", xlim=limits)
+    ticks = [tick for tick in TICKS if limits[0] <= tick <= limits[1]]
+    names = [f"{tick}" if tick >= 1 else f"1/{round(1 / tick)}" for tick in ticks]
+    axis.set_xticks(ticks, names)
+    axis.minorticks_off()
+    axis.set_xlabel(f"times {PEER}")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def share(contenders, name, kind):
+    """Time or memory of a contender, in those of the peer; `None` if not measured."""
+    if name not in contenders:
+        return None
     if kind == "memory":
         return contenders[name]["added_bytes"] / contenders[PEER]["added_bytes"]
-    return ratio(contenders[PEER], contenders[name], kind)
+    return 1.0 / ratio(contenders[PEER], contenders[name], kind)
 
 
 if __name__ == "__main__":

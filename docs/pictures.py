@@ -14,9 +14,11 @@ import numpy as np
 
 from keras_dnc import saved_models
 from keras_dnc.inspect import plots
+from keras_dnc.inspect.animation import animate_memory
 from keras_dnc.inspect.report import report
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import babi
+from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
 
 HERE = pathlib.Path(__file__).parent
@@ -27,46 +29,61 @@ STORY = (
 )
 
 
-def draw_copy():
-    """Draw a network that repeats a pattern; return its trace and the batch."""
+def draw_repeat_copy():
+    """Draw a network that repeats a pattern."""
     model, config, *_ = saved_models.load("repeat-copy-dnc")
     task = RepeatCopyTask(config["num_bits"], max_length=2, max_repeats=2)
     batch = task.batch(1, np.random.default_rng(0))
     seen = trace(model, batch.inputs)
-    figure = plots.plot_memory_use(seen, batch.targets)
-    figure.savefig(PICTURES / "memory_use.png", dpi=90)
-    return seen, batch
+    title = "A DNC repeats two steps of four bits twice"
+    figure = plots.plot_memory_use(seen, batch.targets, title=title)
+    figure.savefig(PICTURES / "memory_use.png", dpi=100)
+
+
+def animate_copy():
+    """Animate a network that copies a sequence."""
+    batch = CopyTask(8, 12, 12).batch(1, np.random.default_rng(0))
+    seen = trace(saved_models.load("copy-ntm").model, batch.inputs)
+    title = (
+        "A Neural Turing Machine copies 12 steps: it writes each to the next slot, "
+        "then reads them back"
+    )
+    movie = animate_memory(seen, batch.targets, title=title)
+    movie.save(PICTURES / "memory.gif", writer="pillow", dpi=100)
 
 
 def draw_story():
-    """Draw a network that reads a story."""
+    """Draw a network that reads a story and answers a question."""
     model, config, *_ = saved_models.load("babi-dnc")
-    words = STORY.split()
-    tokens = np.array([babi.Vocabulary(config["words"]).encode(words)])
-    seen = trace(model, tokens)
+    words, vocabulary = STORY.split(), babi.Vocabulary(config["words"])
+    seen = trace(model, np.array([vocabulary.encode(words)]))
     for name, plot in (
         ("read_weights", plots.plot_read_weights),
         ("read_modes", plots.plot_read_modes),
     ):
         plot(seen, labels=words).savefig(PICTURES / f"{name}.png", dpi=90)
     plots.plot_links(seen).savefig(PICTURES / "links.png", dpi=90)
+    title = "A DNC reads a story and answers a question"
+    draw_page(seen, labels=words, classes=vocabulary.words, title=title)
 
 
-def draw_page(seen, batch):
+def draw_page(seen, **options):
     """Take a picture of the report in a browser."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder:
         page = pathlib.Path(folder) / "memory.html"
-        report(seen, page, targets=batch.targets)
+        report(seen, page, **options)
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu"]
-        command += ["--virtual-time-budget=8000", "--window-size=1300,1850"]
+        command += ["--virtual-time-budget=8000", "--window-size=1400,1160"]
+        command += [f"--user-data-dir={folder}/profile", "--hide-scrollbars"]
         command += [f"--screenshot={PICTURES / 'report.png'}", page.as_uri()]
         subprocess.run(command, check=True, capture_output=True)
 
 
 def main():
     """Draw all, and copy the figures of results and benchmarks."""
-    draw_page(*draw_copy())
+    draw_repeat_copy()
+    animate_copy()
     draw_story()
     for figure in ("benchmarks/speed.png", "examples/results/copy.png"):
         shutil.copy(HERE.parent / figure, PICTURES)

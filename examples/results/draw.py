@@ -18,17 +18,44 @@ from keras_dnc import saved_models
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import omniglot
 from keras_dnc.tasks.copy import CopyTask
+from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.copy import normal_repeats
+from keras_dnc.tasks.ngram import NGramTask
+from keras_dnc.tasks.recall import AssociativeRecallTask
+from keras_dnc.tasks.sorting import PrioritySortTask
 
 HERE = pathlib.Path(__file__).parent
+POINTS = "offset points"
+HEIGHTS = {"LSTM": 0, "DNC": -5, "NTM": 5}  # of names, which may end side by side
+
+
+def ngrams(shortest, longest):
+    """Return the task of the n-grams, whose sequences all have one length."""
+    return NGramTask(6, longest or 200)
+
+
+def repeats(shortest, longest):
+    """Return the task of repeating, in steps and repeats of the same range."""
+    longest = longest or 10
+    sizes = (8, shortest, longest, shortest, longest)
+    return RepeatCopyTask(*sizes, **normal_repeats(1, 10))
+
+
+# Title, and function from the least and the largest length, or `None` as trained.
 ALGORITHMS = {
-    "copy": "copy, learned at 1 to 20",
-    "recall": "recall, 2 to 6 items",
-    "repeat_copy": "repeat copy, to 10 x 10",
-    "ngram": "6-grams, 200 bits",
-    "sort": "sort, 16 of 20",
+    "copy": ("copy, 1 to 20 steps", lambda a, b: CopyTask(8, a, b or 20)),
+    "recall": (
+        "recall, 2 to 6 items",
+        lambda a, b: AssociativeRecallTask(6, 3, max(a, 2), b or 6),
+    ),
+    "repeat_copy": ("repeat copy, to 10 x 10", repeats),
+    "sort": (
+        "sort, 16 of 20",
+        lambda a, b: PrioritySortTask(8, b or 20, (b or 20) * 4 // 5),
+    ),
+    "ngram": ("6-grams, 200 bits", ngrams),
 }
 PLAIN_RUNS = ([], ["seed0"], ["seed1"], ["seed2"])  # not those that tried other ways
-COLOURS = {"DNC": "tab:blue", "NTM": "tab:orange", "LSTM": "tab:grey"}
 # Dark enough for text, and distinct for colour-blind readers (after Okabe and Ito).
 BLUE, BROWN, GREY = "#0072B2", "#B35900", "#595959"
 COPY_CELLS = {"LSTM": GREY, "DNC": BROWN, "NTM": BLUE}
@@ -149,27 +176,32 @@ def draw_resize():
 
 
 def draw_algorithms():
-    """Draw how each task is learned, and what longer sequences get, cell by cell."""
-    tasks = [task for task in ALGORITHMS if runs_of(task)]
-    figure = Figure(figsize=(3.2 * len(tasks), 6), layout="constrained")
+    """Draw how each task is learned, and the errors by length, cell by cell."""
+    figure = Figure(figsize=(3.2 * len(ALGORITHMS), 6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, len(tasks)).T
-    for task, (learning, lengths) in zip(tasks, axes, strict=True):
+    axes = figure.subplots(2, len(ALGORITHMS)).T
+    for (task, (title, make)), pair in zip(ALGORITHMS.items(), axes, strict=True):
+        learning, lengths = pair
         for cell, runs in runs_of(task).items():
-            draw_runs(learning, lengths, cell.upper(), runs)
-        learning.set(title=ALGORITHMS[task], xlabel="updates", yscale="log")
-        lengths.set(xlabel="length")
-        lengths.set_yscale("symlog", linthresh=0.01)
-        lengths.legend()
-    axes[0][0].set_ylabel("held-out loss")
-    axes[0][1].set_ylabel("errors a sequence, median")
-    figure.savefig(HERE / "algorithms.png", dpi=80)
+            draw_learning(learning, cell.upper(), runs)
+            draw_lengths(lengths, cell.upper(), runs, make)
+        draw_guesses(learning, lengths, make)
+        learning.set(title=title, xlabel="updates")
+        learning.set_yscale("linear" if is_ngram(make) else "log")
+        lengths.set_xlabel("length")
+        for axis in pair:
+            axis.margins(x=0.02, y=0.12)
+            axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("held-out loss, nats a sequence")
+    axes[0][1].set_ylabel("wrong bits, %, median of seeds")
+    axes[-1][1].set_ylabel("bits above the optimum")
+    figure.savefig(HERE / "algorithms.png", dpi=90)
 
 
 def runs_of(task):
     """Dict from each cell to its runs of a task, one a seed."""
     found = {}
-    for cell in ("dnc", "ntm", "lstm"):
+    for cell in ("lstm", "dnc", "ntm"):
         paths = sorted(HERE.glob(f"algorithms/{task}-{cell}*.json"))
         runs = [path for path in paths if path.stem.split("-")[2:] in PLAIN_RUNS]
         if runs:
@@ -177,16 +209,80 @@ def runs_of(task):
     return found
 
 
-def draw_runs(learning, lengths, cell, runs):
-    """Draw one cell's runs of a task: each curve, and the median by length."""
-    found = [json.loads(path.read_text()) for path in runs]
-    for path, run in zip(runs, found, strict=True):
+def draw_learning(axis, cell, runs):
+    """Draw the held-out loss of each run of a cell, named at the end of the last."""
+    for path in runs:
         losses = column(path.with_suffix(".csv"), "val_loss")
-        updates = run["settings"]["steps"] * (1 + np.arange(len(losses)))
-        learning.plot(updates, losses, color=COLOURS[cell])
-    sizes = [length for length in found[0]["by_length"] if length.isdigit()]
-    errors = np.median([[run["by_length"][n] for n in sizes] for run in found], axis=0)
-    lengths.plot([int(n) for n in sizes], errors, "o-", label=cell, color=COLOURS[cell])
+        steps = json.loads(path.read_text())["settings"]["steps"]
+        updates = steps * (1 + np.arange(len(losses)))
+        axis.plot(updates, losses, color=COPY_CELLS[cell], linewidth=1.2)
+    name_line(axis, updates[-1], losses[-1], cell)
+
+
+def draw_lengths(axis, cell, runs, make):
+    """Draw the median error of a cell by length; of tasks with right bits, in %."""
+    found = [json.loads(path.read_text())["by_length"] for path in runs]
+    sizes = [int(length) for length in found[0] if length.isdigit()]
+    errors = np.median([[run[str(n)] for n in sizes] for run in found], axis=0)
+    if not is_ngram(make):
+        errors = 100.0 * errors / [bits_of(make(n, n)) for n in sizes]
+    axis.plot(sizes, errors, "o-", color=COPY_CELLS[cell], clip_on=False)
+    axis.set_xticks(sizes)
+    name_line(axis, sizes[-1], errors[-1], cell)
+
+
+def name_line(axis, x, y, cell):
+    """Write the name of a cell right of the end of its line."""
+    axis.annotate(
+        *(cell, (x, y), (5, HEIGHTS[cell])),
+        textcoords="offset points",
+        color=COPY_CELLS[cell],
+        va="center",
+        weight="bold",
+    )
+
+
+def draw_guesses(learning, lengths, make):
+    """Draw the loss and the error of guessing, and the optimum of the n-grams."""
+    task = make(1, None)
+    chance = bits_of(task) * np.log(2.0)
+    sizes = lengths.get_xticks()
+    errors = [50.0] * len(sizes)
+    if is_ngram(make):
+        batch = task.batch(200, np.random.default_rng(1000))  # the held-out one
+        above = np.mean(task.errors(batch, np.zeros_like(batch.targets)))
+        draw_level(learning, chance - above * np.log(2.0), "optimum", -10)
+        errors = [guessing_error(make(n, n)) for n in sizes]
+    draw_level(learning, chance, "chance")
+    lengths.plot(sizes, errors, ":", color="0.4", linewidth=1)
+    place = {"textcoords": POINTS, "ha": "center", "color": "0.3"}
+    middle = np.mean(sizes[[0, -1]]), np.mean([errors[0], errors[-1]])
+    lengths.annotate("chance", middle, (0, 8), **place)
+    lengths.set_ylim(0.0, 1.2 * errors[-1])
+
+
+def draw_level(axis, y, name, height=3):
+    """Draw a level that does not depend on the updates."""
+    axis.axhline(y, color="0.4", linestyle=":", linewidth=1)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "color": "0.3"}
+    axis.annotate(name, (1.0, y), (0, height), textcoords=POINTS, **place)
+
+
+def is_ngram(make):
+    """Whether a task is that of the n-grams, whose error is not a number of bits."""
+    return make is ngrams
+
+
+def bits_of(task):
+    """Return the mean number of bits of a sequence that count."""
+    batch = task.batch(1000, np.random.default_rng(0))
+    return batch.mask.sum(axis=1).mean() * task.target_size
+
+
+def guessing_error(task):
+    """Return the mean error of even odds for every bit."""
+    batch = task.batch(200, np.random.default_rng(0))
+    return np.mean(task.errors(batch, np.zeros_like(batch.targets)))
 
 
 def draw_instances():

@@ -1,4 +1,4 @@
-"""Building blocks of the plots: figures, heat maps, gates, links and the time axis.
+"""Building blocks of the plots: figures, heat maps, links and the time axis.
 
 These functions need the `matplotlib` package, and `networkx` for links.
 """
@@ -6,37 +6,27 @@ These functions need the `matplotlib` package, and `networkx` for links.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_dnc.inspect import colors
 from keras_dnc.inspect import views
-from keras_dnc.inspect.trace import Trace
+from keras_dnc.inspect.panels import Panel
+from keras_dnc.inspect.panels import ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
-_MOST_LABELS = 60  # tokens that fit side by side under a plot
-
-
-class Heatmap(NamedTuple):
-    """Content and labels of one heat map.
-
-    Attributes:
-        title: Title above the heat map.
-        rows: Label of the vertical axis: the kind of the rows.
-        color: Label of the colour bar: the quantity that colours encode.
-        values: `(time, rows)`.
-        names: Names of the rows, or `None` for their indices. Defaults to `None`.
-    """
-
-    title: str
-    rows: str
-    color: str
-    values: np.ndarray
-    names: Sequence[Any] | np.ndarray | None = None
+_MOST_LABELS = 80  # tokens that fit side by side under a plot
+_MOST_UPRIGHT = 30  # short labels that fit side by side without turning
+_MOST_GRID = 60  # steps up to which lines separate them
+_SLIDE = (12.8, 7.2)  # inches, 16:9
+_WORDS = ("class", "gate")  # kinds of rows that are all labelled
+_SMALL = 8  # font size of ticks and labels
 
 
 def new_figure(
@@ -53,70 +43,204 @@ def new_figure(
     Returns:
         `(figure, axes)`; axes is an array `(rows * columns,)` of matplotlib axes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     size = (max(8, 3 * columns), max(3.0, height * rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure = empty_figure(size, title)
     axes = figure.subplots(rows, columns, sharex=columns == 1, squeeze=False)
     return figure, axes.ravel()
 
 
-def draw_heatmap(figure: Figure, axis: Axes, panel: Heatmap) -> None:
-    """Draw a heat map with time to the right and a colour bar.
+def empty_figure(size: tuple[float, float], title: str) -> Figure:
+    """Create a figure without panels that needs no screen.
 
     Args:
-        figure: Figure of the axes.
-        axis: Axes to draw on.
-        panel: Content of the heat map. Colours cover at least the range [0, 1].
-    """
-    values = panel.values
-    low, high = min(0.0, np.min(values)), max(1.0, np.max(values))
-    image = axis.imshow(
-        values.T, aspect="auto", cmap="viridis", vmin=low, vmax=high, origin="lower"
-    )
-    axis.set_title(panel.title, fontsize=9, loc="left")
-    axis.set_ylabel(panel.rows)
-    if panel.names is not None:
-        axis.set_yticks(*ticks(panel.names))
-    figure.colorbar(image, ax=axis, label=panel.color, pad=0.01)
-
-
-def ticks(
-    names: Sequence[Any] | np.ndarray, most: int = 8
-) -> tuple[np.ndarray, list[str]]:
-    """Choose evenly spaced rows to label.
-
-    Args:
-        names: Names of all rows.
-        most: Approximate number of labels. Defaults to 8.
+        size: Width and height in inches.
+        title: Title of the figure.
 
     Returns:
-        `(places, labels)`: indices of the rows and the text for each.
+        `matplotlib.figure.Figure`.
     """
-    places = np.arange(0, len(names), max(1, len(names) // most))
-    return places, [str(names[place]) for place in places.tolist()]
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure
 
 
-def draw_gates(axis: Axes, trace: Trace, sequence: int) -> None:
-    """Draw every gate of every head as a line over time.
+def draw_overview(shown: Sequence[Panel], title: str) -> tuple[Figure, np.ndarray]:
+    """Draw panels from top to bottom on a slide of 16:9, with their names on the left.
+
+    Args:
+        shown: Panels with the same steps.
+        title: Title of the figure.
+
+    Returns:
+        `(figure, axes)`; axes is an array `(panels,)` of matplotlib axes.
+    """
+    figure = empty_figure(_SLIDE, title)
+    heights = [_height(panel) for panel in shown]
+    axes = figure.subplots(
+        len(shown), 1, sharex=True, height_ratios=heights, squeeze=False
+    ).ravel()
+    for axis, panel in zip(axes, shown, strict=True):
+        draw_panel(axis, panel)
+        kind = "" if panel.kind in panel.title else f"\n({panel.kind})"
+        axis.set_ylabel(f"{panel.title}{kind}", rotation=0, size=10)
+        axis.yaxis.label.set(ha="right", va="center")
+    figure.align_ylabels(axes)
+    return figure, axes
+
+
+def _height(panel: Panel) -> float:
+    """Return the height of a panel as a share: more rows, and words, need more."""
+    rows = len(panel.names)
+    return max(2.0, 0.45 * rows) if panel.kind in _WORDS else min(rows, 20) ** 0.5 + 0.5
+
+
+def draw_panel(axis: Axes, panel: Panel) -> None:
+    """Draw a panel with time to the right and its colour bar next to it.
 
     Args:
         axis: Axes to draw on.
-        trace: `keras_dnc.inspect.trace.Trace`.
-        sequence: Index of the sequence in the batch.
+        panel: Content of the panel. Several heads stand side by side within a step,
+            each in its colour, the first one on the left.
     """
-    for name in views.gates(trace):
-        gates = getattr(trace, name)[sequence]
-        for head in range(gates.shape[1]):
-            label = f"{name.replace('_', ' ')} {head + 1}"
-            axis.plot(gates[:, head], label=label, marker=".")
-    axis.set_ylim(-0.05, 1.05)
-    axis.set_title("gates", fontsize=9, loc="left")
-    axis.set_ylabel("openness (0 to 1)")
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    draw_values(axis, panel)
+    are_words = panel.kind in _WORDS
+    axis.set_yticks(*ticks(panel.names, len(panel.names) if are_words else 8))
+    axis.tick_params(labelsize=_SMALL)
+    low, high = panel.limits
+    for number, scale in enumerate(panel.scales):
+        bar = draw_bar(axis, scale, (low, high), number)
+        if len(panel.heads) > 1:
+            place: dict[str, Any] = {"x": 0.5, "y": high, "ha": "center", "va": "top"}
+            bar.text(s=f"{number + 1}", color="white", fontsize=7, **place)
+            bar.set_yticks([])
+    bar.set_yticks([low, high], [f"{low:.3g}", f"{high:.3g}"])
+    what = f"{panel.quantity} of head" if len(panel.heads) > 1 else panel.quantity
+    bar.set_ylabel(what, fontsize=_SMALL)
+
+
+def draw_values(axis: Axes, panel: Panel) -> None:
+    """Draw the values of a panel without labels.
+
+    Args:
+        axis: Axes to draw on.
+        panel: Content of the panel.
+    """
+    steps, rows = panel.values.shape[0], panel.values.shape[-1]
+    low, high = panel.limits
+    values = panel.values.T
+    shades: dict[str, Any] = {"vmin": low, "vmax": high}
+    if len(panel.heads) > 1:
+        values = head_colors(panel)
+    else:
+        shades["cmap"] = colors.colormap(panel.scales[0])
+    axis.imshow(
+        values,
+        aspect="auto",
+        origin="lower",
+        extent=(-0.5, steps - 0.5, -0.5, rows - 0.5),
+        **shades,
+    )
+    if steps <= _MOST_GRID:
+        edges = np.arange(1, steps) - 0.5
+        axis.vlines(edges, -0.5, rows - 0.5, color=colors.GRID, linewidth=0.5)
+
+
+def head_colors(panel: Panel) -> np.ndarray:
+    """Return the colours of a panel with several heads.
+
+    Args:
+        panel: A panel of values `(time, heads, rows)` in [0, 1].
+
+    Returns:
+        `(rows, time * heads, 3)`, the heads of a step next to each other.
+    """
+    shades = [
+        colors.colormap(scale)(panel.values[:, number].T)
+        for number, scale in enumerate(panel.scales)
+    ]
+    rows = panel.values.shape[-1]
+    return np.stack(shades, axis=2).reshape(rows, -1, 4)[..., :3]
+
+
+def draw_memory(
+    axis: Axes, words: np.ndarray, slots: np.ndarray, bound: float
+) -> AxesImage:
+    """Draw the words of some slots, one row each.
+
+    Args:
+        axis: Axes to draw on.
+        words: `(slots, features)`.
+        slots: `(slots,)`, indices of the slots.
+        bound: Colours go from `-bound` to `bound`.
+
+    Returns:
+        The image, `matplotlib.image.AxesImage`.
+    """
+    image = axis.imshow(
+        words,
+        aspect="auto",
+        origin="lower",
+        cmap=colors.colormap(colors.DIVERGING),
+        vmin=-bound,
+        vmax=bound,
+    )
+    axis.set_yticks(*ticks(slots))
+    axis.tick_params(labelsize=_SMALL)
+    axis.set_xlabel("feature", fontsize=9)
+    axis.set_ylabel("slot", fontsize=9)
+    return image
+
+
+def draw_bar(
+    axis: Axes,
+    scale: Sequence[str],
+    limits: tuple[float, float],
+    number: int = 0,
+    width: float = 0.01,
+) -> Axes:
+    """Draw a narrow colour bar on the right side of a panel.
+
+    Args:
+        axis: Axes of the panel.
+        scale: Colours from the least to the largest value.
+        limits: The least and the largest value.
+        number: Number of colour bars that the panel has already. Defaults to 0.
+        width: Width of the bar as a share of the panel's. Defaults to 0.01.
+
+    Returns:
+        Axes of the colour bar.
+    """
+    place = (1.0 + width * (1.0 + 1.4 * number), 0.0, width, 1.0)
+    bar = axis.inset_axes(place, label="<colorbar>")
+    shades = np.linspace(*limits, 256)[:, None]
+    edges = (0.0, 1.0, *limits)
+    cmap = colors.colormap(tuple(scale))
+    bar.imshow(shades, aspect="auto", origin="lower", extent=edges, cmap=cmap)
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.yaxis.set_label_position("right")
+    bar.tick_params(labelsize=_SMALL, length=2)
+    return bar
+
+
+def draw_shares(axis: Axes, shares: np.ndarray, names: Sequence[str]) -> None:
+    """Draw shares of 1 over time as bars on top of each other.
+
+    Args:
+        axis: Axes to draw on.
+        shares: `(time, names)`, rows sum to 1.
+        names: Names for the legend.
+    """
+    steps, below = np.arange(len(shares)), np.zeros(len(shares))
+    for number, name in enumerate(names):
+        color = colors.MODES[number % len(colors.MODES)]
+        axis.bar(steps, shares[:, number], 1.0, below, label=name, color=color)
+        below = below + shares[:, number]
+    axis.set(xlim=(-0.5, len(shares) - 0.5), ylim=(0.0, 1.0))
 
 
 def draw_links(
@@ -156,17 +280,20 @@ def scale_of_links(threshold: float) -> ScalarMappable:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    return ScalarMappable(Normalize(threshold, 1.0), cmap="viridis_r")
+    return ScalarMappable(
+        Normalize(threshold, 1.0), cmap=colors.colormap(colors.SEQUENTIAL[2:])
+    )
 
 
 def name_steps(
     axes: Sequence[Axes] | np.ndarray, labels: Iterable[Any] | None, mask: np.ndarray
 ) -> None:
-    """Label the time axis of each panel, shade padding, and write tokens at the bottom.
+    """Label the time axis once, below all panels, and shade padding in each.
 
     Args:
         axes: Axes of all panels, from top to bottom.
-        labels: Tokens, one for each step, or `None`. More than 60 are not shown.
+        labels: Tokens, one for each step, or `None` for the numbers of the steps. More
+            than 80 tokens are not shown.
         mask: `(time,)`, false at padding: the cell skipped these steps, and they are
             drawn pale.
 
@@ -176,8 +303,25 @@ def name_steps(
     steps = len(mask)
     names = views.check_labels(labels, steps)
     for axis in axes:
-        axis.set_xlabel("time (steps)", fontsize=8)
         for step in np.flatnonzero(~np.asarray(mask, bool)):
             axis.axvspan(step - 0.5, step + 0.5, color="white", alpha=0.8, zorder=3)
+    last = axes[-1]
+    number_steps(last)
     if names is not None and steps <= _MOST_LABELS:
-        axes[-1].set_xticks(range(steps), names, rotation=90, fontsize=7)
+        longest = max(map(len, names))
+        is_upright = steps <= _MOST_UPRIGHT and longest * steps <= 3 * _MOST_UPRIGHT
+        last.set_xticks(
+            range(steps), names, rotation=0 if is_upright else 90, fontsize=_SMALL
+        )
+
+
+def number_steps(axis: Axes) -> None:
+    """Label the time axis with the numbers of some steps.
+
+    Args:
+        axis: Axes of the lowest panel.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("step", fontsize=10)

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from keras_dnc.inspect import panels
 from keras_dnc.inspect import views
-from keras_dnc.inspect.drawing import Heatmap
-from keras_dnc.inspect.drawing import draw_gates
-from keras_dnc.inspect.drawing import draw_heatmap
 from keras_dnc.inspect.drawing import draw_links
+from keras_dnc.inspect.drawing import draw_memory
+from keras_dnc.inspect.drawing import draw_overview
+from keras_dnc.inspect.drawing import draw_panel
+from keras_dnc.inspect.drawing import draw_shares
 from keras_dnc.inspect.drawing import name_steps
 from keras_dnc.inspect.drawing import new_figure
 from keras_dnc.inspect.drawing import scale_of_links
-from keras_dnc.inspect.drawing import ticks
+from keras_dnc.inspect.panels import Panel
 from keras_dnc.inspect.trace import Trace
 
 if TYPE_CHECKING:
@@ -79,11 +81,15 @@ def plot_memory_use(
     labels: Labels = None,
     sequence: int = 0,
     title: str = "Memory over time",
+    classes: Sequence[str] | None = None,
+    logits: Any = None,
 ) -> Figure:
-    """Draw inputs, outputs, weights, usage and gates of one sequence over time.
+    """Draw inputs, outputs, weights, usage and gates of one sequence on one slide.
 
-    The panels are, from top to bottom: inputs, targets and outputs; the write and the
-    read weights of each head; usage; the gates.
+    The panels are, from top to bottom: inputs, targets and outputs; writes; reads;
+    usage; gates. They share one time axis. Up to two write heads and up to four read
+    heads share a panel: they stand side by side within a step, each in its colour. Of
+    more heads, the panel shows the largest weight of any head.
 
     Args:
         trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
@@ -94,14 +100,20 @@ def plot_memory_use(
             or `None`. Defaults to `None`.
         sequence: Index of the sequence in the batch. Defaults to 0.
         title: Title of the figure. Defaults to `"Memory over time"`.
+        classes: Names of the classes if the outputs are logits of classes, such as the
+            words of a vocabulary; or `None`. If given, the panel of the outputs shows
+            the probabilities of the classes that reach 10 % at any step. Defaults to
+            `None`.
+        logits: `(batch, time, classes)`, outputs of the model, if other layers follow
+            the cell; or `None` for the outputs of the cell. Defaults to `None`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
-        the 64 that are written and read most are shown.
+        `matplotlib.figure.Figure` of 12.8 x 7.2 inches (16:9). Only slots in use are
+        shown, and at most the 64 that are written and read most.
 
     Raises:
         ValueError: If the batch has no sequence of this index, or the number of labels
-            is not the number of steps.
+            is not the number of steps, or the number of classes not that of logits.
 
     Example:
         >>> import keras_dnc
@@ -109,17 +121,11 @@ def plot_memory_use(
         >>> cell = keras_dnc.DNCCell(3, controller=8, memory_size=16, word_size=4)
         >>> cell.build((None, 5))
         >>> figure = plot_memory_use(trace(cell, np.zeros((2, 7, 5), "float32")))
-        >>> figure.axes[2].get_title(loc="left")
-        'where head 1 of 1 writes'
+        >>> [axis.get_ylabel().split()[0] for axis in figure.axes]
+        ['input', 'output', 'writes', 'reads', 'usage', 'gates']
     """
-    panels = [*_signal_panels(trace, targets, sequence)]
-    panels += _weight_panels(trace, "write", sequence)
-    panels += _weight_panels(trace, "read", sequence)
-    panels += _usage_panels(trace, sequence)
-    figure, axes = new_figure(len(panels) + 1, title)
-    for axis, panel in zip(axes, panels, strict=False):
-        draw_heatmap(figure, axis, panel)
-    draw_gates(axes[-1], trace, sequence)
+    shown = panels.over_time(trace, targets, sequence, classes, logits)
+    figure, axes = draw_overview(shown, title)
     name_steps(axes, labels, trace.mask[sequence])
     return figure
 
@@ -140,8 +146,8 @@ def plot_write_weights(
         title: Title of the figure. Defaults to `"Where heads write"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
-        the 64 that are written and read most are shown.
+        `matplotlib.figure.Figure`. Only slots in use are shown, and at most
+        the 64 that are written and read most.
 
     Raises:
         ValueError: If the batch has no sequence of this index, or the number of labels
@@ -156,8 +162,8 @@ def plot_write_weights(
         >>> plot_write_weights(recorded).get_suptitle()
         'Where heads write'
     """
-    panels = _weight_panels(trace, "write", sequence)
-    return _heatmaps(trace, panels, labels, sequence, title)
+    shown = panels.each_head(trace, "write", sequence)
+    return _heatmaps(trace, shown, labels, sequence, title)
 
 
 def plot_read_weights(
@@ -176,8 +182,8 @@ def plot_read_weights(
         title: Title of the figure. Defaults to `"Where heads read"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
-        the 64 that are written and read most are shown.
+        `matplotlib.figure.Figure`. Only slots in use are shown, and at most
+        the 64 that are written and read most.
 
     Raises:
         ValueError: If the batch has no sequence of this index, or the number of labels
@@ -192,8 +198,8 @@ def plot_read_weights(
         >>> plot_read_weights(recorded).get_suptitle()
         'Where heads read'
     """
-    panels = _weight_panels(trace, "read", sequence)
-    return _heatmaps(trace, panels, labels, sequence, title)
+    shown = panels.each_head(trace, "read", sequence)
+    return _heatmaps(trace, shown, labels, sequence, title)
 
 
 def plot_usage(
@@ -213,8 +219,8 @@ def plot_usage(
         title: Title of the figure. Defaults to `"Usage of each slot"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
-        the 64 that are written and read most are shown.
+        `matplotlib.figure.Figure`. Only slots in use are shown, and at most
+        the 64 that are written and read most.
 
     Raises:
         ValueError: If the cell has no usage, the batch has no sequence of this index,
@@ -230,8 +236,8 @@ def plot_usage(
         'Usage of each slot'
     """
     trace.check(sequence, ["usage"])
-    panels = _usage_panels(trace, sequence)
-    return _heatmaps(trace, panels, labels, sequence, title)
+    shown = panels.usage(trace, sequence)
+    return _heatmaps(trace, shown, labels, sequence, title)
 
 
 def plot_gates(
@@ -240,7 +246,7 @@ def plot_gates(
     sequence: int = 0,
     title: str = "Gates",
 ) -> Figure:
-    """Draw every gate over time, from 0 (closed) to 1 (open), one line for each head.
+    """Draw every gate over time, from 0 (closed) to 1 (open), one row for each head.
 
     Args:
         trace: Record of a memory cell, from `keras_dnc.inspect.trace.trace`.
@@ -253,8 +259,8 @@ def plot_gates(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the batch has no sequence of this index, or the number of labels
-            is not the number of steps.
+        ValueError: If the cell has no gates, the batch has no sequence of this index,
+            or the number of labels is not the number of steps.
 
     Example:
         >>> import keras_dnc
@@ -265,11 +271,10 @@ def plot_gates(
         >>> plot_gates(recorded).axes[0].get_title(loc="left")
         'gates'
     """
-    trace.check(sequence)
-    figure, axes = new_figure(1, title)
-    draw_gates(axes[0], trace, sequence)
-    name_steps(axes, labels, trace.mask[sequence])
-    return figure
+    shown = panels.gates(trace, sequence)
+    if not shown:
+        trace.check(sequence, ["write_gate"])
+    return _heatmaps(trace, shown, labels, sequence, title)
 
 
 def plot_read_modes(
@@ -311,14 +316,10 @@ def plot_read_modes(
     heads, names = modes.shape[1], _mode_names(modes.shape[2])
     figure, axes = new_figure(heads, title)
     for head, axis in enumerate(axes):
-        below = np.zeros(len(modes))
-        for name, shares in zip(names, modes[:, head].T, strict=True):
-            axis.bar(np.arange(len(modes)), shares, 1.0, below, label=name)
-            below = below + shares
+        draw_shares(axis, modes[:, head], names)
         axis.set_title(f"read head {head + 1} of {heads}", fontsize=9, loc="left")
         axis.set_ylabel("share of the read")
-        axis.set_ylim(0.0, 1.0)
-    axes[0].legend(fontsize=7, ncols=len(names), loc="upper right")
+    axes[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     name_steps(axes, labels, trace.mask[sequence])
     return figure
 
@@ -339,8 +340,8 @@ def plot_memory(
         title: Title of the figure. Defaults to `"What is in the memory"`.
 
     Returns:
-        `matplotlib.figure.Figure`. Of a memory of more than 64 slots, only
-        the 64 that are written and read most are shown.
+        `matplotlib.figure.Figure`. Only slots in use are shown, and at most
+        the 64 that are written and read most.
 
     Raises:
         ValueError: If there is no sequence or step of one of the indices.
@@ -361,13 +362,9 @@ def plot_memory(
     figure, axes = new_figure(1, title, len(steps))
     bound = max(np.max(np.abs(memory[steps][:, slots])), 1e-6)
     for axis, time in zip(axes, steps, strict=True):
-        image = axis.imshow(
-            memory[time, slots], aspect="auto", cmap="RdBu", vmin=-bound, vmax=bound
-        )
+        image = draw_memory(axis, memory[time, slots], slots, bound)
         axis.set_title(f"after step {time}", fontsize=9)
-        axis.set_xlabel("number in the slot")
-        axis.set_yticks(*ticks(slots))
-    axes[0].set_ylabel("slot")
+        axis.label_outer()
     figure.colorbar(image, ax=list(axes), label="value", pad=0.01)
     return figure
 
@@ -419,52 +416,16 @@ def plot_links(
 
 
 def _heatmaps(
-    trace: Trace, panels: list[Heatmap], labels: Labels, sequence: int, title: str
+    trace: Trace, shown: list[Panel], labels: Labels, sequence: int, title: str
 ) -> Figure:
-    """Draw heat maps from top to bottom."""
-    figure, axes = new_figure(len(panels), title)
-    for axis, panel in zip(axes, panels, strict=True):
-        draw_heatmap(figure, axis, panel)
+    """Draw panels from top to bottom."""
+    figure, axes = new_figure(len(shown), title)
+    for axis, panel in zip(axes, shown, strict=True):
+        draw_panel(axis, panel)
+        axis.set_title(panel.title, fontsize=9, loc="left")
+        axis.set_ylabel(panel.kind)
     name_steps(axes, labels, trace.mask[sequence])
     return figure
-
-
-def _signal_panels(trace: Trace, targets: Any, sequence: int) -> Iterator[Heatmap]:
-    """Yield the heat maps of inputs, targets and outputs."""
-    trace.check(sequence)
-    yield Heatmap("input", "channel", "value", trace.inputs[sequence])
-    if targets is None:
-        yield Heatmap("output", "channel", "value", trace.output[sequence])
-        return
-    yield Heatmap("target", "channel", "value", np.asarray(targets)[sequence])
-    probability = 1.0 / (1.0 + np.exp(-trace.output[sequence]))
-    yield Heatmap("output", "channel", "probability", probability)
-
-
-def _weight_panels(trace: Trace, verb: str, sequence: int) -> list[Heatmap]:
-    """Build the heat map of the weights of each head that reads or writes."""
-    slots = views.slots_in_use(trace, sequence)
-    weights = views.head_weights(trace, verb, sequence, slots)
-    heads = weights.shape[1]
-    return [
-        Heatmap(
-            f"where head {head + 1} of {heads} {verb}s",
-            "slot",
-            "weight",
-            weights[:, head],
-            slots,
-        )
-        for head in range(heads)
-    ]
-
-
-def _usage_panels(trace: Trace, sequence: int) -> list[Heatmap]:
-    """Build the heat map of usage, if the cell has usage."""
-    if not hasattr(trace, "usage"):
-        return []
-    usage = trace.usage[sequence]
-    slots = views.slots_in_use(trace, sequence)
-    return [Heatmap("usage of each slot", "slot", "usage", usage[:, slots], slots)]
 
 
 def _steps_to_show(times: Sequence[int] | None, steps: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from keras_dnc.inspect.trace import Trace
 _Links: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _MOST_SLOTS = 64  # rows that remain distinguishable in a plot
+_LEAST_PEAK = 0.1  # largest weight of a slot in use, as a share of that of any slot
 
 
 def head_weights(
@@ -141,27 +142,41 @@ def gates(trace: Trace) -> list[str]:
 def slots_in_use(trace: Trace, sequence: int) -> np.ndarray:
     """Choose the slots that the plots of a sequence show.
 
+    A slot is in use if a head writes or reads it, at some step, with at least a tenth
+    of the largest weight of any slot.
+
     Args:
         trace: `keras_dnc.inspect.trace.Trace`.
         sequence: Index of the sequence in the batch.
 
     Returns:
-        `(count,)`, indices of slots in rising order: all slots of a memory of at most
-        64 slots, otherwise the 64 slots that are written and read most.
+        `(count,)`, indices of slots in rising order: the slots in use, but of more than
+        64 only the 64 that are written and read most.
 
     Raises:
         ValueError: If the batch has no sequence of this index.
+
+    Example:
+        >>> weights = np.array([[[[0.0, 1.0, 0.0, 0.0]], [[0.0, 0.0, 0.05, 0.9]]]])
+        >>> moments = {"inputs": np.zeros((1, 2, 3)), "memory": np.zeros((1, 2, 4, 5))}
+        >>> trace = Trace(write_weights=weights, read_weights=weights, **moments)
+        >>> slots_in_use(trace, sequence=0).tolist()
+        [1, 3]
     """
     trace.check(sequence)
-    total = np.zeros(trace.memory.shape[2])
+    peak, total = np.zeros((2, trace.memory.shape[2]))
     for verb in ("write", "read"):
         weights = getattr(trace, f"{verb}_weights")[sequence]
-        if hasattr(trace, f"{verb}_slots"):
-            places = getattr(trace, f"{verb}_slots")[sequence].astype(int)
-            np.add.at(total, places, weights)
-        else:
+        places = getattr(trace, f"{verb}_slots", None)
+        if places is None:
+            np.maximum(peak, weights.max(axis=(0, 1)), out=peak)
             total += weights.sum(axis=(0, 1))
-    return np.sort(np.argsort(-total, kind="stable")[:_MOST_SLOTS])
+        else:
+            np.maximum.at(peak, places[sequence].astype(int), weights)
+            np.add.at(total, places[sequence].astype(int), weights)
+    used = np.flatnonzero(peak >= _LEAST_PEAK * np.max(peak))
+    most = np.argsort(-total[used], kind="stable")[:_MOST_SLOTS]
+    return np.sort(used[most])
 
 
 def steps_read(trace: Trace, sequence: int) -> np.ndarray:

@@ -4,10 +4,13 @@ import functools
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 import keras_dnc
 from keras_dnc.inspect import plots
 from keras_dnc.inspect import views
+from keras_dnc.inspect.colors import READ_HEADS
+from keras_dnc.inspect.colors import WRITE_HEADS
 from keras_dnc.inspect.plots import plot_memory_use
 from keras_dnc.inspect.trace import Trace
 from keras_dnc.inspect.trace import trace
@@ -55,39 +58,108 @@ def seen(traces):
 
 
 def panels(figure):
+    """Axes of the panels of a figure, without its colour bars."""
     return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
-def test_every_axis_is_labelled_and_every_panel_titled(seen):
+def bars(axis):
+    """Axes of the colour bars at the right side of a panel."""
+    return [bar for bar in axis.child_axes if bar.get_label() == "<colorbar>"]
+
+
+def shown_in(axis):
+    """The values or colours of a panel, from its lowest row on."""
+    return np.asarray(axis.images[0].get_array())
+
+
+def test_the_overview_fits_a_slide_and_labels_every_panel_once(seen):
     figure = plot_memory_use(seen, np.zeros((2, 6, 3)), title="A memory")
     assert figure.get_suptitle() == "A memory"
-    for axis in panels(figure):
-        assert axis.get_ylabel()
-        assert axis.get_title(loc="left")
-        assert axis.get_xlabel() == "time (steps)"
-    bars = [axis for axis in figure.axes if axis.get_label() == "<colorbar>"]
-    named = {bar.get_ylabel() for bar in bars}
-    assert named == {"value", "probability", "weight", "usage"}
-
-
-def test_there_is_a_panel_for_each_head(seen):
-    titles = [axis.get_title(loc="left") for axis in panels(plot_memory_use(seen))]
-    assert titles == [
-        "input",
-        "output",
-        "where head 1 of 2 writes",
-        "where head 2 of 2 writes",
-        "where head 1 of 2 reads",
-        "where head 2 of 2 reads",
-        "usage of each slot",
+    assert tuple(figure.get_size_inches()) == (12.8, 7.2)
+    assert [axis.get_ylabel() for axis in panels(figure)] == [
+        "input\n(channel)",
+        "target\n(channel)",
+        "output\n(channel)",
+        "writes of 2 heads\n(slot)",
+        "reads of 2 heads\n(slot)",
+        "usage\n(slot)",
         "gates",
     ]
+    *others, last = [axis.get_xlabel() for axis in panels(figure)]
+    assert last == "step" and not any(others)
 
 
-def test_a_panel_shows_the_numbers_of_its_sequence(seen):
-    figure = plot_memory_use(seen, sequence=1)
-    image = panels(figure)[2].images[0].get_array()
-    np.testing.assert_array_equal(image, seen.write_weights[1, :, 0].T)
+def test_every_panel_has_its_colour_bar_next_to_it(seen):
+    figure = plot_memory_use(seen, np.zeros((2, 6, 3)))
+    figure.canvas.draw()
+    named = []
+    for axis in panels(figure):
+        last = bars(axis)[-1]
+        named.append(last.get_ylabel())
+        for number, bar in enumerate(bars(axis)):
+            panel, place = axis.get_position(), bar.get_position()
+            assert place.x0 - panel.x1 < 0.015 * (1 + number)
+            assert (place.y0, place.y1) == pytest.approx((panel.y0, panel.y1))
+    heads = ["weight of head"] * 2
+    assert named == ["value", "value", "probability", *heads, "usage", "openness"]
+
+
+def test_heads_share_a_panel_side_by_side_each_in_its_colour(seen):
+    axis = panels(plot_memory_use(seen))[3]
+    slots = views.slots_in_use(seen, 0)
+    colours = shown_in(axis)  # (slots, time * heads, 3)
+    assert colours.shape == (len(slots), 2 * 6, 3) and len(bars(axis)) == 2
+    for read, color in enumerate(READ_HEADS[:2]):
+        weights = seen.read_weights[0, :, read, slots]
+        expected = 1.0 + weights[..., None] * (np.array(to_rgb(color)) - 1.0)
+        np.testing.assert_allclose(colours[:, read::2], expected, atol=0.01)
+
+
+def test_one_head_is_drawn_in_its_colour_over_the_slots_in_use(traces):
+    seen = traces("dnc-content")
+    axis = panels(plot_memory_use(seen, sequence=1))[2]
+    slots = views.slots_in_use(seen, 1)
+    np.testing.assert_array_equal(shown_in(axis), seen.write_weights[1, :, 0, slots])
+    assert axis.images[0].cmap(1.0)[:3] == pytest.approx(to_rgb(WRITE_HEADS[0]))
+    assert len(bars(axis)) == 1
+
+
+def test_of_many_heads_the_largest_weight_is_drawn(rng):
+    seen = trace(random_cell(rng, num_reads=5), rng.normal(size=(1, 6, 5)))
+    slots = views.slots_in_use(seen, 0)
+    expected = seen.read_weights[0].max(axis=1)[:, slots].T
+    axis = panels(plot_memory_use(seen))[3]
+    np.testing.assert_array_equal(shown_in(axis), expected)
+
+
+def test_colours_are_white_at_zero_and_diverge_where_values_are_signed(seen):
+    axes = panels(plot_memory_use(seen))
+    for axis, is_signed in ((axes[0], True), (axes[4], False)):
+        image = axis.images[0]
+        assert image.cmap(image.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.02)
+        low, high = image.get_clim()
+        assert low == (-high if is_signed else 0.0)
+
+
+def test_gates_are_a_strip_with_a_row_for_each(seen):
+    for axis in (panels(plot_memory_use(seen))[-1], panels(plots.plot_gates(seen))[0]):
+        names = [text.get_text() for text in axis.get_yticklabels()][::-1]
+        assert names == [
+            *("allocation 1", "allocation 2", "free 1", "free 2"),
+            *("write 1", "write 2"),
+        ]
+        np.testing.assert_array_equal(shown_in(axis)[2], seen.free_gate[0, :, 1])
+
+
+def test_classes_are_named_and_drawn_with_their_probability(seen):
+    logits = np.log([[[0.7, 0.25, 0.05]] * 6] * 2)
+    names = ["cat", "dog", "owl"]
+    axis = panels(plot_memory_use(seen, classes=names, logits=logits))[1]
+    labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert labels == ["cat", "dog"]  # never 10 %: the owl
+    np.testing.assert_allclose(shown_in(axis)[:, 0], [0.7, 0.25])
+    with pytest.raises(ValueError, match="`classes` must .*Received: 2 classes"):
+        plot_memory_use(seen, classes=names[:2])
 
 
 def test_padding_lies_behind_a_veil(rng):
@@ -101,19 +173,10 @@ def test_padding_lies_behind_a_veil(rng):
         assert starts == pytest.approx([3.5, 4.5])
 
 
-def test_every_gate_has_a_line(seen):
-    gates = panels(plot_memory_use(seen))[-1]
-    names = [text.get_text() for text in gates.get_legend().get_texts()]
-    assert names == [
-        "allocation gate 1",
-        "allocation gate 2",
-        "free gate 1",
-        "free gate 2",
-        "write gate 1",
-        "write gate 2",
-    ]
-    free_gate = gates.get_lines()[3].get_ydata()
-    np.testing.assert_array_equal(free_gate, seen.free_gate[0, :, 1])
+def test_all_plots_have_slot_0_at_the_bottom(seen):
+    for plot in (plots.plot_memory, plots.plot_usage, plot_memory_use):
+        image = panels(plot(seen))[0].images[0]
+        assert image.origin == "lower", plot.__name__
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,14 +187,14 @@ def test_every_cell_has_its_pictures_and_all_are_labelled(traces, kind):
     for name, figure in figures.items():
         assert figure.get_suptitle(), name
         figure.canvas.draw()
-        for axis in panels(figure):
-            assert axis.get_xlabel(), name
+        assert panels(figure)[-1].get_xlabel(), name
         assert panels(figure)[0].get_ylabel() or name == "plot_links"
-        for bar in set(figure.axes) - set(panels(figure)):
+        found = [*(set(figure.axes) - set(panels(figure)))]
+        found += [bar for axis in panels(figure) for bar in bars(axis)]
+        assert found or name == "plot_read_modes"
+        for bar in found:
             assert bar.get_ylabel() in {
-                "weight",
-                "usage",
-                "value",
+                *("weight", "usage", "value", "openness"),
                 "weight of the link",
             }
 
@@ -197,10 +260,10 @@ def test_of_a_large_memory_the_slots_in_use_are_drawn(traces):
         (plots.plot_write_weights, seen.write_weights),
         (plots.plot_read_weights, seen.read_weights[:, :, :1]),
     ):
-        axis = panels(plot(seen))[0]
-        image = axis.images[0].get_array()
-        assert image.shape == (64, 6)
-        np.testing.assert_allclose(np.sum(image), np.sum(weights[0]), rtol=1e-5)
+        image = shown_in(panels(plot(seen))[0])
+        slots = views.slots_in_use(seen, 0)
+        assert image.shape == (len(slots), 6) and 0 < len(slots) <= 64
+        assert np.sum(image) > 0.9 * np.sum(weights[0])
 
 
 @pytest.mark.parametrize("name,heads", [("link", (2,)), ("backward", ())])
