@@ -8,6 +8,11 @@ from keras import ops
 from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = False
+_FORWARD_MODE = (
+    "Forward-mode differentiation (`jax.jvp`, `jax.jacfwd`) does not pass through a "
+    "gradient written by hand: use reverse mode, `jax.grad` or `jax.jacrev`. "
+    "`jax.hessian` needs `keras.layers.RNN`, or `MemoryRNN` with `recompute=0`."
+)
 
 
 def take_rows(table: Tensor, rows: Tensor, sparse_gradient: bool) -> Tensor:
@@ -88,4 +93,13 @@ def with_gradient(
         return (backward(*kept, gradients),)
 
     function.defvjp(keep, gradient)
-    return function
+
+    def backward_only(tensors: Tensors) -> Tensors:
+        try:
+            return function(tensors)
+        except TypeError as error:
+            if "forward-mode" not in str(error):
+                raise
+            raise NotImplementedError(_FORWARD_MODE) from error
+
+    return backward_only

@@ -96,9 +96,9 @@ class MemoryRNN(keras.layers.RNN):
             if `recompute` is neither `None` nor an integer of at least 0, or is
             above 0 around a sparse memory; if a stack contains a sparse memory; if the
             layer computes in half precision around a cell whose states contain indices
-            of slots; if sequences have another rank or length 0; if mask or states have
-            another batch size, or the mask another time; or if a cell updates variables
-            in its steps.
+            of slots; if sequences are ragged, or have another rank or length 0; if mask
+            or states have another batch size, or the mask another time; or if a cell
+            updates variables in its steps.
 
     Example:
         >>> import keras_dnc
@@ -175,6 +175,12 @@ class MemoryRNN(keras.layers.RNN):
         training: bool = False,
     ) -> Any:
         """Run the cell over the sequences."""
+        if hasattr(sequences, "ragged_rank"):
+            raise ValueError(
+                "Argument `sequences` must not be ragged: pass `sequences.to_tensor()` "
+                "with a mask, or through `keras.layers.Masking`. "
+                f"Received: sequences={sequences!r}"
+            )
         check_sequences(sequences.shape)
         initial_state = self._listed(initial_state)
         batch, time = _legend(sequences.shape[:2], ("batch", "time"))

@@ -16,6 +16,7 @@ from keras import tree
 
 from keras_dnc.arguments import check_shape
 from keras_dnc.backend import not_compiled
+from keras_dnc.backend.keras_internals import all_layers
 from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
@@ -352,6 +353,31 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         if self.numbers_slots:
             check_not_half_precision(step_input.dtype)
         super().get_dropout_mask(step_input)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return the input shape, and the layers inside that are quantized.
+
+        `keras.Model.quantize` changes the dtype policies of these layers, which
+        constructors do not take.
+        """
+        modes = {
+            str(number): layer.quantization_mode
+            for number, layer in enumerate(all_layers(self))
+            if layer.quantization_mode
+        }
+        config = super().get_build_config()
+        return {**config, "quantized": modes} if config and modes else config
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the cell, and quantize the layers that were quantized.
+
+        Args:
+            config: Dict that `get_build_config` returned.
+        """
+        super().build_from_config(config)
+        layers = all_layers(self)
+        for number, mode in config.get("quantized", {}).items():
+            layers[int(number)].quantize(mode)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the policy passed as `dtype`."""

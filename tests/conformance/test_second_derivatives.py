@@ -1,6 +1,7 @@
 """Derivatives of derivatives through `MemoryRNN` are right, or refused."""
 
 import keras
+import numpy as np
 import pytest
 from keras import ops
 
@@ -10,6 +11,8 @@ from tests.conformance.cases import case
 from tests.conformance.cases import every_cell
 from tests.conformance.harness import check_same
 from tests.conformance.harness import random_inputs
+from tests.numbers import assert_close
+from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
 
 BACKEND = keras.backend.backend()
@@ -90,3 +93,50 @@ def test_a_gradient_penalty_is_refused_on_pytorch(make, rng):
     layer = keras_dnc.MemoryRNN(make(), return_sequences=True)
     with pytest.raises(NotImplementedError, match="gradient of a gradient is not"):
         derivatives(layer, random_inputs(rng, time=4))
+
+
+@pytest.mark.slow
+@pytest.mark.only("jax")
+@pytest.mark.parametrize("make", [case("ntm"), case("sam")])
+def test_forward_mode_is_refused_with_the_remedy_which_works(make, rng):
+    import jax
+
+    inputs = ops.convert_to_tensor(random_inputs(rng, time=2)[:1])
+    cell = make()
+
+    def loss_of(layer):
+        layer(inputs)
+        return lambda data: ops.sum(ops.square(layer(data)))
+
+    loss = loss_of(keras_dnc.MemoryRNN(cell))
+    for differentiate in (
+        lambda: jax.jvp(loss, (inputs,), (inputs,)),
+        lambda: jax.hessian(loss)(inputs),
+    ):
+        with pytest.raises(NotImplementedError, match="`jax.hessian` needs .*RNN`"):
+            differentiate()
+    plain = loss_of(keras_dnc.MemoryRNN(cell, recompute=0))
+    hessian = to_numpy(jax.hessian(plain)(inputs)).reshape(10, 10)
+    step = 1e-2 * np.eye(10)[0].reshape(1, 2, 5).astype("float32")
+    slope = jax.grad(plain)
+    expected = (slope(inputs + step) - slope(inputs - step)).ravel() / 2e-2
+    assert_close(hessian[0], to_numpy(expected), 2e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("make", [case("ntm"), case("sam")])
+def test_a_jacobian_is_that_of_the_plain_layer(make, rng):
+    import tensorflow as tf
+
+    cell, inputs = make(), tf.constant(random_inputs(rng, time=2))
+
+    def jacobian(layer):
+        layer(inputs)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+        return tape.jacobian(outputs, inputs, experimental_use_pfor=False)
+
+    found = jacobian(keras_dnc.MemoryRNN(cell))
+    check_same([found], [jacobian(keras.layers.RNN(cell))], 1e-4)
