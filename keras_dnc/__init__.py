@@ -64,6 +64,7 @@ from keras_dnc.sparse.links import SparseLinkage
 from keras_dnc.sparse.links import SparseLinkageState
 from keras_dnc.sparse.search import ExactSearch
 from keras_dnc.sparse.search import Search
+from keras_dnc.training.actor_critic import ActorCritic
 from keras_dnc.training.callbacks import Curriculum
 from keras_dnc.training.callbacks import GeneralisationReport
 from keras_dnc.training.callbacks import SampleReport
@@ -77,7 +78,9 @@ from keras_dnc.training.metrics import ExactSequences
 from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
+from keras_dnc.training.policy_gradient import ActorCriticLoss
 from keras_dnc.training.resumable import fit_or_resume
+from keras_dnc.training.rollouts import Rollouts
 from keras_dnc.training.run_folder import check_settings
 from keras_dnc.training.run_folder import read_log
 from keras_dnc.training.task_curriculum import TaskCurriculum
@@ -87,6 +90,8 @@ from keras_dnc.training.task_curriculum import judge_answers
 __all__ = [
     "Access",
     "AccessCell",
+    "ActorCritic",
+    "ActorCriticLoss",
     "BiDNC",
     "BitErrors",
     "ContentAccess",
@@ -128,6 +133,7 @@ __all__ = [
     "NormalizedLSTMCell",
     "ProductKeyMemory",
     "QuestionError",
+    "Rollouts",
     "RowAccess",
     "SAMCell",
     "SDNCCell",

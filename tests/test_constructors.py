@@ -30,6 +30,7 @@ from keras_dnc.tasks.babi import StoryMixture
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.levels import Levels
+from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
 
 NO_MODULES = {"keras_dnc.tasks.babi.babi_dataset_builder"}  # needs other packages
 NOT_OURS = {
@@ -80,9 +81,11 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "cosine_guards": "guards",
     "dataset": "object",
     "edges": "numbering",
+    "env": "object",
     "groups": "groups",
     "held_out": "list",
     "hop_activation": "choice",
+    "imitation_epochs": "natural",
     "inputs": "object",
     "labels": "choice",
     "learning_rate": "object",
@@ -97,6 +100,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "planning_steps": "natural",
     "questions": "list",
     "recompute": "natural",
+    "recurrent": "list",
     "relations": "numbering",
     "repeats_mean": "number",
     "repeats_scale": "positive",
@@ -111,6 +115,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "words": "words",
 }
 KIND = {  # where one name has two meanings
+    ("ActorCriticLoss", "entropy"): "number",
     ("Curriculum", "goal"): "number",
     ("GeneralisationReport", "tasks"): "tasks",
     ("Levels", "tasks"): "list",
@@ -118,6 +123,8 @@ KIND = {  # where one name has two meanings
     ("DAgger", "own"): "fraction",
     ("DAgger", "share"): "fraction",
     ("StoryMixture", "learned_share"): "positive",
+    ("Rollouts", "discount"): "fraction",
+    ("Rollouts", "trace"): "fraction",
     ("TaskCurriculum", "goal"): "fraction",
     ("TaskCurriculum", "learned"): "fraction",
 }
@@ -159,8 +166,13 @@ def mixture():
     return StoryMixture(stories(), 1, per_epoch=1, lessons=[Lesson(1, 10)])
 
 
+def lstm():
+    return keras.layers.LSTM(4, return_sequences=True, return_state=True)
+
+
 REQUIRED = {  # class -> function that returns the required arguments not guessed
     "AccessCell": lambda: {"access": keras_dnc.LRUAccess(8, 4)},
+    "ActorCritic": lambda: {"recurrent": [lstm()]},
     "Curriculum": lambda: {"levels": Levels([CopyTask()]), "monitor": "loss"},
     "DAgger": lambda: {"dataset": CopyTask().dataset(2, 2), "task": ShortestPathTask()},
     "EpisodeDataset": lambda: {"task": CopyTask()},
@@ -173,6 +185,7 @@ REQUIRED = {  # class -> function that returns the required arguments not guesse
     "MemoryTrace": lambda: {"inputs": np.ones((2, 3, 4)), "log_dir": "logs"},
     "OmniglotTask": lambda: {"characters": dict.fromkeys("abcde", np.ones((10, 8, 8)))},
     "QuestionBatches": lambda: {"questions": questions()},
+    "Rollouts": lambda: {"env": ShrdluVectorEnv(autoreset_mode="Disabled")},
     "SampleReport": lambda: {"task": CopyTask()},
     "StopAt": lambda: {"monitor": "loss"},
     "StoryBatches": lambda: {"stories": stories()},

@@ -236,6 +236,25 @@ def test_train_graph(stations, tmp_path, task, tests):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+def test_train_shrdlu_does_not_do_again_what_is_done(tmp_path):
+    arguments = [*("--units", 8, "--boards", 4, "--steps", 2, "--goal", 0)]
+    arguments += [*("--epochs", 2, "--test-size", 40, "--output", "out")]
+    program = ["train_shrdlu.py", *arguments, "--warm-up", 1]
+    said = run_on_jax_alone(*program, cwd=tmp_path)
+    assert "Epoch 2/2" in said and "moves_ratio" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    again = run_on_jax_alone(*program, cwd=tmp_path)
+    assert "Epoch" not in again
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+    said = run("train_shrdlu.py", *arguments, cwd=tmp_path, code=1)
+    assert "{'warm_up': 1}" in said and "{'warm_up': 0}" in said
+    assert 0.0 <= metrics["scores"]["solved"] <= metrics["scores"]["met"] <= 1.0
+    assert metrics["level"] == 1 and metrics["updates"] == 4
+    assert set(metrics["probe"]) == {"letter of the last goal", "first move"}
+    assert (tmp_path / "out" / "learning.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "model.keras").exists()
+
+
 @pytest.mark.parametrize("how", [[], ["--pixels", "--cell", "lstm"]])
 def test_train_omniglot(tmp_path, how):
     image = pytest.importorskip("PIL.Image")
