@@ -385,7 +385,7 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         return {**super().get_config(), "dtype": policy}
 
 
-def _check_named_states(states: Any, shapes: Mapping[str, Shape]) -> None:
+def _check_named_states(states: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise a `ValueError` unless some states are given, by name and in shape."""
     names = set(states) if isinstance(states, Mapping) else set()
     if not names or names - set(shapes):
