@@ -1,5 +1,6 @@
 """Every program in the documentation runs as it stands there, page by page."""
 
+import importlib.util
 import pathlib
 import re
 
@@ -77,6 +78,23 @@ def test_every_picture_is_there():
     ]
     assert len(pictures) > 10
     assert [path for path in pictures if not path.exists()] == []
+
+
+def test_notebooks_are_those_of_their_pages():
+    nbformat = pytest.importorskip("nbformat")
+    path = DOCS / "notebooks.py"
+    spec = importlib.util.spec_from_file_location("notebooks", path)
+    spec.loader.exec_module(notebooks := importlib.util.module_from_spec(spec))
+    for page in notebooks.PAGES:
+        written = notebooks.NOTEBOOKS / f"{page.stem}.ipynb"
+        expected = nbformat.writes(notebooks.notebook_of(page)) + "\n"
+        assert written.read_text() == expected, "run docs/notebooks.py"
+        code = [
+            c.source for c in nbformat.read(written, 4).cells if c.cell_type == "code"
+        ]
+        assert code and all(compile(program, page.name, "exec") for program in code)
+        links = re.findall(r"\]\(([^):#]+)\)", written.read_text())
+        assert [link for link in links if not (written.parent / link).exists()] == []
 
 
 def test_pictures_of_the_documentation_are_those_of_results_and_benchmarks():
