@@ -410,3 +410,15 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path):
     files = {"qa1_a_train.txt": STORY + b"\xff"}
     with pytest.raises(ValueError, match="must be UTF-8.*qa1_a_train"):
         first_task(archive_of(tmp_path / "babi.tar.gz", files))
+
+
+def test_without_network_the_error_names_manual_dir_at_once(tmp_path, monkeypatch):
+    requests = pytest.importorskip("requests")
+
+    def unreachable(*args, **kwargs):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(requests, "head", unreachable)
+    builder = babi_dataset_builder.Builder(data_dir=tmp_path, config="en-qa1")
+    with pytest.raises(ConnectionError, match="as `manual_dir`: tfds.load"):
+        builder.download_and_prepare()

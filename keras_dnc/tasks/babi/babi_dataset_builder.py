@@ -72,7 +72,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Return the example generator of each split."""
         source = _manual_source(dl_manager)
         if source is None:
-            source = epath.Path(dl_manager.download(_URL))
+            source = _downloaded(dl_manager)
         subset = self.builder_config.subset
         return {
             split: self._generate_examples(source, split) for split in splits_of(subset)
@@ -103,6 +103,27 @@ def _manual_source(dl_manager: Any) -> epath.Path | None:
         if manual_dir == epath.Path(dl_manager.download_dir) / "manual":
             return None
         raise
+
+
+def _downloaded(dl_manager: Any) -> epath.Path:
+    """Download the archive, unless TFDS has it; without network, say so at once.
+
+    TFDS itself tries ten times, for minutes, and does not name `manual_dir`.
+    """
+    folder = epath.Path(dl_manager.download_dir)
+    if not any(folder.glob("*tasks_1-20*")):
+        import requests
+
+        try:
+            requests.head(_URL, timeout=20)
+        except requests.RequestException as error:
+            raise ConnectionError(
+                f"bAbI cannot be downloaded from {_URL}. Pass the archive, or a folder "
+                "that holds it, as `manual_dir`: tfds.load(..., "
+                "download_and_prepare_kwargs={'download_config': "
+                "tfds.download.DownloadConfig(manual_dir=...)})"
+            ) from error
+    return epath.Path(dl_manager.download(_URL))
 
 
 def download_config(
