@@ -51,9 +51,8 @@ def parse_arguments():
     add("--epochs", default=300, type=int)
     add("--test-size", default=1000, type=int, help="questions of each test")
     add("--map", help="folder of tables of a transport network")
-    add(
-        "--output", default=None, type=pathlib.Path, help="runs/graph-TASK if not given"
-    )
+    add("--output", type=pathlib.Path, help="runs/graph-TASK if not given")
+    add("--weights", help="file of a model to start from")
     add("--seed", default=0, type=int)
     return parser.parse_args()
 
@@ -128,6 +127,8 @@ def main():
     lessons = kind.lessons(**arguments)
     levels = Levels(lessons, pad_to_level=True)
     model = compiled_model(settings)
+    if settings.weights is not None:
+        model.set_weights(keras.models.load_model(settings.weights).get_weights())
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
     callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
     if settings.task == "shortest_path":
@@ -135,13 +136,12 @@ def main():
     held_out = tuple(lessons[-1].batch(100, np.random.default_rng(1000)))
     run = model, data, folder / "training", "val_loss", settings.epochs, callbacks
     log = keras_dnc.fit_or_resume(*run, validation_data=held_out)
-    scores = measure(model, settings, lessons[-1])
+    print(scores := measure(model, settings, lessons[-1]))
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
     metrics = {"scores": scores, "minutes": minutes, "level": log[-1]["level"]}
     metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
-    print(text := json.dumps(metrics, indent=1))
-    (folder / "metrics.json").write_text(text + "\n")
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     draw(log, folder / "learning.png")
 
 

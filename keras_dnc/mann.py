@@ -32,6 +32,7 @@ from keras_dnc.cells.access import Found
 from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.access_cell import cell_around
 from keras_dnc.cells.access_cell import split_options
+from keras_dnc.ops.ranking import BEYOND
 from keras_dnc.ops.similarity import STRENGTHS
 from keras_dnc.ops.similarity import fast_cosine_similarity
 from keras_dnc.ops.similarity import weighted_softmax
@@ -92,7 +93,7 @@ def least_used(usage: Tensor, count: int) -> list[Tensor]:
         is_least = usage == ops.min(usage, axis=-1, keepdims=True)
         first = ops.argmax(ops.cast(is_least, "int32"), axis=-1)
         found.append(ops.one_hot(first, slots, dtype=usage.dtype))
-        usage = ops.where(found[-1] > 0, float("inf"), usage)
+        usage = ops.where(found[-1] > 0, BEYOND, usage)
     return found
 
 

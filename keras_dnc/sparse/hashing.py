@@ -12,6 +12,7 @@ from keras import ops
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import random_seed
+from keras_dnc.ops.ranking import BEYOND
 from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import gather_rows
 from keras_dnc.ops.rows import is_first
@@ -253,7 +254,7 @@ class LSHSearch(Search):
         cosine = ops.sum(rows * keys[:, :, None], axis=-1) / (
             row_norms(rows) + _EPSILON
         )
-        return self._best(names, ops.where(names > 0.0, cosine, -math.inf), top_k)
+        return self._best(names, ops.where(names > 0.0, cosine, -BEYOND), top_k)
 
     def _best(self, names: Tensor, cosine: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
         """Return the best slots; a slot is in at most one bucket of each table."""
@@ -263,12 +264,12 @@ class LSHSearch(Search):
         is_new = ops.logical_and(names > 0.0, is_first(names))
         missing = max(top_k - several, 0)
         names = ops.pad(names, [(0, 0), (0, 0), (0, missing)])
-        cosine = ops.where(is_new, cosine, -math.inf)
+        cosine = ops.where(is_new, cosine, -BEYOND)
         cosine = ops.pad(
-            cosine, [(0, 0), (0, 0), (0, missing)], constant_values=-math.inf
+            cosine, [(0, 0), (0, 0), (0, missing)], constant_values=-BEYOND
         )
         cosine, place = stable_top_k(cosine, top_k)
-        found = cosine > -math.inf
+        found = cosine > -BEYOND
         names = ops.take_along_axis(names, place, axis=-1)
         return ops.cast(ops.where(found, names - 1.0, 0.0), "int32"), found
 

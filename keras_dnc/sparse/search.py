@@ -3,13 +3,13 @@
 Rae et al. 2016, section 3.5.
 """
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.ops.ranking import BEYOND
 from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import set_rows
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
@@ -196,7 +196,7 @@ def largest(scores: Tensor, count: int, block: int = _BLOCK) -> Tensor:
     if blocks <= 2 * count:
         return stable_top_k(scores, count)[1]
     scores = ops.pad(
-        scores, [(0, 0), (0, 0), (0, blocks * block - size)], constant_values=-math.inf
+        scores, [(0, 0), (0, 0), (0, blocks * block - size)], constant_values=-BEYOND
     )
     scores = ops.reshape(scores, (-1, heads, blocks, block))
     best = stable_top_k(ops.max(scores, axis=-1), count)[1]

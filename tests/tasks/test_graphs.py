@@ -40,6 +40,15 @@ def test_a_random_graph_joins_each_point_to_its_nearest_neighbours(rng):
     assert degrees == {2, 3, 4}
 
 
+def test_edge_labels_repeat_in_some_graphs_and_differ_in_others(rng):
+    task = graphs.TraversalTask(min_nodes=20, max_nodes=20, min_degree=2, max_degree=4)
+    shares = []
+    for _ in range(100):
+        edges = task.draw_graph(rng).edges(data="label")
+        shares.append(len({label for _, _, label in edges}) / len(edges))
+    assert min(shares) < 0.15 and max(shares) > 0.95
+
+
 def test_all_edges_are_read_then_the_question_then_the_answer(underground):
     question = ("Oxford Circus", ["Central", "Jubilee", "Victoria"])
     asked = TASK.ask(underground, question)

@@ -25,6 +25,7 @@ from keras_dnc.tasks.task import padded_batch
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
 _KINDS = ("nodes", "degree", "path")  # sizes of a lesson
 _NOTHING = Triple(None, None, None)
+_LABELS = 1000  # numbers of three digits
 _DRAWS = 1000  # graphs drawn before a task without questions is refused
 
 
@@ -100,6 +101,10 @@ class GraphTask(Task):
         ValueError: A number is not a positive integer, `planning_steps` is below 0, a
             least number is above the greatest one, or there are fewer than 2 or more
             than 1,000 nodes.
+
+    Departures:
+        In some of the random graphs, few edge labels repeat at many nodes. The paper
+        only says that labels differ at a node.
 
     References:
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
@@ -236,6 +241,11 @@ class GraphTask(Task):
     def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
         """Draw a random graph.
 
+        The number of different edge labels is drawn, too, evenly on a logarithmic
+        scale: lines of a transport network repeat from station to station, streets of
+        a city do not. A network that has seen no repeated labels looks edges up by
+        their labels alone.
+
         Args:
             rng: `numpy.random.Generator`; the same state gives the same graph.
 
@@ -243,7 +253,10 @@ class GraphTask(Task):
             `networkx.DiGraph` whose edges have the attribute `label`.
         """
         num_nodes = int(rng.integers(self.min_nodes, self.max_nodes + 1))
-        return random_graph(num_nodes, self.min_degree, self.max_degree, rng)
+        degrees = self.min_degree, self.max_degree
+        many = np.exp(rng.uniform(np.log(self.max_degree), np.log(_LABELS)))
+        labels = range(max(int(many), self.max_degree))
+        return random_graph(num_nodes, *degrees, rng, labels)
 
     def ask(
         self,
