@@ -9,6 +9,8 @@ from keras_dnc import saved_models
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.graphs import TraversalTask
+from keras_dnc.tasks.graphs import random_graph
 from keras_dnc.tasks.omniglot import OmniglotTask
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
@@ -140,3 +142,19 @@ def test_the_babi_model_is_served_as_it_is(answerer):
     assert_close(served.numpy(), to_numpy(answerer.model(tokens)), 1e-4)
     assert vocabulary.words[served[0, -1].numpy().argmax()] == "kitchen"
     assert "step" in loaded.signatures
+
+@pytest.mark.slow
+def test_the_graph_model_follows_paths_through_graphs_it_has_not_seen():
+    import tensorflow as tf
+
+    model, _, _, folder = saved_models.load("graph-sam")
+    task = TraversalTask(min_nodes=10, max_nodes=12, min_path=3, max_path=3)
+    batch = task.batch_about(different_labels, 40, np.random.default_rng(2026))
+    loaded = tf.saved_model.load(str(folder / "serving" / "1"))
+    served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
+    for outputs in (model.predict(batch.inputs, verbose=0), served["outputs"].numpy()):
+        assert task.score(batch, outputs).questions >= 0.9
+
+
+def different_labels(rng):
+    return random_graph(12, 2, 4, rng)
