@@ -143,6 +143,7 @@ def test_the_babi_model_is_served_as_it_is(answerer):
     assert vocabulary.words[served[0, -1].numpy().argmax()] == "kitchen"
     assert "step" in loaded.signatures
 
+
 @pytest.mark.slow
 def test_the_graph_model_follows_paths_through_graphs_it_has_not_seen():
     import tensorflow as tf

@@ -52,6 +52,7 @@ class PureCell:
             A `Sequence`.
         """
         masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
+        # Seeds are no weights: `tf.saved_model.save` knows no variable of theirs.
         with no_autocast():
             weights = [variable.value for variable in self.cell.trainable_variables]
             others = [variable.value for variable in self.cell.non_trainable_weights]
@@ -99,7 +100,7 @@ class PureCell:
             ValueError: If a step updates a variable.
         """
         others = self.cell.non_trainable_weights
-        variables = [*self.cell.trainable_variables, *others]
+        replaced = [*self.cell.trainable_variables, *others]
         values = [*sequence.weights, *sequence.constants[: len(others)]]
         masks = iter(sequence.constants[len(others) :])
         masks_before = get_dropout_masks(self.cell)
@@ -110,9 +111,8 @@ class PureCell:
             ),
         )
         with no_autocast():
-            scope = keras.StatelessScope(zip(variables, values, strict=True))
-        # Seeds are not read, as `tf.saved_model.save` knows no variable of theirs.
-        variables = self.cell.variables
+            scope = keras.StatelessScope(zip(replaced, values, strict=True))
+        variables = self.cell.variables  # seeds, too, must not be updated
         before = [scope.get_current_value(variable) for variable in variables]
         try:
             with scope:

@@ -175,17 +175,15 @@ class Rollouts:
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
         steps = self._played(self._actor_of(model), rng, greedy)
-        observations, outputs, weights, rewards, scored = steps
-        time = self.env.max_time - len(rewards)
-        observed = _in_time(observations, time).astype("float32")
-        values = _in_time(outputs, time)[..., -1]
-        found = self._targets(
-            _in_time(weights, time), _in_time(rewards, time), values,
-            _in_time(scored, time),
-        )  # fmt: skip
+        missing = self.env.max_time - len(steps[0])
+        observations, outputs, weights, rewards, scored = (
+            _in_time(entries, missing) for entries in steps
+        )
+        targets = self._targets(weights, rewards, outputs[..., -1], scored)
         scores: dict[str, float] = getattr(self.env, "scores", dict)()
-        reward = float(np.sum(rewards) / self.env.num_envs)
-        return Rollout(observed, found, {"reward": reward, **scores})
+        reward = float(np.sum(steps[3]) / self.env.num_envs)
+        scores = {"reward": reward, **scores}
+        return Rollout(observations.astype("float32"), targets, scores)
 
     def _actor_of(self, model: keras.Model) -> Actor:
         """Return the actor of a model, made once."""

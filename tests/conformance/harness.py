@@ -1,5 +1,7 @@
 """Small pieces that the conformance tests share."""
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -36,6 +38,17 @@ def functional_model(cell, time=None, batch=None, **arguments):
 def rnn_policy(cell):
     """What the layer around `cell` takes beside a mixed policy of the cell's own."""
     return {"dtype": "float32"} if cell.numbers_slots else {}
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Make layers under a policy, as `keras.config.set_dtype_policy` does."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def compile_model(model, jit_compile="auto"):

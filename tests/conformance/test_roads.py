@@ -13,28 +13,26 @@ from tests.conformance.cases import CELLS
 from tests.conformance.cases import case
 from tests.conformance.cases import every_cell
 from tests.conformance.harness import check_same
+from tests.conformance.harness import dtype_policy
 from tests.conformance.harness import length_mask
 from tests.conformance.harness import random_inputs
 from tests.numbers import value_and_gradients
 
 LSTM = pytest.param(lambda: keras.layers.LSTMCell(8), id="lstm")
 BACKEND = keras.backend.backend()
-# A fit takes JAX seconds to compile, and Keras does the same with it as on TensorFlow.
-TRAINING = list(roads.ROADS)[:5]
-OTHERS = [name for name in list(roads.ROADS)[5:] if name != "tf.saved_model.save"]
 
 
 @pytest.mark.slow
-@pytest.mark.only("tensorflow")
+@pytest.mark.only("tensorflow")  # a fit takes JAX seconds to compile
 @pytest.mark.parametrize("make", [case("dnc"), case("sam"), LSTM])
-@pytest.mark.parametrize("road", [*TRAINING, "tf.saved_model.save"])
+@pytest.mark.parametrize("road", [*roads.FITS, "tf.saved_model.save"])
 def test_training_and_a_saved_model_of_tensorflow(make, road, tmp_path):
     roads.ROADS[road](make, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [case("dnc"), case("sam"), LSTM])
-@pytest.mark.parametrize("road", OTHERS)
+@pytest.mark.parametrize("road", roads.CONVERSIONS)
 def test_files_and_conversions(make, road, tmp_path):
     if road == "model.export" and BACKEND == "torch":
         pytest.skip("on PyTorch, Keras exports no SavedModel")
@@ -47,10 +45,10 @@ def test_files_and_conversions(make, road, tmp_path):
 @pytest.mark.slow
 @pytest.mark.only("tensorflow", "torch")
 @pytest.mark.parametrize("make", [case("dnc"), case("sam"), LSTM])
-@pytest.mark.parametrize("policy", roads.POLICIES[1:])
+@pytest.mark.parametrize("policy", roads.POLICIES)
 def test_policies(make, policy, tmp_path):
     """The layer, and Keras's own, which says what the backend supports."""
-    with roads.policy(policy):
+    with dtype_policy(policy):
         try:
             keras.layers.LSTM(2)(ops.ones((1, 1, 1)))
         except Exception:
@@ -60,7 +58,7 @@ def test_policies(make, policy, tmp_path):
 
 @pytest.mark.parametrize("make", [case("dnc"), LSTM])
 def test_a_layer_computes_in_float64_under_a_global_policy(make, rng):
-    with roads.policy("float64"):
+    with dtype_policy("float64"):
         layer = keras_dnc.MemoryRNN(make())
         plain = keras.layers.RNN(layer.cell)
         inputs = ops.convert_to_tensor(random_inputs(rng), "float64")

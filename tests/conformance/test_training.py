@@ -1,7 +1,5 @@
 """Every way Keras users train a recurrent layer works."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from tests.conformance.harness import TIME
 from tests.conformance.harness import check_learns
 from tests.conformance.harness import check_same
 from tests.conformance.harness import compile_model
+from tests.conformance.harness import dtype_policy
 from tests.conformance.harness import full_rnn
 from tests.conformance.harness import functional_model
 from tests.conformance.harness import length_mask
@@ -33,17 +32,6 @@ from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
 
 graph_backends = pytest.mark.only("tensorflow", "jax")
-
-
-@contextlib.contextmanager
-def half_precision(policy):
-    """Make layers under a mixed policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 class Wrapper(keras.Model):
@@ -122,7 +110,7 @@ def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
     ],
 )
 def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, policy):
-    with half_precision(policy):
+    with dtype_policy(policy):
         cell = make()
         model = compile_model(functional_model(cell, **rnn_policy(cell)))
     assert {s.dtype for s in cell.get_initial_state(batch_size=2)} <= {
@@ -138,7 +126,7 @@ def test_mixed_precision_trains_and_keeps_the_memory_in_float32(make, rng, polic
 def test_mixed_precision_is_near_full_precision(make, rng):
     inputs = random_inputs(rng)
     full = functional_model(make())
-    with half_precision("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         cell = make()
         mixed = functional_model(cell, **rnn_policy(cell))
     mixed.set_weights(full.get_weights())
@@ -151,7 +139,7 @@ def test_mixed_precision_is_near_full_precision(make, rng):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @graph_backends
 def test_states_of_half_precision_can_be_named(make, rng, policy):
-    with half_precision(policy):
+    with dtype_policy(policy):
         cell = make()
         layer = full_rnn(cell, **rnn_policy(cell))
         _, *states = layer(random_inputs(rng))
@@ -164,7 +152,7 @@ def test_states_of_half_precision_can_be_named(make, rng, policy):
 
 @graph_backends
 def test_memory_rnn_stacks_cells_under_mixed_precision(rng):
-    with half_precision("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         inputs = keras.Input((None, 5))
         cells = [random_cell(rng), random_cell(rng, input_size=3)]
         outputs = keras_dnc.MemoryRNN(cells, return_sequences=True)(inputs)

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import networkx
 import numpy as np
 
-from keras_dnc.tasks.graphs.random_graphs import random_graph
 from keras_dnc.tasks.graphs.task import GraphTask
 from keras_dnc.tasks.graphs.task import check_node
 from keras_dnc.tasks.graphs.task import edge_with
@@ -97,11 +96,9 @@ class InferenceTask(GraphTask):
         sizes = (min_nodes, max_nodes, min_degree, max_degree)
         super().__init__(*sizes, 1, 1, planning_steps)
 
-    def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
-        """Draw a random graph whose edges have labels of the relations."""
-        num_nodes = int(rng.integers(self.min_nodes, self.max_nodes + 1))
-        degrees = self.min_degree, self.max_degree
-        return random_graph(num_nodes, *degrees, rng, self.edge_labels)
+    def draw_edge_labels(self, rng: np.random.Generator) -> Sequence[Hashable]:
+        """Return the edge labels of the relations; nothing is drawn."""
+        return self.edge_labels
 
     def draw_question(
         self, graph: networkx.DiGraph, rng: np.random.Generator

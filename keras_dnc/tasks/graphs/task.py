@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras_dnc.arguments import natural_number
 from keras_dnc.tasks.graphs.random_graphs import random_graph
 from keras_dnc.tasks.graphs.triples import BASE
+from keras_dnc.tasks.graphs.triples import NUMBERS
 from keras_dnc.tasks.graphs.triples import TRIPLE_SIZE
 from keras_dnc.tasks.graphs.triples import Labels
 from keras_dnc.tasks.graphs.triples import Triple
@@ -25,7 +26,6 @@ from keras_dnc.tasks.task import padded_batch
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
 _KINDS = ("nodes", "degree", "path")  # sizes of a lesson
 _NOTHING = Triple(None, None, None)
-_LABELS = 1000  # numbers of three digits
 _DRAWS = 1000  # graphs drawn before a task without questions is refused
 
 
@@ -241,11 +241,6 @@ class GraphTask(Task):
     def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
         """Draw a random graph.
 
-        The number of different edge labels is drawn, too, evenly on a logarithmic
-        scale: lines of a transport network repeat from station to station, streets of
-        a city do not. A network that has seen no repeated labels looks edges up by
-        their labels alone.
-
         Args:
             rng: `numpy.random.Generator`; the same state gives the same graph.
 
@@ -253,10 +248,24 @@ class GraphTask(Task):
             `networkx.DiGraph` whose edges have the attribute `label`.
         """
         num_nodes = int(rng.integers(self.min_nodes, self.max_nodes + 1))
-        degrees = self.min_degree, self.max_degree
-        many = np.exp(rng.uniform(np.log(self.max_degree), np.log(_LABELS)))
-        labels = range(max(int(many), self.max_degree))
-        return random_graph(num_nodes, *degrees, rng, labels)
+        labels = self.draw_edge_labels(rng)
+        return random_graph(num_nodes, self.min_degree, self.max_degree, rng, labels)
+
+    def draw_edge_labels(self, rng: np.random.Generator) -> Sequence[Hashable]:
+        """Draw the labels that the edges of a random graph may have.
+
+        Their number is drawn evenly on a logarithmic scale: lines of a transport
+        network repeat from station to station, streets of a city do not. A network that
+        has seen no repeated labels looks edges up by their labels alone.
+
+        Args:
+            rng: `numpy.random.Generator`; the same state gives the same labels.
+
+        Returns:
+            Sequence of at least `max_degree` labels.
+        """
+        count = np.exp(rng.uniform(np.log(self.max_degree), np.log(NUMBERS)))
+        return range(max(int(count), self.max_degree))
 
     def ask(
         self,

@@ -119,8 +119,7 @@ def _constraints(task: ShrdluTask, puzzles: Puzzles) -> list[tuple[str, bool]]:
     for place, goal in enumerate(puzzles.goals[0]):
         letter = LETTERS[puzzles.letters[0, place]]
         for number in goal[goal != NOTHING]:
-            block, relation, other = task.world.constraint(number)
-            text = f"{letter}: {block} {relation} {other}"
+            text = f"{letter}: {task.world.constraint(number).text}"
             listed.append((text, place == puzzles.asked[0]))
     return listed
 

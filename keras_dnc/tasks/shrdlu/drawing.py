@@ -47,8 +47,7 @@ def goal_lines(
         words = []
         for number in goal[goal >= 0]:
             met = position is not None and task.world.holds[position, number]
-            block, relation, other = task.world.constraint(number)
-            words.append(f"{block} {relation} {other}{'*' if met else ''}")
+            words.append(task.world.constraint(number).text + "*" * bool(met))
         mark = ">" if place == puzzles.asked[puzzle] else " "
         letter = LETTERS[puzzles.letters[puzzle, place]]
         lines.append(f"{mark} {letter}: {', '.join(words)}")

@@ -159,14 +159,14 @@ def _some_of(
     Returns:
         `(positions, most)`, int, `NOTHING` where there are fewer.
     """
-    blocks = world.num_blocks
-    facts = world.holds[positions].reshape(len(positions), blocks, 4, blocks)
+    blocks, shape = world.num_blocks, world.constraint_shape
+    facts = world.holds[positions].reshape(len(positions), *shape)
     facts = facts[:, :, [0, 2]].reshape(len(positions), -1)  # above and left of
     order = np.where(facts, rng.random(facts.shape), -1.0)
     drawn = np.argsort(-order, axis=1, kind="stable")[:, :most]
     block, relation, other = np.unravel_index(drawn, (blocks, 2, blocks))
-    numbers = (block * 4 + 2 * relation) * blocks + other
-    turned = (other * 4 + 2 * relation + 1) * blocks + block
+    numbers = np.ravel_multi_index((block, 2 * relation, other), shape)
+    turned = np.ravel_multi_index((other, 2 * relation + 1, block), shape)
     numbers = np.where(rng.random(drawn.shape) < 0.5, numbers, turned)
     count = rng.integers(1, most + 1, size=(len(positions), 1))
     is_read = np.arange(drawn.shape[1]) < count

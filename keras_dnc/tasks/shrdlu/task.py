@@ -349,8 +349,8 @@ class ShrdluTask(Task):
         self, letters: np.ndarray, numbers: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Return the channels of letters and of the parts of constraints."""
-        sizes = (self.num_blocks, len(RELATIONS), self.num_blocks)
-        block, relation, other = np.unravel_index(numbers, sizes)
+        shape = self.world.constraint_shape
+        block, relation, other = np.unravel_index(numbers, shape)
         first, second = self.num_letters, self.num_letters + self.block_channels
         third = second + len(RELATIONS)
         return letters, first + block, second + relation, third + other

@@ -35,6 +35,11 @@ class Constraint(NamedTuple):
     relation: str
     other: int
 
+    @property
+    def text(self) -> str:
+        """The constraint in words, such as `"3 below 5"`."""
+        return f"{self.block} {self.relation} {self.other}"
+
 
 class BlockWorld:
     """All positions of numbered blocks on a square board, as tables.
@@ -55,6 +60,8 @@ class BlockWorld:
         moves: `(positions, actions)`, int32, the position after each action. An
             impossible move, from an empty column or to a full one, changes nothing.
         holds: `(positions, constraints)`, bool, the constraints that are met.
+        constraint_shape: `(num_blocks, 4, num_blocks)`, numbers of blocks, of relations
+            and of other blocks; the number of a constraint is its index in C order.
 
     Raises:
         ValueError: `board_size` or `num_blocks` is not an integer of at least 2,
@@ -80,6 +87,7 @@ class BlockWorld:
         self.num_blocks = _at_least_two("num_blocks", num_blocks)
         self._check_fit()
         size, blocks = self.board_size, self.num_blocks
+        self.constraint_shape = (blocks, len(RELATIONS), blocks)
         self.actions = list(itertools.permutations(range(size), 2))
         self._orders = np.array(list(itertools.permutations(range(1, blocks + 1))))
         self._heights = list(_heights(size, size, blocks))
@@ -214,15 +222,11 @@ class BlockWorld:
                     f"A constraint must relate two of the blocks 1 to {self.num_blocks}"
                     f" by one of {RELATIONS}. Received: {(block, relation, other)}"
                 )
-            goal.add(self._number(block, RELATIONS.index(relation), other))
+            parts = block - 1, RELATIONS.index(relation), other - 1
+            goal.add(int(np.ravel_multi_index(parts, self.constraint_shape)))
         if not goal:
             raise ValueError("A goal must have at least one constraint. Received: none")
         return tuple(sorted(goal))
-
-    def _number(self, block: int, relation: int, other: int) -> int:
-        """Return the number of a constraint."""
-        place = (block - 1) * len(RELATIONS) + relation
-        return place * self.num_blocks + other - 1
 
     def constraint(self, number: int) -> Constraint:
         """Return the constraint of a number, a column of `holds`.
@@ -238,8 +242,8 @@ class BlockWorld:
             >>> world.constraint(*world.goal([Constraint(3, "below", 1)]))
             Constraint(block=3, relation='below', other=1)
         """
-        rest, other = divmod(int(number), self.num_blocks)
-        block, relation = divmod(rest, len(RELATIONS))
+        parts = np.unravel_index(int(number), self.constraint_shape)
+        block, relation, other = map(int, parts)
         return Constraint(block + 1, RELATIONS[relation], other + 1)
 
     def _distances(self, goal: tuple[int, ...]) -> np.ndarray:
