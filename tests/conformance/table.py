@@ -24,7 +24,7 @@ ABOVE = pathlib.Path(__file__).with_name("table.md")  # the text above the table
 
 
 def measure(backend):
-    """Run all roads and policies on this process's backend; return what they said."""
+    """Run all roads and policies on this process's backend; print each result."""
     import keras
 
     from tests.conformance import roads
@@ -33,12 +33,12 @@ def measure(backend):
     makes = {**CELLS, "Keras LSTM": lambda: keras.layers.LSTMCell(8)}
     trials = {name: ("float32", road) for name, road in roads.ROADS.items()}
     trials |= {name: (name, roads.fit_save_load) for name in roads.POLICIES}
-    found = {}
-    bar = Console(stderr=True)
-    for cell, make in track(makes.items(), description=backend, console=bar):
-        for name, (policy, road) in trials.items():
-            found[f"{cell}|{name}"] = said_by(road, policy, make)
-    return found
+    pairs = [(cell, name) for cell in makes for name in trials]
+    for cell, name in track(pairs, backend, console=Console(stderr=True)):
+        policy, road = trials[name]
+        said = said_by(road, policy, makes[cell])
+        print(json.dumps({f"{cell}|{name}": said}), flush=True)
+        keras.backend.clear_session()
 
 
 def said_by(road, policy, make):
@@ -51,6 +51,20 @@ def said_by(road, policy, make):
         except Exception as error:  # whatever it is, the table names it
             return type(error).__name__
     return "✓"
+
+
+def collect(backend, found):
+    """Measure one backend in a process of its own, and keep each result at once."""
+    settings = {"KERAS_BACKEND": backend, "MEASURE": "1"}
+    program = [sys.executable, "-m", "tests.conformance.table"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, env=os.environ | settings, stdout=pipe) as process:
+        for line in process.stdout:
+            if line.startswith(b'{"'):
+                found.setdefault(backend, {}).update(json.loads(line))
+                MEASURED.write_text(json.dumps(found, indent=1) + "\n")
+    if process.returncode:
+        raise SystemExit(f"The process of {backend} failed: {process.returncode}")
 
 
 def tables(found):
@@ -69,17 +83,11 @@ def tables(found):
 
 def main():
     if os.environ.get("MEASURE"):  # in a process of one backend
-        print(json.dumps(measure(os.environ["KERAS_BACKEND"])))
+        measure(os.environ["KERAS_BACKEND"])
         return
     found = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
     for backend in sys.argv[1:] or BACKENDS:
-        program = [sys.executable, "-m", "tests.conformance.table"]
-        settings = {"KERAS_BACKEND": backend, "MEASURE": "1"}
-        done = subprocess.run(
-            program, env=os.environ | settings, stdout=subprocess.PIPE, check=True
-        )
-        found[backend] = json.loads(done.stdout.splitlines()[-1])
-        MEASURED.write_text(json.dumps(found, indent=1) + "\n")
+        collect(backend, found)
     (DOCS / "conformance.md").write_text(ABOVE.read_text() + "".join(tables(found)))
 
 
