@@ -24,6 +24,7 @@ MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "bptt": {"backend", "ops", "cells"},
     **{paper: {"ops", "cells"} for paper in PAPERS},
     "bidirectional": {"cells", "dnc", "bptt"},
+    "layouts": {"backend"},
     "tasks": set(),
     "training": {"backend"},
     "inspect": {"cells"},

@@ -9,6 +9,7 @@ from typing import Any
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.backend import shards
 from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.residuals import keep_choice
 from keras_dnc.typing import DType, Tensor, Tensors
@@ -27,7 +28,28 @@ def gather_rows(table: Tensor, slots: Tensor) -> Tensor:
     Raises:
         ValueError: If the table has 2^31 rows or more in all batch elements.
     """
+    if where := shards.distributed(table.shape[1]):
+        return shards.gather_rows(where, table, ops.cast(slots, "int32"))
     return ops.take(_flat(table), _flat_slots(table, slots), axis=0)
+
+
+def gather_runs(values: Tensor, runs: Tensor, length: int) -> Tensor:
+    """Return runs of consecutive values: run i begins at `i * length`.
+
+    Args:
+        values: `(batch, size)`, `size` a multiple of `length`.
+        runs: `(batch, count)`, indices of runs; they may repeat.
+        length: Number of values in a run.
+
+    Returns:
+        `(batch, count, length)`.
+    """
+    if shards.distributed(values.shape[1]):  # where runs may be divided
+        places = runs[:, :, None] * length + ops.arange(length, dtype=runs.dtype)
+        places = ops.reshape(places, (-1, runs.shape[1] * length))
+        return ops.reshape(gather_rows(values, places), (-1, runs.shape[1], length))
+    table = ops.reshape(values, (-1, values.shape[1] // length, length))
+    return gather_rows(table, runs)
 
 
 def set_rows(table: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
@@ -45,6 +67,8 @@ def set_rows(table: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
     Raises:
         ValueError: If the table has 2^31 rows or more in all batch elements.
     """
+    if where := shards.distributed(table.shape[1]):
+        return shards.set_rows(where, table, ops.cast(slots, "int32"), rows)
     slots = ops.reshape(_flat_slots(table, slots), (-1, 1))
     flat = ops.scatter_update(_flat(table), slots, _flat(rows))
     return ops.reshape(flat, (-1, *table.shape[1:]))

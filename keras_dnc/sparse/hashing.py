@@ -15,6 +15,7 @@ from keras_dnc.arguments import random_seed
 from keras_dnc.ops.ranking import BEYOND
 from keras_dnc.ops.ranking import stable_top_k
 from keras_dnc.ops.rows import gather_rows
+from keras_dnc.ops.rows import gather_runs
 from keras_dnc.ops.rows import is_first
 from keras_dnc.ops.rows import set_rows
 from keras_dnc.sparse.search import ExactSearch
@@ -74,7 +75,7 @@ class LSHSearch(Search):
         >>> search = LSHSearch(num_tables=4, num_bits=10)
         >>> cell = keras_dnc.SAMCell(5, controller=8, memory_size=4096, search=search)
         >>> cell.search.state_shapes(memory_size=4096)
-        [(4097, 16)]
+        [(65552,)]
 
     References:
         - Charikar 2002, Similarity estimation techniques from rounding algorithms.
@@ -113,8 +114,8 @@ class LSHSearch(Search):
     def state_shapes(self, memory_size: int) -> list[Shape]:
         """Return the shape of the index: for each entry of each bucket, slot + 1 or 0.
 
-        The last bucket belongs to no table and stays empty. Lookups and changes that
-        must have no effect use it.
+        The entries of a bucket follow each other. The last bucket belongs to no table
+        and stays empty. Lookups and changes that must have no effect use it.
 
         Args:
             memory_size: Slots of the memory.
@@ -129,7 +130,7 @@ class LSHSearch(Search):
                 f"places in all. Received: num_tables={self.num_tables}, "
                 f"bucket_size={self.bucket_size}, {buckets // self.num_tables} buckets"
             )
-        return [(buckets + 1, self.bucket_size)]
+        return [((buckets + 1) * self.bucket_size,)]
 
     def build(self, memory_shape: tuple[int | None, int, int]) -> None:
         """Draw the hyperplanes.
@@ -179,7 +180,7 @@ class LSHSearch(Search):
         """Write `names` to free entries of `buckets`, or over others in full ones."""
         contents = self._contents(entries, buckets)
         is_in = ops.any(ops.equal(contents, names[..., None]), axis=-1)
-        no_bucket = entries.shape[1] - 1
+        no_bucket = entries.shape[1] // self.bucket_size - 1
         enters = ops.logical_and(enters, ops.not_equal(buckets, no_bucket))
         enters = ops.logical_and(enters, ops.logical_not(is_in))
         rank = _rank(buckets, enters)
@@ -207,7 +208,8 @@ class LSHSearch(Search):
 
     def _contents(self, entries: Tensor, buckets: Tensor) -> Tensor:
         """Return the entries of buckets, `(batch, count, tables, bucket_size)`."""
-        contents = gather_rows(entries, ops.reshape(buckets, (-1, _count(buckets))))
+        rows = ops.reshape(buckets, (-1, _count(buckets)))
+        contents = gather_runs(entries, rows, self.bucket_size)
         return ops.reshape(contents, (-1, *buckets.shape[1:], self.bucket_size))
 
     def _put(
@@ -219,14 +221,13 @@ class LSHSearch(Search):
         where: Tensor,
     ) -> Tensor:
         """Write names to entries of buckets; without `where`, 0 to the last bucket."""
-        no_bucket = entries.shape[1] - 1
+        no_bucket = entries.shape[1] // self.bucket_size - 1
         buckets = ops.where(where, buckets, no_bucket)
         places = buckets * self.bucket_size + ops.where(where, place, 0)
         places = ops.reshape(places, (-1, _count(buckets)))
         values = ops.where(where, names, ops.zeros_like(names))
-        flat = ops.reshape(entries, (-1, entries.shape[1] * self.bucket_size))
-        flat = set_rows(flat, places, ops.reshape(values, (-1, _count(buckets))))
-        return ops.reshape(flat, (-1, *entries.shape[1:]))
+        values = ops.reshape(values, (-1, _count(buckets)))
+        return set_rows(entries, places, values)
 
     def _buckets(self, rows: Tensor) -> Tensor:
         """Return each row's bucket in each table, `(batch, count, tables)`."""

@@ -9,13 +9,11 @@ import keras
 from keras import ops
 
 from keras_dnc.cells.precision import full_precision
-from keras_dnc.ops.ranking import BEYOND
-from keras_dnc.ops.ranking import stable_top_k
+from keras_dnc.ops.ranking import best_slots
 from keras_dnc.ops.rows import set_rows
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
 _EPSILON = 1e-6  # keeps the quotient finite at a row of zeros
-_BLOCK = 512  # slots per block: shorter and longer blocks are slower
 
 
 class Search(keras.layers.Layer):
@@ -170,40 +168,17 @@ class ExactSearch(Search):
         self, memory: Tensor, index: Tensors, keys: Tensor, top_k: int
     ) -> tuple[Tensor, Tensor]:
         """Find the slots of the largest cosine, in falling order."""
-        # Memory first: XLA is several times faster at this product than its transpose.
-        product = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
-        cosine = product / (index[0][:, :, None] + _EPSILON)
-        slots = largest(ops.transpose(cosine, (0, 2, 1)), top_k)
+        slots = best_slots(_cosines, [memory, *index], keys, top_k)
         return slots, ops.ones_like(slots, dtype="bool")
 
 
-def largest(scores: Tensor, count: int, block: int = _BLOCK) -> Tensor:
-    """Return the indices of the largest scores, of equal scores the first.
-
-    The search proceeds by blocks: the K largest scores are in the K blocks with the
-    largest maxima.
-
-    Args:
-        scores: `(batch, heads, memory_size)`.
-        count: Number of scores to find, K.
-        block: Scores per block. Defaults to 512.
-
-    Returns:
-        `(batch, heads, count)`, whole numbers, in falling order of their scores.
-    """
-    heads, size = scores.shape[1:]
-    blocks = -(-size // block)
-    if blocks <= 2 * count:
-        return stable_top_k(scores, count)[1]
-    scores = ops.pad(
-        scores, [(0, 0), (0, 0), (0, blocks * block - size)], constant_values=-BEYOND
-    )
-    scores = ops.reshape(scores, (-1, heads, blocks, block))
-    best = stable_top_k(ops.max(scores, axis=-1), count)[1]
-    best = ops.sort(best, axis=-1)  # keeps ties in the order of slots
-    inside = ops.take_along_axis(scores, best[..., None], axis=2)
-    place = stable_top_k(ops.reshape(inside, (-1, heads, count * block)), count)[1]
-    return ops.take_along_axis(best, place // block, axis=2) * block + place % block
+def _cosines(tables: Tensors, keys: Tensor) -> Tensor:
+    """Return the cosine of each key with each row, `(batch, heads, memory_size)`."""
+    memory, norms = tables
+    # Memory first: XLA is several times faster at this product than its transpose.
+    product = ops.matmul(memory, ops.transpose(keys, (0, 2, 1)))
+    cosine = product / (norms[:, :, None] + _EPSILON)
+    return ops.transpose(cosine, (0, 2, 1))
 
 
 def row_norms(rows: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import strategies
 from keras import ops
 
+from keras_dnc.ops.ranking import largest
 from keras_dnc.sparse.hashing import LSHSearch
 from keras_dnc.sparse.hashing import as_search
 from keras_dnc.sparse.search import ExactSearch
-from keras_dnc.sparse.search import largest
 from tests.numbers import to_numpy
 
 BATCH, WORD = 2, 8
@@ -27,6 +27,12 @@ def indexed(search, memory):
         slots = ops.convert_to_tensor(slots)
         index = search.update(index, slots, ops.zeros_like(after), after, None)
     return index
+
+
+def buckets_of(search, index):
+    """The entries of hash tables, `(batch, buckets, bucket_size)`."""
+    entries = to_numpy(index[0])
+    return entries.reshape((len(entries), -1, search.bucket_size))
 
 
 def find(search, memory, index, keys, top_k):
@@ -124,7 +130,7 @@ def test_tables_hold_each_row_where_its_hash_is_and_nowhere_else(seed):
         after = np.take_along_axis(memory, slots[..., None], axis=1)
         tensors = [ops.convert_to_tensor(t) for t in (slots, before, after, active)]
         index = search.update(index, *tensors)
-    entries = to_numpy(index[0])
+    entries = buckets_of(search, index)
     planes = to_numpy(search.planes.value).reshape(WORD, 3, 2)
     sides = np.einsum("bnw,wtk->bntk", memory, planes) > 0.0
     codes = sides @ np.array([1, 2]) + 4 * np.arange(3)
@@ -141,7 +147,7 @@ def test_tables_hold_each_row_where_its_hash_is_and_nowhere_else(seed):
 def test_a_full_bucket_lets_another_go(rng):
     search = LSHSearch(num_tables=1, bucket_size=3, num_bits=1)
     memory = np.abs(rng.normal(size=(1, 20, 1))).astype("float32")  # one side of all
-    entries = to_numpy(indexed(search, memory)[0])[0]
+    (entries,) = buckets_of(search, indexed(search, memory))
     full = entries[np.argmax(np.sum(entries > 0, axis=1))]
     assert np.all(full > 0)
     assert len(set(full)) == 3
@@ -158,7 +164,7 @@ def test_more_enter_a_bucket_than_it_has_room_for(rng, free):
         after = ops.convert_to_tensor(memory[:, slots])
         slots = ops.convert_to_tensor(slots[None])
         index = search.update(index, slots, ops.zeros_like(after), after, None)
-    entries = to_numpy(index[0])[0]
+    (entries,) = buckets_of(search, index)
     bucket = entries[np.argmax(np.sum(entries > 0, axis=1))]
     assert len(set(bucket)) == 4 and np.all(bucket > 0)
     assert np.sum(bucket > 10) == (free or 4)
