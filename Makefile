@@ -10,7 +10,7 @@ TORCH := torch==2.13.0
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
-.PHONY: demo bench docs lint clean
+.PHONY: demo bench bench-gpu docs lint clean
 .PHONY: check test test-tensorflow test-jax test-torch test-floors test-wheel soak
 
 demo: $(VENV)/.demo
@@ -26,6 +26,10 @@ bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/options.py
 	$(VENV)-bench/bin/python benchmarks/serving.py \
 	    --export saved_models/copy-ntm/serving/1 --output benchmarks/serving.json
+
+# In the environment of PYTHON, which has JAX and PyTorch with CUDA, keras and dnc.
+bench-gpu:
+	$(PYTHON) benchmarks/gpu.py $(BENCH)
 
 # Strict: a dead link, or a name that is not there, fails. Equations, diagrams and the demo
 # page need npm; without it equations are shown as TeX, and the page says how to build its
@@ -59,7 +63,7 @@ ORACLES := tests/dnc/test_goldens.py tests/dnc/test_goldens_of_improvements.py \
     tests/dnc/test_cell_oracle.py tests/dnc/test_sparse_links.py tests/test_bidirectional.py \
     tests/sparse/test_cell_oracle.py \
     tests/sparse/test_search.py tests/sparse/test_training.py tests/ntm \
-    tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
+    tests/test_layouts.py tests/test_mann.py tests/test_memn2n.py tests/test_product_key.py
 test-jax test-torch: test-%: $(VENV)/.test
 	$(QUIET) JAX_DISABLE_MOST_OPTIMIZATIONS=1 KERAS_BACKEND=$* \
 	    JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/jax-cache \

@@ -10,6 +10,7 @@ figures in `README.md` and the plot `speed.png`.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -31,33 +32,38 @@ TIMES, SLOTS = (100, 200, 500, 1000, 2000), (16, 64, 256, 1024)
 
 
 class Contender:
-    """A worker process."""
+    """A worker process; `options` are those of `subprocess.Popen`."""
 
-    def __init__(self, name, size):
+    def __init__(self, name, size, **options):
         self.name = name
         command = [sys.executable, HERE / "worker.py", "--contender", name, "--size"]
         self.process = subprocess.Popen(
             [*map(str, (*command, *size))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
+            **{"stderr": subprocess.DEVNULL, **options},
         )
 
     def run(self, what):
         """Run one `train` or `forward`; give the worker's answer."""
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(
-                f"{self.name!r} stopped at {what!r}; run worker.py alone"
-            )
-        return json.loads(answer)
+        with contextlib.suppress(BrokenPipeError):  # its answer may still be there
+            self.process.stdin.write(what + "\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": self.silence()}
+        if "error" in answer:
+            raise RuntimeError(f"{self.name!r} stopped at {what!r}: {answer['error']}")
+        return answer
+
+    def silence(self):
+        """Say how a process ended that does not answer."""
+        return f"no answer, exit code {self.process.wait()}; run worker.py alone"
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 

@@ -3,11 +3,15 @@
 Reads commands from standard input, one a line, and answers each with a line of JSON.
 `train` and `forward` give the seconds of the first training step or forward pass, the
 median of those after it, the process's peak of resident memory and by how much it has
-grown; `bytes`, on JAX, the arguments and temporary buffers of the compiled gradient.
+grown; `bytes`, on JAX, the arguments and temporary buffers of the compiled gradient;
+`device`, on JAX and PyTorch, the device's name and its peak of memory; `trace`, on JAX,
+the kernels of one training step and one forward pass. An exception is answered with its
+first line, and ends the process.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +19,7 @@ import re
 import statistics
 import sys
 import time
+import traceback
 import types
 from typing import NamedTuple
 
@@ -35,24 +40,62 @@ class Size(NamedTuple):
     units: int
 
 
-def keras_contender(size, layer, jit_compile):
+def keras_contender(size, layer, jit_compile, features=FEATURES):
     """A Keras model of one recurrent layer, on the backend that Keras has taken."""
     import keras
 
-    inputs = keras.Input(batch_shape=(size.batch, size.time, FEATURES))
+    inputs = keras.Input(batch_shape=(size.batch, size.time, features))
     outputs = layer(inputs)
-    if outputs.shape[-1] != FEATURES:
-        outputs = keras.layers.Dense(FEATURES)(outputs)
+    if outputs.shape[-1] != features:
+        outputs = keras.layers.Dense(features)(outputs)
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=jit_compile)
-    x = np.random.default_rng(0).normal(size=(size.batch, size.time, FEATURES))
-    x = x.astype("float32")
-    forward = compiled_forward(model, jit_compile)
+    x = np.random.default_rng(0).normal(size=inputs.shape).astype("float32")
+    compiled = compiled_forward(model, jit_compile)
+    train = functools.partial(train_and_wait, model, x)
+
+    def forward():
+        return np.asarray(compiled(x))
+
     return {
-        "train": lambda: model.train_on_batch(x, x),
-        "forward": lambda: np.asarray(forward(x)),
-        "bytes": lambda: gradient_bytes(model, x),
+        "train": train,
+        "forward": forward,
+        "bytes": lambda: {"bytes": gradient_bytes(model, x)},
+        "device": jax_device,
+        "trace": lambda: traces(train, forward, layer, x),
     }
+
+
+def train_and_wait(model, x):
+    """Train on one batch, until the device has updated the weights."""
+    import keras
+
+    model.train_on_batch(x, x)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.block_until_ready([v.value for v in model.trainable_variables])
+
+
+def jax_device():
+    """Name of JAX's device, and its peak of memory, which a CPU does not tell."""
+    import jax
+
+    device = jax.devices()[0]
+    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    return {"device": device.device_kind, "device_bytes": peak}
+
+
+def traces(train, forward, layer, x):
+    """Kernels of a training step and a forward pass, and bytes of one time step."""
+    import gpu_trace
+
+    found = {"train": gpu_trace.traced(train), "forward": gpu_trace.traced(forward)}
+    cell = getattr(layer, "cell", None)
+    # Alone, a step of a sparse memory copies the rows that the loop edits in place.
+    if cell is None or getattr(cell, "numbers_slots", False):
+        return {**found, "step_bytes": None}
+    return {**found, "step_bytes": gpu_trace.step_bytes(cell, x[:, 0])}
 
 
 def gradient_bytes(model, x):
@@ -93,12 +136,13 @@ def compiled_forward(model, jit_compile):
     return forward
 
 
-def ours(size, layer="MemoryRNN", jit_compile=True):
+def ours(size, layer="MemoryRNN", jit_compile=True, policy="float32"):
     """The DNC of this package, in `MemoryRNN` or in `keras.layers.RNN`."""
     import keras
 
     import keras_dnc
 
+    keras.config.set_dtype_policy(policy)
     cell = keras_dnc.DNCCell(FEATURES, size.units, size.slots, size.word, size.reads)
     kind = keras_dnc.MemoryRNN if layer == "MemoryRNN" else keras.layers.RNN
     return keras_contender(size, kind(cell, return_sequences=True), jit_compile)
@@ -112,6 +156,16 @@ def sparse(size, cell="SAMCell", **arguments):
     cell = make(FEATURES, size.units, size.slots, size.word, size.reads, **arguments)
     layer = keras_dnc.MemoryRNN(cell, return_sequences=True)
     return keras_contender(size, layer, jit_compile=True)
+
+
+def product_key(size, top_k=32):
+    """A product-key memory: `units` numbers in a key, `word` in a value."""
+    import keras_dnc
+
+    layer = keras_dnc.ProductKeyMemory(
+        size.word, size.slots, size.reads, top_k, size.units
+    )
+    return keras_contender(size, layer, jit_compile=True, features=size.word)
 
 
 def dense_ntm(size):
@@ -132,12 +186,14 @@ def lstm(size):
     return keras_contender(size, layer, jit_compile=True)
 
 
-def pytorch_dnc(size, kind="DNC", **arguments):
+def pytorch_dnc(size, kind="DNC", gpu_id=-1, **arguments):
     """PyPI's `dnc`: one LSTM layer, outputs as wide as inputs; the same work."""
-    sys.modules["pyflann"] = flann_by_faiss()
+    if kind != "DNC":
+        sys.modules["pyflann"] = flann_by_faiss()
     import dnc
     import torch
 
+    device = "cpu" if gpu_id == -1 else f"cuda:{gpu_id}"
     model = getattr(dnc, kind)(
         input_size=FEATURES,
         hidden_size=size.units,
@@ -147,9 +203,9 @@ def pytorch_dnc(size, kind="DNC", **arguments):
         cell_size=size.word,
         read_heads=size.reads,
         batch_first=True,
-        gpu_id=-1,
+        gpu_id=gpu_id,
         **arguments,
-    )
+    ).to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(size.batch, size.time, FEATURES, generator=generator)
@@ -162,17 +218,35 @@ def pytorch_dnc(size, kind="DNC", **arguments):
     def train():
         with mutation():
             optimizer.zero_grad()
-            outputs, _ = model(x, empty, reset_experience=True)
-            loss = torch.nn.functional.mse_loss(outputs, x)
+            moved = x.to(device)
+            outputs, _ = model(moved, empty, reset_experience=True)
+            loss = torch.nn.functional.mse_loss(outputs, moved)
             loss.backward()
         optimizer.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
         return loss.item()
 
     def forward():
         with torch.no_grad():
-            return model(x, empty, reset_experience=True)[0].numpy()
+            outputs, _ = model(x.to(device), empty, reset_experience=True)
+            return outputs.cpu().numpy()
 
-    return {"train": train, "forward": forward}
+    return {
+        "train": train,
+        "forward": forward,
+        "device": lambda: torch_device(device),
+    }
+
+
+def torch_device(device):
+    """Name of PyTorch's device, and its peak of memory, which a CPU does not tell."""
+    import torch
+
+    if device == "cpu":
+        return {"device": "cpu", "device_bytes": None}
+    peak = torch.cuda.max_memory_allocated(device)
+    return {"device": torch.cuda.get_device_name(device), "device_bytes": peak}
 
 
 def flann_by_faiss():
@@ -236,6 +310,17 @@ SPARSE = {  # the same, for sparse.py
     "dnc 1.1.0 SDNC": ("torch", lambda size: pytorch_dnc(size, "SDNC")),
 }
 
+GPU = {  # the same, for gpu.py
+    "keras_dnc, JAX, bfloat16 controller": (
+        "jax",
+        functools.partial(ours, policy="mixed_bfloat16"),
+    ),
+    "dnc 1.1.0, PyTorch, CUDA": ("torch", functools.partial(pytorch_dnc, gpu_id=0)),
+    "keras.layers.LSTM, JAX": ("jax", lstm),
+    "ProductKeyMemory, JAX": ("jax", product_key),
+}
+ALL = CONTENDERS | SPARSE | GPU
+
 
 def peak_bytes():
     """The process's peak of resident memory so far, by Linux's account.
@@ -259,25 +344,37 @@ def take_turn(run):
 def main():
     """Answer commands until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contender", choices=[*CONTENDERS, *SPARSE], required=True)
+    parser.add_argument("--contender", choices=ALL, required=True)
     parser.add_argument("--size", type=int, nargs=6, required=True)
     arguments = parser.parse_args()
-    backend, make = (CONTENDERS | SPARSE)[arguments.contender]
+    backend, make = ALL[arguments.contender]
     os.environ["KERAS_BACKEND"] = backend
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print
-    commands = make(Size(*arguments.size))
-    before = peak_bytes()
-    for command in sys.stdin:
-        answer = execute(commands, command.strip(), before)
-        print(json.dumps(answer), file=answers)
+    try:
+        commands = make(Size(*arguments.size))
+        before = peak_bytes()
+        for command in sys.stdin:
+            answer = execute(commands, command.strip(), before)
+            print(json.dumps(answer), file=answers)
+    except Exception as error:
+        print(json.dumps({"error": first_line(error)}), file=answers)
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def first_line(error):
+    """Kind of an exception, and the first line of its text, or else of its source."""
+    source = traceback.extract_tb(error.__traceback__)[-1].line
+    line, *_ = [*str(error).strip().splitlines(), source]
+    return f"{type(error).__name__}: {line}"
 
 
 def execute(commands, name, before):
     """Give the answer to one command."""
-    if name == "bytes":
-        return {"bytes": commands["bytes"]()}
+    if name not in ("train", "forward"):
+        return commands[name]()
     first, *later = take_turn(commands[name])
     peak = peak_bytes()
     return {
