@@ -317,6 +317,6 @@ class MANNCell(AccessCell):
         num_reads: int = 4,
         **options: Any,
     ) -> None:
-        own, options = split_options(options)
+        own, options = split_options(options, MANNCell)
         access = LRUAccess(memory_size, word_size, num_reads, **options)
         super().__init__(output_size, controller, access, **own)

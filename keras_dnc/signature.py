@@ -5,9 +5,10 @@ docstring of the memory. The cell takes them as `**options`; `passes_on` puts th
 its signature and its docstring, where a reader, `help` and the documentation look.
 """
 
+import difflib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 Kind = TypeVar("Kind", bound=type)
@@ -43,6 +44,30 @@ def passes_on(*targets: type, without: tuple[str, ...] = ()) -> Callable[[Kind],
         return kind
 
     return complete
+
+
+def check_names(options: Iterable[str], kind: type) -> None:
+    """Raise a `ValueError` unless a class has arguments of these names.
+
+    Args:
+        options: Names of keyword arguments.
+        kind: The class.
+
+    Raises:
+        ValueError: If a name is not in the signature of the class.
+
+    Example:
+        >>> check_names(["b"], type("Kind", (), {"__init__": lambda self, b: None}))
+    """
+    names = list(inspect.signature(kind).parameters)
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f", did you mean `{near[0]}`?" if near else "."
+            raise ValueError(
+                f"Argument `{name}` is not one of `{kind.__name__}`{hint} It takes "
+                f"{', '.join(names)}. Received: {name}"
+            )
 
 
 def _passed(own: inspect.Signature, target: type) -> list[inspect.Parameter]:

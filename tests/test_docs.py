@@ -189,7 +189,7 @@ MISTAKES = {
         2, controller=keras.layers.LSTM(8)
     ),
     "Argument `cell` must be an RNN cell": lambda: layer_of(keras.layers.LSTM(8)),
-    "Unrecognized keyword": lambda: keras_dnc.DNCCell(2, memory=4),
+    "Argument `normalise`": lambda: keras_dnc.DNCCell(2, normalise=True),
     "Argument `num_reads`": lambda: keras_dnc.DNCCell(2, num_reads=-1),
     "Argument `link_sharpness`": lambda: keras_dnc.DNCCell(
         2, temporal_links=False, link_sharpness=True

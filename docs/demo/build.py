@@ -4,7 +4,7 @@
 
 The files are written to `docs/demo/built`, which is not under version control. If they
 are there and nothing that they are made from has changed, nothing is done. The script
-needs `pip install keras_dnc[onnx]`, and npm to download ONNX Runtime Web. Without npm
+needs `pip install '.[onnx]'`, and npm to download ONNX Runtime Web. Without npm
 the page says how to build it, and the rest of the documentation is not affected.
 """
 

@@ -45,6 +45,13 @@ function withAnswers(words, model) {
   return found;
 }
 
+/** Return the last words of the lines of a text that no `.` or `?` ends. */
+export function unfinishedLines(text) {
+  const lines = text.split("\n").map((line) => line.match(TOKEN) ?? []);
+  const last = lines.map((tokens) => tokens.findLast((token) => token !== "-"));
+  return last.filter((token) => token && !".?".includes(token));
+}
+
 /** Return the characters of a text, each once, that are part of no token. */
 export function ignoredCharacters(text) {
   return [...new Set(text.replace(TOKEN, "").replace(/\s/g, ""))];

@@ -3,7 +3,9 @@
 import { drawArcs } from "./arcs.js";
 import { headWeights } from "./model.js";
 import { onColourChange, Picture } from "./picture.js";
-import { encode, ignoredCharacters, mostProbable, StepsRead } from "./reading.js";
+import {
+  encode, ignoredCharacters, mostProbable, StepsRead, unfinishedLines,
+} from "./reading.js";
 
 const TOP = 3; // answers that are shown
 const ARCS = 8; // reads that are shown at once
@@ -80,6 +82,15 @@ export class StoryTab {
     this.listExamples();
     this.listen();
     this.choose(0);
+    this.open();
+  }
+
+  /** Show the first story read to its end: without pictures the page looks broken. */
+  async open() {
+    const { run } = this;
+    await run.upTo(run.tokens.length);
+    const isUntouched = run === this.run && !this.playing && this.position === 0;
+    if (isUntouched) this.show(run.tokens.length);
   }
 
   listExamples() {
@@ -134,11 +145,14 @@ export class StoryTab {
     const quoted = (items) => items.map((item) => `“${item}”`).join(", ");
     const unknown = [...new Set(tokens.filter((t) => t.isUnknown).map((t) => t.word))];
     const ignored = ignoredCharacters(text);
+    const open = unfinishedLines(text);
     const problems = [
       unknown.length && `The model does not know ${quoted(unknown)}. All words that ` +
         "it does not know look alike to it, and its answers may be wrong.",
       ignored.length && `The model does not read ${quoted(ignored)}.`,
-      tokens.length && !tokens.some((t) => t.isAnswer) && "The text has no question.",
+      open.length && `Put a “.” or “?” after ${quoted(open)}.`,
+      tokens.length && !tokens.some((t) => t.isAnswer) &&
+        "The text has no question, which ends with “?”.",
     ];
     const message = problems.filter(Boolean).join(" ");
     if (byId("problems").textContent !== message) byId("problems").textContent = message;

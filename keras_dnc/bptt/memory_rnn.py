@@ -130,7 +130,7 @@ class MemoryRNN(keras.layers.RNN):
     def _check_cells(self) -> None:
         """Raise a `ValueError` if a layer that runs a cell is passed as a cell."""
         for cell in unstacked(self.cell):
-            if isinstance(cell, keras.layers.RNN):
+            if isinstance(cell, keras.layers.RNN) or not hasattr(cell, "state_size"):
                 raise ValueError(
                     "Argument `cell` must be an RNN cell, such as "
                     "`keras.layers.LSTMCell(8)`, not a layer that runs one, such as "
@@ -186,7 +186,7 @@ class MemoryRNN(keras.layers.RNN):
         batch, time = _legend(sequences.shape[:2], ("batch", "time"))
         for part in tree.flatten(mask):  # Keras passes one mask, or a list of it
             if part is not None:
-                check_shape("mask", part.shape, (batch, time))
+                check_shape("mask", part.shape, (batch, time), ", (batch, time)")
         for part in tree.flatten(initial_state):
             if part is not None:
                 check_shape(
@@ -327,7 +327,9 @@ def check_sequences(shape: Shape) -> None:
     if len(shape) != 3 or shape[1] == 0:
         raise ValueError(
             "Argument `sequences` must have shape (batch, time, features), time at "
-            f"least 1. Received: sequences of shape {shape}"
+            "least 1: `x[:, None]` is one step, `x[..., None]` one feature, and an "
+            "`Embedding` layer makes features of tokens. Received: sequences of shape "
+            f"{shape}"
         )
 
 

@@ -22,6 +22,7 @@ from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.memory_cell import MemoryCell
 from keras_dnc.cells.precision import full_precision
+from keras_dnc.signature import check_names
 from keras_dnc.signature import passes_on
 from keras_dnc.typing import Controls, DType, Shape, State, Tensor
 
@@ -322,15 +323,24 @@ def cell_around(memory: type[BaseAccess]) -> Callable[[type], type]:
     return passes_on(AccessCell, memory, without=("access", "lstm"))
 
 
-def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_options(
+    options: dict[str, Any], cell: type | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split the keyword arguments of a cell into its own and those of its memory.
 
     Args:
         options: Dict from names to values.
+        cell: The class of the cell, whose signature has the names; `None` to take any.
+            Defaults to `None`.
 
     Returns:
         `(own, options)`; the latter include dtype and name of the memory.
+
+    Raises:
+        ValueError: If the cell has no argument of such a name.
     """
+    if cell is not None:
+        check_names(options, cell)
     own = {name: options[name] for name in _OF_THE_CELL if name in options}
     others = {name: value for name, value in options.items() if name not in own}
     dtype = full_precision(own.get("dtype"))

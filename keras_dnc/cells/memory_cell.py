@@ -40,7 +40,10 @@ class CellStep(NamedTuple):
     found: Fields
 
 
-HOW_TO_FLATTEN = "; `cell.flatten(state)` makes such a list of a named state"
+HOW_TO_FLATTEN = (
+    "; `cell.flatten(state)` makes such a list of a named state, and the argument "
+    "`initial_state` of `MemoryRNN` takes a dict from some of `cell.state_names`"
+)
 
 
 class MemoryCell(keras.layers.Layer, HoldsDropout):

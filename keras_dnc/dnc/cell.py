@@ -113,7 +113,7 @@ class DNCCell(AccessCell):
     ) -> None:
         temporal_links = switch("temporal_links", temporal_links)
         options = renamed(options, "link_sparsity", "link_top_k")
-        own, options = split_options(options)
+        own, options = split_options(options, DNCCell)
         lstm = NormalizedLSTMCell if options.get("normalize") else FusedLSTMCell
         kind = MemoryAccess if temporal_links else ContentAccess
         options = options if temporal_links else _without_links(options)

@@ -36,12 +36,13 @@ class StreamingClient:
     one after another; a call waits for the one before it.
 
     Args:
-        target: Where the model is: the folder of a SavedModel (`serving/name/1`),
-            TensorFlow Serving's REST interface (`"http://host:8501/v1/models/name"`),
-            its gRPC interface (`"grpc://host:8500/name"`), or a built `keras.Model`.
-            A Keras model runs in this process on any backend, which compiles the step
-            once; it must be a chain of layers that treat each step alike and of
-            recurrent layers that go forward.
+        target: Where the model is: the folder of a SavedModel (`serving/name/1`) or of
+            its versions (`serving/name`, for the newest), TensorFlow Serving's REST
+            interface (`"http://host:8501/v1/models/name"`), its gRPC interface
+            (`"grpc://host:8500/name"`), or a built `keras.Model`. A Keras model runs in
+            this process on any backend, which compiles the step once; it must be a
+            chain of layers that treat each step alike and of recurrent layers that go
+            forward.
         batch_size: Number of sequences that run in parallel. Defaults to 1.
         timeout: Seconds that each whole answer of a server may take, from the
             connection to the last byte. A model in this process has no time limit.

@@ -111,7 +111,8 @@ def connect(target: str | os.PathLike[str], timeout: float = _PATIENCE) -> Trans
     """Return a transport for a served model.
 
     Args:
-        target: The folder of a SavedModel (`serving/name/1`), the URL of TensorFlow
+        target: The folder of a SavedModel (`serving/name/1`) or of its versions
+            (`serving/name`, for the newest), the URL of TensorFlow
             Serving's REST interface (`"http://host:8501/v1/models/name"`) or of its
             gRPC interface (`"grpc://host:8500/name"`).
         timeout: Seconds to wait for each whole answer of a server. Defaults to 60.
@@ -129,13 +130,23 @@ def connect(target: str | os.PathLike[str], timeout: float = _PATIENCE) -> Trans
         return RestTransport(str(target), timeout)
     if str(target).startswith("grpc://"):
         return GrpcTransport(str(target), timeout)
-    if not (pathlib.Path(target) / "saved_model.pb").exists():
-        raise ValueError(
-            "Argument `target` must be the folder of a SavedModel, "
-            "'http://host:port/v1/models/name' or 'grpc://host:port/name'. "
-            f"Received: target={str(target)!r}"
-        )
-    return SavedModelTransport(pathlib.Path(target))
+    return SavedModelTransport(_newest_version(pathlib.Path(target)))
+
+
+def _newest_version(folder: pathlib.Path) -> pathlib.Path:
+    """Return the folder of a SavedModel, or the newest version in a folder of them."""
+    versions = [p.parent for p in folder.glob("*/saved_model.pb")]
+    versions = [version for version in versions if version.name.isdecimal()]
+    if (folder / "saved_model.pb").exists():
+        return folder
+    if versions:
+        return max(versions, key=lambda version: int(version.name))
+    raise ValueError(
+        "Argument `target` must be the folder of a SavedModel or of its versions, "
+        "'http://host:port/v1/models/name' or 'grpc://host:port/name'. "
+        f"Received: target={str(folder)!r}"
+        + ("" if folder.exists() else ", which does not exist")
+    )
 
 
 class SavedModelTransport:

@@ -98,4 +98,5 @@ def colormap(colors: tuple[str, ...]) -> LinearSegmentedColormap:
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("keras_dnc", colors)
+    # Matplotlib 3.8 takes a tuple of two for a colour and its transparency.
+    return LinearSegmentedColormap.from_list("keras_dnc", list(colors))

@@ -87,7 +87,7 @@ class NTMCell(AccessCell):
         num_writes: int = 1,
         **options: Any,
     ) -> None:
-        own, options = split_options(options)
+        own, options = split_options(options, NTMCell)
         access = NTMAccess(memory_size, word_size, num_reads, num_writes, **options)
         super().__init__(output_size, controller, access, **own)
 

@@ -6,6 +6,7 @@ case, `.` and `?` as tokens, and one `-` after a question for each word of its a
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -243,7 +244,7 @@ class Reader:
         tokens = [word for words in sentences for word in words]
         _check_marks("text", text, tokens)
         self._advance(tokens)
-        return self._unknown(tokens)
+        return self._warn_of(tokens)
 
     def ask(self, question: str, answer_words: int = 1) -> Answer:
         """Read a question and answer it.
@@ -284,7 +285,7 @@ class Reader:
         blanks = [BLANK] * self.thinking_steps
         logits = self._advance([*words, *blanks, *[ANSWER] * count])
         top = _most_probable(logits[-count:], self.vocabulary.words)
-        return Answer(*top[0], top, self._unknown(words))
+        return Answer(*top[0], top, self._warn_of(words))
 
     def _advance(self, tokens: Sequence[str]) -> list[np.ndarray]:
         """Read tokens; return the logits `(words,)` at each, or restore the state."""
@@ -308,6 +309,18 @@ class Reader:
                 f"model with outputs of shape {logits.shape}"
             )
         return logits
+
+    def _warn_of(self, tokens: Sequence[str]) -> tuple[str, ...]:
+        """Return the tokens that the model does not know, and warn of them."""
+        unknown = self._unknown(tokens)
+        if unknown:
+            warnings.warn(
+                f"The model does not know the words {', '.join(unknown)}: it reads "
+                "each as the unknown word, and its answers may mean nothing. "
+                "`reader.vocabulary.words` lists those it knows.",
+                stacklevel=3,
+            )
+        return unknown
 
     def _unknown(self, tokens: Iterable[str]) -> tuple[str, ...]:
         """Return the tokens that the model does not know, each once."""

@@ -95,7 +95,7 @@ class SAMCell(SparseCell):
         num_reads: int = 4,
         **options: Any,
     ) -> None:
-        own, options = split_options(options)
+        own, options = split_options(options, SAMCell)
         access = SparseAccess(memory_size, word_size, num_reads, **options)
         super().__init__(output_size, controller, access, **own)
 
@@ -176,7 +176,7 @@ class SDNCCell(SparseCell):
         num_reads: int = 4,
         **options: Any,
     ) -> None:
-        own, options = split_options(options)
+        own, options = split_options(options, SDNCCell)
         access = LinkedAccess(memory_size, word_size, num_reads, **options)
         super().__init__(output_size, controller, access, **own)
 

@@ -207,9 +207,17 @@ def test_every_ready_story_is_answered_rightly(page, about):
     assert right[-1] in page.one("#announcement").get_attribute("textContent")
 
 
+def test_the_page_opens_with_the_first_story_read(page):
+    last = page.one("#position").get_attribute("max")
+    page.wait(lambda: page.one("#position").get_attribute("value") == last)
+    assert "%" in page.one("#answer").text
+
+
 def test_heat_maps_show_the_steps_that_have_run(page):
     titles = [figure.text for figure in page.all("#pictures figcaption strong")]
     assert titles == ["Write head", "Read head 1", "Read head 2", "Usage"]
+    page.wait(lambda: page.one("#position").get_attribute("value") != "0")
+    page.one("#restart").click()
     page.one("#step").click()
     page.wait(lambda: page.one("#position").get_attribute("value") == "1")
     opaque = page.run(
@@ -227,6 +235,7 @@ def test_unknown_words_and_characters_are_named(page):
     page.wait(lambda: "zaphod" in page.one("#problems").text)
     message = page.one("#problems").text
     assert "“!”" in message and "no question" in message
+    assert "Put a “.” or “?” after “kitchen”." in message
     assert page.one("#problems").get_attribute("role") == "alert"
     assert [word.text for word in page.all(".word.unknown")] == ["zaphod"]
 

@@ -61,7 +61,8 @@ def check_graph(graph: networkx.DiGraph) -> None:
     """
     if not isinstance(graph, networkx.DiGraph):
         raise TypeError(
-            "Argument `graph` must be a `networkx.DiGraph` or `MultiDiGraph`. "
+            "Argument `graph` must be a `networkx.DiGraph` or `MultiDiGraph`: "
+            "`graph.to_directed()` makes one of a graph without directions. "
             f"Received: {type(graph).__name__}"
         )
     triples = triples_of(graph)
