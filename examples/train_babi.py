@@ -39,7 +39,7 @@ def parse_arguments():
     add("--lesson-epochs", default=10, type=int, help="that end a lesson in any case")
     add("--groups", default=GROUPS, type=json.loads, help="in JSON")
     add("--group-epochs", default=20, type=int, help="that end a group in any case")
-    add("--learned-share", default=0.25, type=float, help="of stories of learned tasks")
+    add("--least-share", default=0.05, type=float, help="of tasks without errors")
     add("--epochs", default=300, type=int, help="at most")
     add("--updates", default=320, type=int, help="in an epoch")
     add("--patience", default=40, type=int, help="epochs without a lower error")
@@ -52,16 +52,14 @@ def parse_arguments():
     add("--controller", default=128, type=int, help="units of the normalized LSTM")
     add("--cell", default={}, type=json.loads, help="changes to RECIPE, in JSON")
     add("--thinking-steps", default=0, type=int, help="blanks before an answer")
+    add("--rename", action="store_true", help="entities of tasks 16, 17 and 19")
     add("--policy", default="float32", help="such as mixed_bfloat16, for accelerators")
     return parser.parse_args()
 
 
 def load(tasks, split, settings):
-    stories = []
-    for task in tasks:
-        config = f"{settings.subset}-qa{task}"
-        stories += babi.load_stories(config, split, settings.data)
-    return stories
+    configs = [f"{settings.subset}-qa{task}" for task in tasks]
+    return sum((babi.load_stories(c, split, settings.data) for c in configs), [])
 
 
 def new_model(words, settings):
@@ -86,7 +84,7 @@ def new_model(words, settings):
     return model
 
 
-def train(model, encoded, folder, seed, settings):
+def train(model, encoded, vocabulary, folder, seed, settings):
     """Train on all stories but those held out; return the log."""
     training, held_out = babi.hold_out(encoded, settings.held_out)
     tasks = {story.task for story in encoded}
@@ -97,11 +95,12 @@ def train(model, encoded, folder, seed, settings):
         per_epoch=settings.updates * settings.batch_size,
         lessons=[babi.Lesson(*lesson) for lesson in settings.lessons],
         tasks=groups[0] if groups else None,
-        learned_share=settings.learned_share,
+        least_share=settings.least_share,
+        augment=babi.Renaming(vocabulary) if settings.rename else None,
         seed=seed,
     )
-    monitor = "val_error"
     ends = settings.goal, settings.lesson_epochs, groups, settings.group_epochs
+    monitor = "val_error"
     callbacks = [
         keras_dnc.TaskCurriculum(mixture, held_out, *ends),
         keras_dnc.StopAt(monitor, settings.enough),
@@ -125,7 +124,7 @@ def solve(tasks, seed, settings):
     vocabulary = babi.Vocabulary.from_stories(stories)
     encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
     model = new_model(len(vocabulary), settings)
-    log = train(model, encoded, output, seed, settings)
+    log = train(model, encoded, vocabulary, output, seed, settings)
     stories = load(tasks, "test", settings)
     encoded = [babi.encode_story(story, vocabulary, blanks) for story in stories]
     judged = keras_dnc.judge_answers(model, babi.StoryBatches(encoded, 50))

@@ -27,6 +27,7 @@ from keras_dnc.tasks.babi import EncodedQuestion
 from keras_dnc.tasks.babi import EncodedStory
 from keras_dnc.tasks.babi import Lesson
 from keras_dnc.tasks.babi import StoryMixture
+from keras_dnc.tasks.babi import Vocabulary
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.levels import Levels
@@ -65,11 +66,16 @@ WRONG = {  # kind of argument -> values that are refused
     "groups": [3, None, [3], [[99]], "1"],
     "tasks": [3, None, {}, {"short": 3}],
     "words": [3, None, ["a", "a"], [3], "ab"],
+    "vocabulary": [3, None, ["a"]],
+    "function": [3, "nonsense"],  # `None` is none
+    "share": [0.0, -0.1, 1.5, *NOT_NUMBERS],
+    "words of tasks": [3, "ab", {1: 3}, {1: [["nonsense"]]}],
     "numbering": [3, None, [3], {"a": 1000}, {"a": 1, "b": 1}, {"a": 0.5}],
 }
 KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "access": "layer",
     "activation": "choice",
+    "augment": "function",
     "backward_controller": "controller",
     "buckets": "lengths",
     "cell": "layer",
@@ -112,6 +118,7 @@ KIND_OF_NAME = {  # where the annotation does not tell, or tells something else
     "task": "object",
     "unknown": "natural",
     "value": "number",
+    "vocabulary": "vocabulary",
     "words": "words",
 }
 KIND = {  # where one name has two meanings
@@ -122,11 +129,11 @@ KIND = {  # where one name has two meanings
     ("StoryMixture", "tasks"): "lengths",
     ("DAgger", "own"): "fraction",
     ("DAgger", "share"): "fraction",
-    ("StoryMixture", "learned_share"): "positive",
+    ("Renaming", "groups"): "words of tasks",
+    ("StoryMixture", "least_share"): "share",
     ("Rollouts", "discount"): "fraction",
     ("Rollouts", "trace"): "fraction",
     ("TaskCurriculum", "goal"): "fraction",
-    ("TaskCurriculum", "learned"): "fraction",
 }
 KIND_OF_TYPE = {int: "size", bool: "switch", str: "choice", float: "probability"}
 GUESS = {"size": 4, "probability": 0.5, "number": 0.5, "controller": 4}
@@ -186,6 +193,7 @@ REQUIRED = {  # class -> function that returns the required arguments not guesse
     "MemoryRNN": lambda: {"cell": keras_dnc.NTMCell(3, 4)},
     "MemoryTrace": lambda: {"inputs": np.ones((2, 3, 4)), "log_dir": "logs"},
     "OmniglotTask": lambda: {"characters": dict.fromkeys("abcde", np.ones((10, 8, 8)))},
+    "Renaming": lambda: {"vocabulary": Vocabulary(["mary", "went"])},
     "QuestionBatches": lambda: {"questions": questions()},
     "Rollouts": lambda: {"env": ShrdluVectorEnv(autoreset_mode="Disabled")},
     "SampleReport": lambda: {"task": CopyTask()},

@@ -378,3 +378,17 @@ def is_compiled() -> bool:
         `jit_compile=True` is traced.
     """
     return _backend().is_compiled()
+
+
+def num_replicas() -> int:
+    """Return the number of devices whose losses are added up for one update.
+
+    Returns:
+        The replicas of the strategy of `tf.distribute` in whose scope this is called; 1
+        without a strategy, and on the other backends.
+
+    Example:
+        >>> num_replicas()
+        1
+    """
+    return _backend().num_replicas()

@@ -35,6 +35,10 @@ def is_compiled() -> bool:
     return True
 
 
+def num_replicas() -> int:
+    return 1
+
+
 def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
     import jax
 

@@ -64,6 +64,12 @@ def is_compiled() -> bool:
     return keras_internals.tensorflow_compiles_with_xla()
 
 
+def num_replicas() -> int:
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
     import tensorflow as tf
 

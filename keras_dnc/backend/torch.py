@@ -54,6 +54,10 @@ def is_compiled() -> bool:
     return False
 
 
+def num_replicas() -> int:
+    return 1
+
+
 def loop(count: Tensor, body: Callable[[Tensor, Any], Any], carry: Any) -> Any:
     for index in range(count):
         carry = body(index, carry)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dnc import backend
 from keras_dnc.arguments import positive_integer
 from keras_dnc.typing import DType, Tensor
 
@@ -52,13 +53,12 @@ class SequenceCrossentropy(keras.losses.Loss):
             y_pred: Logits, `(batch, time, channels)`.
 
         Returns:
-            `(batch, time)`, divided by the batch size.
+            `(batch, time)`, divided by the batch size of all replicas.
         """
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(y_true, y_pred.dtype)
         nats = ops.binary_crossentropy(y_true, y_pred, from_logits=True)
-        batch_size = ops.cast(ops.shape(y_pred)[0], y_pred.dtype)
-        return ops.sum(nats, axis=-1) / batch_size
+        return ops.sum(nats, axis=-1) / global_batch_size(y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -122,7 +122,7 @@ class GroupedCrossentropy(keras.losses.Loss):
             y_pred: Logits, `(batch, time, groups * group_size)`.
 
         Returns:
-            `(batch, time)`, divided by the batch size.
+            `(batch, time)`, divided by the batch size of all replicas.
         """
         logits = ops.convert_to_tensor(y_pred)
         batch_size, time = ops.shape(logits)[:2]
@@ -130,10 +130,26 @@ class GroupedCrossentropy(keras.losses.Loss):
         log_probabilities = ops.log_softmax(ops.reshape(logits, shape), axis=-1)
         targets = ops.reshape(ops.cast(y_true, logits.dtype), shape)
         nats = -ops.sum(targets * log_probabilities, axis=(-1, -2))
-        return nats / ops.cast(batch_size, logits.dtype)
+        return nats / global_batch_size(logits)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         config = {**super().get_config(), "group_size": self.group_size}
         config.pop("reduction")
         return config
+
+
+def global_batch_size(outputs: Tensor) -> Tensor:
+    """Return the batch size of all replicas of a strategy of `tf.distribute`.
+
+    Keras divides a loss by the number of replicas, whose losses are then added up; for
+    the reduction "sum" it does not.
+
+    Args:
+        outputs: `(batch, ...)`, those of one replica.
+
+    Returns:
+        A scalar of the dtype of `outputs`.
+    """
+    size = ops.shape(outputs)[0] * backend.num_replicas()
+    return ops.cast(size, outputs.dtype)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_dnc.arguments import finite_number
+from keras_dnc.training.losses import global_batch_size
 from keras_dnc.typing import DType, Tensor
 
 
@@ -70,7 +71,7 @@ class ActorCriticLoss(keras.losses.Loss):
             y_pred: `(batch, time, num_actions + 1)`.
 
         Returns:
-            `(batch, time)`, divided by the batch size.
+            `(batch, time)`, divided by the batch size of all replicas.
         """
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(y_true, y_pred.dtype)
@@ -80,7 +81,7 @@ class ActorCriticLoss(keras.losses.Loss):
         policy_cost = -ops.sum(weights * log_policy, axis=-1)
         value_cost = ops.square(y_pred[..., -1] - returns)
         cost = policy_cost - self.entropy * entropy + self.value * value_cost
-        return scored * cost / ops.cast(ops.shape(y_pred)[0], y_pred.dtype)
+        return scored * cost / global_batch_size(y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -21,9 +21,8 @@ class TaskCurriculum(keras.callbacks.Callback):
     mean of these errors, of the tasks that have started, is at most `goal`. All other
     tasks start after the last group.
 
-    A task at its last lesson whose error on all questions is at most `learned` is
-    learned: a mixture with a `learned_share` draws fewer stories of it, for as long as
-    that holds.
+    The mixture is told the errors on all questions of each task. With a `least_share`
+    below 1 it draws fewer stories of tasks with few errors.
 
     Logged are `val_qa1`, the error on all questions of task 1, and `lesson_qa1`, the
     index of its lesson in that epoch, -1 before it has started; the same for every
@@ -40,14 +39,12 @@ class TaskCurriculum(keras.callbacks.Callback):
             Defaults to `()`, so that all other tasks start together.
         group_patience: Number of epochs after which the next group starts in any case.
             Defaults to `None`, for no such number.
-        learned: Fraction of wrong answers at which a task is learned, in [0, 1].
-            Defaults to 0.01.
 
     Raises:
         ValueError: `mixture` is not a `StoryMixture`, `held_out` is not a list of
-            stories or lacks a task, `goal` or `learned` is outside [0, 1], `groups`
-            holds other tasks than those of the mixture, or `patience` or
-            `group_patience` is neither `None` nor a positive integer.
+            stories or lacks a task, `goal` is outside [0, 1], `groups` holds other
+            tasks than those of the mixture, or `patience` or `group_patience` is
+            neither `None` nor a positive integer.
 
     References:
         - Graves et al. 2016, Methods, "Curriculum learning".
@@ -61,14 +58,12 @@ class TaskCurriculum(keras.callbacks.Callback):
         patience: int | None = None,
         groups: Sequence[Sequence[int]] = (),
         group_patience: int | None = None,
-        learned: float = 0.01,
     ) -> None:
         super().__init__()
-        needed = ("lesson_of", "waiting", "like", "advance", "start", "set_learned")
+        needed = ("lesson_of", "waiting", "like", "advance", "start", "set_errors")
         check_attributes("mixture", mixture, "a `StoryMixture`", needed)
         self.mixture = mixture
         self.goal = probability("goal", goal, includes_one=True)
-        self.learned = probability("learned", learned, includes_one=True)
         self.patience = positive_integer_or_none("patience", patience)
         name = "group_patience"
         self.group_patience = positive_integer_or_none(name, group_patience)
@@ -99,15 +94,9 @@ class TaskCurriculum(keras.callbacks.Callback):
         for task, error in whole.items():
             logs[f"val_qa{task}"] = error
             logs[f"lesson_qa{task}"] = lesson_of.get(task, -1)
-        self.mixture.set_learned(self._learned(whole))
+        self.mixture.set_errors(whole)
         self._start_next(shown)
         self._advance(shown)
-
-    def _learned(self, whole: Mapping[int, float]) -> set[int]:
-        """Return the tasks at their last lesson whose errors are low."""
-        last = len(self.mixture.lessons) - 1
-        ended = {task for task, at in self.mixture.lesson_of.items() if at == last}
-        return {task for task in ended if whole[task] <= self.learned}
 
     def _start_next(self, shown: Mapping[int, float]) -> None:
         """Start the next group of tasks if those that have started allow it."""
@@ -135,7 +124,7 @@ class TaskCurriculum(keras.callbacks.Callback):
             "lesson_of": self.mixture.lesson_of,
             "epochs_of": self.epochs_of,
             "epochs_of_group": self.epochs_of_group,
-            "learned": sorted(self.mixture.learned),
+            "errors": self.mixture.errors,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -149,7 +138,8 @@ class TaskCurriculum(keras.callbacks.Callback):
             for name in ("lesson_of", "epochs_of")
         )
         self.epochs_of_group = state["epochs_of_group"]
-        self.mixture.set_learned(state.get("learned", ()))  # not in older checkpoints
+        errors = state.get("errors", {})  # not in older checkpoints
+        self.mixture.set_errors({int(task): error for task, error in errors.items()})
         self.mixture.set_lessons(lesson_of)
 
 

@@ -54,14 +54,32 @@ def test_stories_that_cannot_be_shared_evenly_go_to_the_first_tasks():
     assert (tasks.count(1), tasks.count(2)) == (9, 8)
 
 
-def test_tasks_that_are_learned_have_a_smaller_share():
-    batches = mixture(per_epoch=20, learned_share=0.25)
-    batches.set_learned([1])
-    tasks = drawn_tasks(batches)
-    assert (tasks.count(1), tasks.count(2)) == (4, 16)
-    batches.set_learned([1, 2])
-    tasks = drawn_tasks(batches)
-    assert tasks.count(1) == tasks.count(2) == 10
+def test_shares_are_in_proportion_to_errors_down_to_the_least():
+    batches = mixture(per_epoch=20, least_share=0.25)
+    assert drawn_tasks(batches).count(1) == 10  # errors are not known
+    for errors, count in [({1: 0.0}, 4), ({1: 0.4, 2: 0.6}, 8), ({1: 0.1, 2: 0.2}, 10)]:
+        batches.set_errors(errors)
+        tasks = drawn_tasks(batches)
+        assert (tasks.count(1), tasks.count(2)) == (count, 20 - count)
+
+
+def test_a_least_share_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="`least_share` must be above 0.*Received"):
+        mixture(least_share=0.0)
+
+
+def test_stories_are_augmented_after_they_are_cut():
+    seen = []
+
+    def without_tokens(story, rng):
+        seen.append(len(story.tokens))
+        return story._replace(tokens=0 * story.tokens)
+
+    batches = mixture(augment=without_tokens)
+    assert seen and max(seen) < max(len(story.tokens) for story in batches.examples)
+    assert not np.any(batches[0][0])
+    with pytest.raises(ValueError, match="`augment` must be a function.*Received"):
+        mixture(augment=3)
 
 
 def test_stories_are_cut_to_the_lesson_of_their_task():

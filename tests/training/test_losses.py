@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_dnc
 from keras_dnc.training.losses import GroupedCrossentropy
 from keras_dnc.training.losses import SequenceCrossentropy
 from tests.numbers import assert_close
@@ -65,3 +66,26 @@ def test_it_can_be_saved(loss):
     found = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(found) is type(loss)
     assert found.get_config() == loss.get_config()
+
+
+LOSSES = {
+    "sequence": (keras_dnc.SequenceCrossentropy(), 3),
+    "grouped": (keras_dnc.GroupedCrossentropy(group_size=3), 3),
+    "actor-critic": (keras_dnc.ActorCriticLoss(), 4),
+}
+
+
+@pytest.mark.parametrize("loss,channels", LOSSES.values(), ids=LOSSES)
+def test_losses_of_replicas_add_up_to_that_of_the_batch(
+    rng, monkeypatch, loss, channels
+):
+    """Under `tf.distribute`; `test_distributed.py` trains with a strategy."""
+    targets = rng.random((4, 2, channels)).astype("float32")
+    outputs = rng.normal(size=(4, 2, 3)).astype("float32")
+    whole = float(loss(targets, outputs))
+    monkeypatch.setattr("keras_dnc.backend.num_replicas", lambda: 2)
+    halves = [float(loss(targets[half], outputs[half])) for half in HALVES]
+    assert_close(sum(halves), whole, 1e-5)
+
+
+HALVES = slice(0, 2), slice(2, 4)

@@ -91,15 +91,12 @@ def test_the_next_group_starts_at_the_end_of_its_patience():
     assert seen == [[3], [2, 3], [2, 3], [1, 2, 3]]
 
 
-def test_tasks_are_learned_at_the_last_lesson_and_as_long_as_they_are_answered(mixture):
-    curriculum = curriculum_of(mixture, learned=0.5, patience=1)
-    curriculum.on_epoch_end(0, {})
-    assert mixture.learned == set()
-    curriculum.on_epoch_end(1, {})
-    assert mixture.learned == {1, 2, 3}
-    curriculum.learned = 0.4
-    curriculum.on_epoch_end(2, {})
-    assert mixture.learned == {1}
+def test_the_mixture_is_told_the_errors_of_whole_stories(mixture):
+    curriculum = curriculum_of(mixture)
+    logs = {}
+    curriculum.on_epoch_end(0, logs)
+    assert mixture.errors == {task: logs[f"val_qa{task}"] for task in (1, 2, 3)}
+    assert mixture.errors[2] > 0.0
 
 
 def test_its_state_is_restored_by_way_of_json(mixture):
@@ -112,7 +109,7 @@ def test_its_state_is_restored_by_way_of_json(mixture):
     restored = curriculum_of(other, patience=3)
     restored.set_state(text)
     assert other.lesson_of == mixture.lesson_of
-    assert other.learned == mixture.learned == {1}
+    assert other.errors == mixture.errors and set(other.errors) == {1, 2, 3}
     restored.on_epoch_end(2, {})
     assert other.lesson_of == {1: 1, 2: 1, 3: 1}
 

@@ -5,8 +5,8 @@ dataset, imported only where it is used), `portable` (one file that needs no Ten
 written by `prepare`), `stories` (loading), `encoding` (a story as one sequence of
 integers), `questions` (a question and the sentences before it), `batches` (batches of
 similar length), `mixture` (all tasks in equal shares, each at its own lesson),
-`tf_data` (stories encoded in a `tf.data` pipeline), `results` (errors as papers report
-them).
+`renaming` (stories with other names), `tf_data` (stories encoded in a `tf.data`
+pipeline), `results` (errors as papers report them).
 """
 
 from keras_dnc.tasks.babi.batches import QuestionBatches
@@ -23,6 +23,8 @@ from keras_dnc.tasks.babi.mixture import hold_out
 from keras_dnc.tasks.babi.questions import EncodedQuestion
 from keras_dnc.tasks.babi.questions import encode_questions
 from keras_dnc.tasks.babi.questions import question_vocabulary
+from keras_dnc.tasks.babi.renaming import ENTITIES
+from keras_dnc.tasks.babi.renaming import Renaming
 from keras_dnc.tasks.babi.results import error_table
 from keras_dnc.tasks.babi.source import TASK_NAMES
 from keras_dnc.tasks.babi.source import Line
@@ -31,6 +33,7 @@ from keras_dnc.tasks.babi.stories import load_stories
 from keras_dnc.tasks.babi.tf_data import story_encoder
 
 __all__ = [
+    "ENTITIES",
     "TASK_NAMES",
     "UNKNOWN",
     "EncodedQuestion",
@@ -38,6 +41,7 @@ __all__ = [
     "Lesson",
     "Line",
     "QuestionBatches",
+    "Renaming",
     "Story",
     "StoryBatches",
     "StoryMixture",

@@ -1,11 +1,10 @@
 """Stories of several tasks in chosen shares, each task at its own lesson."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_dnc.arguments import finite_number
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import probability
 from keras_dnc.tasks.babi.batches import StoryBatches
@@ -49,13 +48,13 @@ class Lesson(NamedTuple):
 
 
 class StoryMixture(StoryBatches):
-    """Batches in which every task has the same number of stories, at its own lesson.
+    """Batches in which every task has its share of the stories, at its own lesson.
 
     In each epoch, `per_epoch` stories are drawn, as many of each task that has started,
-    or fewer of those in `learned`. They are cut to the current lesson of their task or,
-    with probability `earlier`, to an earlier one. `lesson_of` holds the current lessons
-    of these tasks. The callback `keras_dnc.TaskCurriculum` advances them, starts the
-    other tasks, and says which ones are learned.
+    or fewer of those with few errors. They are cut to the current lesson of their task
+    or, with probability `earlier`, to an earlier one. `lesson_of` holds the current
+    lessons of these tasks. The callback `keras_dnc.TaskCurriculum` advances them,
+    starts the other tasks, and sets their errors.
 
     A story whose first question lies beyond the lesson is not drawn. If fewer than a
     tenth of a task's stories have a question within the lesson, the tenth whose first
@@ -71,8 +70,13 @@ class StoryMixture(StoryBatches):
             `None`.
         earlier: Probability of an earlier lesson, each equally likely, in [0, 1).
             Defaults to 0.1.
-        learned_share: Number of stories of a task in `learned`, for one story of
-            another task. Above 0. Defaults to 1.
+        least_share: Stories are drawn in proportion to the errors of their tasks; a
+            task without errors has this share of the stories of a task that is always
+            wrong. In (0, 1]. Defaults to 1, for equal shares.
+        augment: Function of an `EncodedStory`, cut to its lesson, and of a NumPy
+            generator to a story of the same length, such as `Renaming`. It is called
+            for each story that is drawn. Defaults to `None`, for the stories as they
+            are.
         **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
             `None`, for quantiles of the lengths in all lessons; `seed` of the
             draws, which defaults to 0; and keyword arguments of
@@ -81,7 +85,8 @@ class StoryMixture(StoryBatches):
     Attributes:
         lesson_of: Dict from the number of each task that has started to the index of
             its lesson.
-        learned: Set of the numbers of the tasks that `set_learned` was called with.
+        errors: Dict from the numbers of tasks to the errors that `set_errors` was
+            called with, each in [0, 1]. A task that it lacks counts as always wrong.
         epoch: Index of the epoch. Together with `seed`, the lessons and `learned` it
             determines the batches.
 
@@ -89,8 +94,8 @@ class StoryMixture(StoryBatches):
         ValueError: `stories` or `lessons` is empty or not of `EncodedStory` and
             `Lesson`, `batch_size`, `per_epoch` or a number of a lesson is not a
             positive integer, `tasks` is empty or has a task without stories, `buckets`
-            do not ascend to the longest story, `learned_share` is not above 0, or
-            `earlier` or `seed` is out of range.
+            do not ascend to the longest story, `least_share` is not in (0, 1],
+            `augment` is not a function, or `earlier` or `seed` is out of range.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -115,15 +120,23 @@ class StoryMixture(StoryBatches):
         lessons: Sequence[Lesson],
         tasks: Sequence[int] | None = None,
         earlier: float = 0.1,
-        learned_share: float = 1.0,
+        least_share: float = 1.0,
+        augment: Callable[[EncodedStory, np.random.Generator], EncodedStory]
+        | None = None,
         **kwargs: Any,
     ) -> None:
         stories = checked_examples("stories", stories, EncodedStory)
         self.per_epoch = positive_integer("per_epoch", per_epoch)
         self.lessons = _checked_lessons(lessons)
         self.earlier = probability("earlier", earlier)
-        self.learned_share = finite_number("learned_share", learned_share, above=0.0)
-        self.learned: set[int] = set()
+        self.least_share = probability("least_share", least_share, includes_one=True)
+        if self.least_share == 0.0:
+            raise ValueError(
+                "Argument `least_share` must be above 0, or learned tasks are "
+                f"forgotten. Received: least_share={least_share!r}"
+            )
+        self.augment = _callable_or_none("augment", augment)
+        self.errors: dict[int, float] = {}
         self._tasks = sorted({story.task for story in stories})
         first = self._tasks if tasks is None else tasks
         self._check_tasks(first)
@@ -219,13 +232,13 @@ class StoryMixture(StoryBatches):
         self.lesson_of = dict(lesson_of)
         self._batches = self._draw_batches()
 
-    def set_learned(self, tasks: Iterable[int]) -> None:
-        """Set the tasks of which fewer stories are drawn.
+    def set_errors(self, errors: Mapping[int, float]) -> None:
+        """Set the errors of tasks, to which their shares of the stories are adapted.
 
         Args:
-            tasks: Numbers of tasks.
+            errors: Dict from the number of a task to its fraction of wrong answers.
         """
-        self.learned = set(tasks)
+        self.errors = dict(errors)
         self._batches = self._draw_batches()
 
     def questions_shown(self, story: EncodedStory) -> int:
@@ -270,8 +283,8 @@ class StoryMixture(StoryBatches):
     def _sizes(self) -> dict[int, int]:
         """Return the number of stories of each task in an epoch."""
         tasks = sorted(self.lesson_of)
-        fewer = [task in self.learned for task in tasks]
-        shares = np.where(fewer, self.learned_share, 1.0)
+        errors = [self.errors.get(task, 1.0) for task in tasks]
+        shares = np.maximum(errors, self.least_share)
         exact = self.per_epoch * shares / shares.sum()
         sizes = np.floor(exact).astype(int)
         more = self.per_epoch - sizes.sum()
@@ -294,6 +307,8 @@ class StoryMixture(StoryBatches):
             numbers = self._within(task, lesson)
             chosen = rng.choice(numbers, count, replace=count > len(numbers))
             drawn += [self._cut(number, lesson) for number in chosen]
+        if self.augment is not None:
+            drawn = [self.augment(story, rng) for story in drawn]
         return drawn
 
     def _within(self, task: int, lesson: Lesson) -> np.ndarray:
@@ -309,6 +324,16 @@ class StoryMixture(StoryBatches):
     def _cut(self, number: int, lesson: Lesson) -> EncodedStory:
         """Cut a story to a lesson."""
         return first_questions(self.examples[number], lesson.count(self._ends[number]))
+
+
+def _callable_or_none(name: str, value: Any) -> Any:
+    """Return a function or `None`, or raise an error that names the argument."""
+    if value is not None and not callable(value):
+        raise ValueError(
+            f"Argument `{name}` must be a function or `None`. "
+            f"Received: {name}={value!r}"
+        )
+    return value
 
 
 def hold_out(
