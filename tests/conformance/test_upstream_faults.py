@@ -101,6 +101,23 @@ def test_a_plain_layer_refuses_sequences_of_length_0_with_a_value_error(rng):
 
 
 @pytest.mark.only("torch")
+@pytest.mark.xfail(reason="its config names the class of the backend")
+def test_an_optimizer_saved_on_pytorch_trains_on_other_backends():
+    config = keras.saving.serialize_keras_object(keras.optimizers.Adam())
+    assert "torch" not in config["module"]
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_an_optimizer_saved_on_pytorch_is_loaded_where_it_is_named():
+    config = keras.saving.serialize_keras_object(keras.optimizers.Adam(0.25))
+    config["module"] = "keras.src.backend.torch.optimizers.torch_adam"
+    named = {"Adam": keras.optimizers.Adam}
+    adam = keras.saving.deserialize_keras_object(config, custom_objects=named)
+    assert type(adam) is keras.optimizers.Adam
+    assert float(adam.learning_rate) == 0.25
+
+
+@pytest.mark.only("torch")
 @pytest.mark.xfail(reason="result_type of two float64 is float32 on PyTorch")
 def test_a_product_of_float64_is_float64(rng):
     a, b = (keras.ops.convert_to_tensor(rng.normal(size=(3, 3))) for _ in range(2))
