@@ -111,6 +111,7 @@ def test_an_optimizer_saved_on_pytorch_trains_on_other_backends():
 def test_an_optimizer_saved_on_pytorch_is_loaded_where_it_is_named():
     config = keras.saving.serialize_keras_object(keras.optimizers.Adam(0.25))
     config["module"] = "keras.src.backend.torch.optimizers.torch_adam"
+    config["registered_name"] = "Adam"
     named = {"Adam": keras.optimizers.Adam}
     adam = keras.saving.deserialize_keras_object(config, custom_objects=named)
     assert type(adam) is keras.optimizers.Adam
