@@ -17,13 +17,10 @@ from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
 
-@every_cell
-@pytest.mark.only("jax")
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
+def exported(layer, inputs, platform):
+    """Lower the loss of a layer, and its gradient, for a platform."""
     import jax
 
-    layer, inputs = keras.layers.RNN(make(), return_sequences=True), random_inputs(rng)
     layer.build(inputs.shape)
     variables = layer.trainable_variables
 
@@ -33,8 +30,27 @@ def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
 
     values = [v.value for v in variables]
     for function in (loss, jax.grad(loss)):
-        exported = jax.export.export(jax.jit(function), platforms=[platform])
-        assert platform in exported(values, inputs).platforms
+        export = jax.export.export(jax.jit(function), platforms=[platform])
+        yield export(values, inputs)
+
+
+@every_cell
+@pytest.mark.only("jax")
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_forward_and_gradient_export_for_an_accelerator(make, rng, platform):
+    layer = keras.layers.RNN(make(), return_sequences=True)
+    for found in exported(layer, random_inputs(rng), platform):
+        assert platform in found.platforms
+
+
+@every_cell
+@pytest.mark.only("jax")
+def test_training_lowers_for_tpus_to_operations_that_xla_has_there(make, rng):
+    """A `custom_call` names a routine of one platform, such as LAPACK on CPUs."""
+    layer = keras_dnc.MemoryRNN(make(), return_sequences=True)
+    for found in exported(layer, random_inputs(rng), "tpu"):
+        module = found.mlir_module()
+        assert "stablehlo.while" in module and "custom_call" not in module
 
 
 class Witness(keras.layers.LSTMCell):
