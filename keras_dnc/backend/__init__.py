@@ -380,6 +380,16 @@ def is_compiled() -> bool:
     return _backend().is_compiled()
 
 
+def is_plain_graph() -> bool:
+    """Return whether a TensorFlow graph is being traced that XLA does not compile.
+
+    Returns:
+        False in eager execution and on the other backends, and within the strategies of
+        `tf.distribute`, which do not work with XLA.
+    """
+    return _backend().is_plain_graph()
+
+
 def num_replicas() -> int:
     """Return the number of devices whose losses are added up for one update.
 

@@ -35,6 +35,10 @@ def is_compiled() -> bool:
     return True
 
 
+def is_plain_graph() -> bool:
+    return False
+
+
 def num_replicas() -> int:
     return 1
 

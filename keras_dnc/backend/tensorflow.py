@@ -64,6 +64,12 @@ def is_compiled() -> bool:
     return keras_internals.tensorflow_compiles_with_xla()
 
 
+def is_plain_graph() -> bool:
+    import tensorflow as tf
+
+    return tf.inside_function() and num_replicas() == 1 and not is_compiled()
+
+
 def num_replicas() -> int:
     import tensorflow as tf
 

@@ -54,6 +54,10 @@ def is_compiled() -> bool:
     return False
 
 
+def is_plain_graph() -> bool:
+    return False
+
+
 def num_replicas() -> int:
     return 1
 

@@ -26,6 +26,7 @@ from keras_dnc.cells.access import Access
 from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import HOW_TO_FLATTEN
 from keras_dnc.cells.memory_cell import MemoryCell
+from keras_dnc.cells.memory_cell import warn_of_plain_graph
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.cells.row_access import RowAccess
@@ -246,6 +247,7 @@ class MemoryRNN(keras.layers.RNN):
         training: bool,
     ) -> tuple[Tensor, Tensor, Any]:
         """Run the loop of this package; arguments and result are of `inner_loop`."""
+        warn_of_plain_graph(training)
         sequences = ops.cast(sequences, self.cell.compute_dtype)
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation

@@ -7,6 +7,7 @@ tensors of real shapes instead; `MemoryCell` converts between the two.
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import keras
 from keras import ops
 from keras import tree
 
+from keras_dnc import backend
 from keras_dnc.arguments import check_shape
 from keras_dnc.backend import not_compiled
 from keras_dnc.backend.keras_internals import all_layers
@@ -165,6 +167,7 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         Raises:
             ValueError: If inputs or states have the wrong shape.
         """
+        warn_of_plain_graph(training)
         check_shape("inputs", inputs.shape, ("batch", self.input_size))
         state = self.step(inputs, self.unflatten(states)).state
         return tree.flatten(state)[0], self.flatten(state)
@@ -386,6 +389,23 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
         """Return the constructor's arguments, with the policy passed as `dtype`."""
         policy = keras.dtype_policies.serialize(self.controller_dtype_policy)
         return {**super().get_config(), "dtype": policy}
+
+
+def warn_of_plain_graph(training: Any) -> None:
+    """Warn if a cell is trained in a TensorFlow graph that XLA does not compile.
+
+    The text is always the same, so that Python shows it once.
+
+    Args:
+        training: Whether the cell is called for training.
+    """
+    if training is True and backend.is_plain_graph():
+        warnings.warn(
+            "A recurrent network is trained on TensorFlow without XLA, which is several "
+            "times slower. Compile the model with `jit_compile=True`: Keras's default, "
+            "'auto', leaves XLA off on CPUs.",
+            stacklevel=2,
+        )
 
 
 def _check_named_states(states: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,5 +1,7 @@
 """Every way Keras users train a recurrent layer works."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tests.conformance.cases import ntm_and_dnc
 from tests.conformance.cases import ntm_and_sam
 from tests.conformance.cases import trained_cell
 from tests.conformance.harness import BATCH
+from tests.conformance.harness import FEATURES
 from tests.conformance.harness import LENGTHS
 from tests.conformance.harness import OUTPUTS
 from tests.conformance.harness import TIME
@@ -250,3 +253,17 @@ def test_gradients_of_nearly_blank_steps_are_bounded(make, rng, scale):
         lambda: ops.mean(ops.square(layer(1.0 * inputs.value) - 1.0)), variables
     )
     assert max(np.max(np.abs(gradient)) for gradient in gradients) < 100.0
+
+
+@ntm_and_sam
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("kind", [keras.layers.RNN, keras_dnc.MemoryRNN])
+def test_training_without_xla_is_warned_of(make, rng, kind):
+    inputs, targets = random_inputs(rng), random_targets(rng)[:, -1]
+    model = keras.Sequential([keras.Input((None, FEATURES)), kind(make())])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile_model(model, jit_compile=True).fit(inputs, targets, verbose=0)
+        compile_model(model).predict(inputs, verbose=0)
+    with pytest.warns(UserWarning, match="without XLA.*`jit_compile=True`"):
+        compile_model(model).fit(inputs, targets, verbose=0)
