@@ -28,7 +28,7 @@ def build_model():
     inputs = keras.Input((TASK.max_time, TASK.observation_size))
     outputs = keras_dnc.MemoryRNN(cell, return_sequences=True)(inputs)
     model = keras.Model(inputs, outputs)
-    loss = keras_dnc.SequenceCrossentropy()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile("adam", loss, jit_compile=keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)
     return model
