@@ -401,9 +401,9 @@ def warn_of_plain_graph(training: Any) -> None:
     """
     if training is True and backend.is_plain_graph():
         warnings.warn(
-            "A recurrent network is trained on TensorFlow without XLA, which is several "
-            "times slower. Compile the model with `jit_compile=True`: Keras's default, "
-            "'auto', leaves XLA off on CPUs.",
+            "A recurrent network is trained on TensorFlow without XLA, which is "
+            "several times slower. Compile the model with `jit_compile=True`: Keras's "
+            "default, 'auto', leaves XLA off on CPUs.",
             stacklevel=2,
         )
 
