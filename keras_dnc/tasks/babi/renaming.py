@@ -25,8 +25,8 @@ ENTITIES = {  # task: groups of words that may take each other's place
 class Renaming:
     """Exchange words of a group at random, each in the same way all over a story.
 
-    A network learns the few thousand stories of a task by heart before it learns the
-    rule behind tasks 16, 17 and 19. With other names in every epoch it cannot.
+    In tasks 16, 17 and 19, a network over-fits the training stories before it learns
+    the rule behind them. With other names in every epoch it cannot.
 
     Args:
         vocabulary: `Vocabulary` of the stories.
