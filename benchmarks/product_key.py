@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import resource
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from statistics import median
 import keras
 import numpy as np
 from keras import ops
+from page import write_figures
 
 import keras_dnc
 
@@ -185,14 +185,7 @@ def tables(results):
 
 def write(results, folder):
     """Write the figures between the README's marks."""
-    path = folder / "README.md"
-    marks = r"(<!-- product keys -->\n).*(<!-- end of product keys -->)"
-    figures = "\n".join(tables(results)) + "\n\n"
-    page, count = re.subn(
-        marks, lambda m: m[1] + figures + m[2], path.read_text(), flags=re.DOTALL
-    )
-    assert count == 1, f"{path} has no place for the figures"
-    path.write_text(page)
+    write_figures([*tables(results), ""], "product keys", folder)
 
 
 def main():

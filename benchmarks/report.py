@@ -2,8 +2,9 @@
 
 import json
 import pathlib
-import re
 import statistics
+
+from page import write_figures
 
 PEER = "dnc 1.1.0, PyTorch"
 FLOOR = "keras.layers.LSTM, TensorFlow with XLA"  # no memory: context, no contender
@@ -27,13 +28,7 @@ TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # that fit a logarithmic a
 
 def write(results, folder):
     """Write the figures between the README's marks, and `speed.png`."""
-    path = folder / "README.md"
-    marks = r"(<!-- figures -->\n).*(<!-- end of figures -->)"
-    figures = "\n".join(tables(results))
-    page = re.sub(
-        marks, lambda m: m[1] + figures + "\n" + m[2], path.read_text(), flags=re.S
-    )
-    path.write_text(page)
+    write_figures(tables(results), "figures", folder)
     draw(results, folder / "speed.png")
 
 

@@ -5,8 +5,9 @@ python benchmarks/report_gpu.py
 
 import json
 import pathlib
-import re
 import statistics
+
+from page import write_figures
 
 OURS = "keras_dnc, JAX"
 BFLOAT16 = "keras_dnc, JAX, bfloat16 controller"
@@ -29,14 +30,7 @@ TIMES = (
 
 def write(results, folder):
     """Write the figures between the README's marks."""
-    path = folder / "README.md"
-    marks = r"(<!-- gpu -->\n).*(<!-- end of gpu -->)"
-    figures = "\n".join(tables(results)) + "\n\n"
-    page, count = re.subn(
-        marks, lambda m: m[1] + figures + m[2], path.read_text(), flags=re.DOTALL
-    )
-    assert count == 1, f"{path} has no place for the figures"
-    path.write_text(page)
+    write_figures([*tables(results), ""], "gpu", folder)
 
 
 def tables(results):

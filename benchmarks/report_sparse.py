@@ -1,18 +1,13 @@
 """Turn `sparse.json` into the second part of `README.md` and a plot."""
 
-import re
 import statistics
+
+from page import write_figures
 
 
 def write(results, folder):
     """Write the figures between the README's marks, and `slots.png`."""
-    path = folder / "README.md"
-    marks = r"(<!-- sparse -->\n).*(<!-- end of sparse -->)"
-    figures = "\n".join(tables(results))
-    page = re.sub(
-        marks, lambda m: m[1] + figures + "\n" + m[2], path.read_text(), flags=re.S
-    )
-    path.write_text(page)
+    write_figures(tables(results), "sparse", folder)
     if "growth" in results:
         draw(results["growth"], folder / "slots.png")
 

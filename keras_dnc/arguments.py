@@ -212,31 +212,35 @@ def finite_number(name: str, value: Any, above: float = -math.inf) -> float:
     return float(value)
 
 
-def probability(name: str, value: Any, includes_one: bool = False) -> float:
-    """Return a number in [0, 1), or in [0, 1], as a `float`.
+def probability(
+    name: str, value: Any, includes_one: bool = False, includes_zero: bool = True
+) -> float:
+    """Return a number from 0 to 1 as a `float`.
 
     Args:
         name: Name of the argument, for the error message.
         value: Value of the argument.
         includes_one: Whether 1 is allowed. Defaults to `False`.
+        includes_zero: Whether 0 is allowed. Defaults to `True`.
 
     Returns:
         The value as a `float`.
 
     Raises:
         ValueError: If the value is not a number of at least 0 and below 1, or at most 1
-            with `includes_one`.
+            with `includes_one`, or above 0 without `includes_zero`.
 
     Example:
         >>> probability("dropout", 0)
         0.0
     """
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not (0.0 <= value < 1.0 or (includes_one and value == 1.0)):
+    ends = {0.0: includes_zero, 1.0: includes_one}
+    if not is_real or not (0.0 < value < 1.0 or ends.get(value, False)):
+        least = "at least 0" if includes_zero else "above 0"
         most = "at most 1" if includes_one else "below 1"
         raise ValueError(
-            f"Argument `{name}` must be at least 0 and {most}. "
-            f"Received: {name}={value!r}"
+            f"Argument `{name}` must be {least} and {most}. Received: {name}={value!r}"
         )
     return float(value)
 

@@ -14,6 +14,8 @@ FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
 
 
 def load(name):
+    if str(FOLDER) not in sys.path:  # as when a program of the folder runs
+        sys.path.append(str(FOLDER))
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

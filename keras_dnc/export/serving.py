@@ -15,6 +15,7 @@ from keras_dnc.export import endpoints
 from keras_dnc.export import guide
 from keras_dnc.export import warmup as warmup_requests
 from keras_dnc.export.chain import NotServableError
+from keras_dnc.export.versions import versions_in
 
 _OPTIONAL = {  # signatures that not every model has
     "serving_padded": endpoints.padded_endpoint,
@@ -159,7 +160,7 @@ def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 def _checked_version(base_path: pathlib.Path, version: int | None) -> int:
     """Return a version that does not exist yet, by default the next one."""
-    existing = [int(p.name) for p in base_path.glob("*") if p.name.isdigit()]
+    existing = versions_in(base_path)
     if version is None:
         version = max(existing, default=0) + 1
     version = positive_integer("version", version)

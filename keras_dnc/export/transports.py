@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from keras_dnc.export import guide
+from keras_dnc.export.versions import versions_in
 
 Answer: TypeAlias = dict[str, Any]  # arrays or nested lists, by the names of outputs
 _Result = TypeVar("_Result")
@@ -135,12 +136,12 @@ def connect(target: str | os.PathLike[str], timeout: float = _PATIENCE) -> Trans
 
 def _newest_version(folder: pathlib.Path) -> pathlib.Path:
     """Return the folder of a SavedModel, or the newest version in a folder of them."""
-    versions = [p.parent for p in folder.glob("*/saved_model.pb")]
-    versions = [version for version in versions if version.name.isdecimal()]
     if (folder / "saved_model.pb").exists():
         return folder
-    if versions:
-        return max(versions, key=lambda version: int(version.name))
+    versions = versions_in(folder)
+    whole = [n for n, path in versions.items() if (path / "saved_model.pb").exists()]
+    if whole:
+        return versions[max(whole)]
     raise ValueError(
         "Argument `target` must be the folder of a SavedModel or of its versions, "
         "'http://host:port/v1/models/name' or 'grpc://host:port/name'. "

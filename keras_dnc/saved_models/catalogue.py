@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_dnc.export.versions import versions_in
+
 _INSTALLED = pathlib.Path(__file__).parent / "installed"  # `build_py` fills it
 _CLONE = pathlib.Path(__file__).parents[2] / "saved_models"
 
@@ -141,7 +143,7 @@ def serving_folder_of(
         ```
     """
     path = folder_of(name, folder)
-    versions = [p for p in path.glob("serving/*") if p.name.isdigit()]
+    versions = versions_in(path / "serving")
     if not versions:
         raise FileNotFoundError(
             "Argument `name` must be a model with a folder `serving/<version>`, which "
@@ -150,7 +152,7 @@ def serving_folder_of(
             "`keras_dnc.export.export_for_serving`. "
             f"Received: name={name!r}, and {path} has none"
         )
-    return max(versions, key=lambda version: int(version.name))
+    return versions[max(versions)]
 
 
 def _path(folder: str | os.PathLike[str] | None) -> pathlib.Path:

@@ -129,12 +129,9 @@ class StoryMixture(StoryBatches):
         self.per_epoch = positive_integer("per_epoch", per_epoch)
         self.lessons = _checked_lessons(lessons)
         self.earlier = probability("earlier", earlier)
-        self.least_share = probability("least_share", least_share, includes_one=True)
-        if self.least_share == 0.0:
-            raise ValueError(
-                "Argument `least_share` must be above 0, or learned tasks are "
-                f"forgotten. Received: least_share={least_share!r}"
-            )
+        self.least_share = probability(
+            "least_share", least_share, includes_one=True, includes_zero=False
+        )
         self.augment = _callable_or_none("augment", augment)
         self.errors: dict[int, float] = {}
         self._tasks = sorted({story.task for story in stories})
