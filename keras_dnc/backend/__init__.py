@@ -159,23 +159,28 @@ def read_all(buffers: list[Buffer], index: Tensor) -> Tensors:
     return [read(buffer, index) for buffer in buffers]
 
 
-def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+def vjp(
+    function: Callable[[Tensors], tuple[Tensors, Tensors]],
+    tensors: Tensors,
+    gradients: Tensors,
+) -> tuple[Tensors, Tensors]:
     """Compute the vector-Jacobian product of a function.
 
     Args:
-        function: Function from a list of tensors to a list of tensors.
+        function: Function from a list of tensors to `(outputs, others)`: the list of
+            its outputs, and a list of tensors that are returned as they are.
         tensors: Arguments of the function, all of floating-point dtypes.
-        gradients: Gradients of the loss with respect to each output of the function.
+        gradients: Gradients of the loss with respect to each of `outputs`.
 
     Returns:
-        List of the gradients of the loss with respect to each of `tensors`; zeros for
-        a tensor that no output depends on.
+        `(gradients, others)`: the list of the gradients of the loss with respect to
+        each of `tensors`, zeros for a tensor that no output depends on; and `others`.
 
     Example:
         >>> from keras import ops
-        >>> square = lambda tensors: [tensors[0] ** 2]
+        >>> square = lambda tensors: ([tensors[0] ** 2], [])
         >>> three, one = ops.convert_to_tensor(3.0), ops.convert_to_tensor(1.0)
-        >>> [float(gradient) for gradient in vjp(square, [three], [one])]
+        >>> [float(gradient) for gradient in vjp(square, [three], [one])[0]]
         [6.0]
     """
     return _backend().vjp(function, tensors, gradients)
@@ -235,7 +240,8 @@ def with_gradient(
         ...     lambda tensors, saved, gradients: [ops.clip(gradients[0], -1.0, 1.0)],
         ... )
         >>> three, five = ops.convert_to_tensor(3.0), ops.convert_to_tensor(5.0)
-        >>> float(clipped([three])[0]), float(vjp(clipped, [three], [five])[0])
+        >>> clipped_alone = lambda tensors: (clipped(tensors), [])
+        >>> float(clipped([three])[0]), float(vjp(clipped_alone, [three], [five])[0][0])
         (6.0, 1.0)
     """
     if _FORWARD_ONLY.get():

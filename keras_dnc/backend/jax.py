@@ -69,10 +69,15 @@ def stack(buffer: Buffer) -> Tensor:
     return buffer
 
 
-def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+def vjp(
+    function: Callable[[Tensors], tuple[Tensors, Tensors]],
+    tensors: Tensors,
+    gradients: Tensors,
+) -> tuple[Tensors, Tensors]:
     import jax
 
-    return jax.vjp(function, tensors)[1](gradients)[0]
+    _, pull_back, others = jax.vjp(function, tensors, has_aux=True)
+    return pull_back(gradients)[0], others
 
 
 def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:

@@ -113,20 +113,25 @@ def stack(buffer: Buffer) -> Tensor:
     return buffer.stack()
 
 
-def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+def vjp(
+    function: Callable[[Tensors], tuple[Tensors, Tensors]],
+    tensors: Tensors,
+    gradients: Tensors,
+) -> tuple[Tensors, Tensors]:
     import tensorflow as tf
 
     # If a tensor is passed twice, each place would get the gradient of both.
     tensors = [tf.identity(tensor) for tensor in tensors]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
-        outputs = function(tensors)
-    return tape.gradient(
+        outputs, others = function(tensors)
+    found = tape.gradient(
         outputs,
         tensors,
         output_gradients=gradients,
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
+    return found, others
 
 
 def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:

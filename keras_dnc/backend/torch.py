@@ -85,26 +85,29 @@ def stack(buffer: Buffer) -> Tensor:
     return ops.stack(buffer)
 
 
-def vjp(function: TensorFunction, tensors: Tensors, gradients: Tensors) -> Tensors:
+def vjp(
+    function: Callable[[Tensors], tuple[Tensors, Tensors]],
+    tensors: Tensors,
+    gradients: Tensors,
+) -> tuple[Tensors, Tensors]:
     import torch
 
     with torch.enable_grad():
         tensors = [tensor.detach().requires_grad_() for tensor in tensors]
-        outputs = function(tensors)
+        outputs, others = function(tensors)
     pairs = [
         (output, gradient)
         for output, gradient in zip(outputs, gradients, strict=True)
         if output.requires_grad
     ]
-    return list(
-        torch.autograd.grad(
-            [output for output, _ in pairs],
-            tensors,
-            [gradient for _, gradient in pairs],
-            allow_unused=True,
-            materialize_grads=True,
-        )
+    found = torch.autograd.grad(
+        [output for output, _ in pairs],
+        tensors,
+        [gradient for _, gradient in pairs],
+        allow_unused=True,
+        materialize_grads=True,
     )
+    return list(found), [other.detach() for other in others]
 
 
 def infer(function: Callable[[Tensors], Any], shapes: list[Shape], dtype: str) -> Any:

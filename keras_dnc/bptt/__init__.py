@@ -8,5 +8,6 @@ Reading order:
 - `checkpointing`: the policies of dense memories and of other cells, which save large
   states once per chunk of steps and recompute the others.
 - `touched_rows`: the policy of sparse memories, which saves the rows that a step reads.
-- `residual_specs`: names, shapes and dtypes of the residuals of a step.
+- `residual_specs`: residuals and deferred products of a step, from a symbolic run.
+- `deferred`: weight gradients that are computed after the loop, for all steps at once.
 """

@@ -88,7 +88,9 @@ class Checkpointed(Policy):
             with reusing(first_run):
                 return self._take_step(sequence, now, state)
 
-        return step_gradients(take_step, sequence, saved.now, state, carried)
+        return step_gradients(
+            take_step, sequence, saved.now, state, carried, self.deferred
+        )
 
     def _first_run(
         self, saved: SavedStep, buffers: list[Buffer], position: Tensor
@@ -111,7 +113,7 @@ class CheckpointedMemory(Checkpointed):
 
     def __init__(self, cell: PureMemoryCell) -> None:
         super().__init__(cell)
-        residuals, large = step_specs(cell.cell.access)
+        residuals, large, self.deferred = step_specs(cell)
         names = cell.cell.state_names
         self._is_large = [name in large for name in names]
         self._large_names = [name for name in names if name in large]

@@ -5,6 +5,7 @@ everything that a step depends on is an argument here: weights and other variabl
 dropout masks, and whether dropout is on.
 """
 
+import collections
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
@@ -31,11 +32,16 @@ class PureCell:
         cell: A built cell.
         states: The first states, in the structure that `keras.layers.RNN` carries.
         training: Whether dropout is on.
+
+    Attributes:
+        reads: Counter of how often the last run read each variable, by `id`.
     """
 
     def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
         self.cell = cell
         self.states = states
+        self.training = training
+        self.reads: collections.Counter[int] = collections.Counter()
         self._masks = get_dropout_masks(cell)
         # Keras passes `training` only to cells that have the argument.
         takes_training = "training" in inspect.signature(cell.call).parameters
@@ -52,16 +58,23 @@ class PureCell:
             A `Sequence`.
         """
         masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
+        return self._sequence(
+            inputs, masks, [] if mask is None else [ops.cast(mask, "bool")]
+        )
+
+    def sequence_of_one(self) -> Sequence:
+        """Return the arguments for a symbolic step with a batch of one."""
+        masks = [mask for mask in tree.flatten(self._masks) if mask is not None]
+        ones = [ops.ones((1, *mask.shape[1:]), mask.dtype) for mask in masks]
+        return self._sequence(None, ones, [])
+
+    def _sequence(self, inputs: Any, masks: Tensors, mask: Tensors) -> Sequence:
+        """Return a `Sequence` with the present values of the variables."""
         # Seeds are no weights: `tf.saved_model.save` knows no variable of theirs.
         with no_autocast():
             weights = [variable.value for variable in self.cell.trainable_variables]
             others = [variable.value for variable in self.cell.non_trainable_weights]
-        return Sequence(
-            weights=weights,
-            inputs=inputs,
-            constants=[*others, *masks],
-            mask=[] if mask is None else [ops.cast(mask, "bool")],
-        )
+        return Sequence(weights, inputs, [*others, *masks], mask)
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step, the previous output first."""
@@ -111,14 +124,16 @@ class PureCell:
             ),
         )
         with no_autocast():
-            scope = keras.StatelessScope(zip(replaced, values, strict=True))
+            scope = _CountingScope(zip(replaced, values, strict=True))
         variables = self.cell.variables  # seeds, too, must not be updated
         before = [scope.get_current_value(variable) for variable in variables]
+        scope.reads.clear()
         try:
             with scope:
                 yield
         finally:
             set_dropout_masks(self.cell, masks_before)
+        self.reads = scope.reads.copy()
         for variable, value in zip(variables, before, strict=True):
             if scope.get_current_value(variable) is not value:
                 raise ValueError(
@@ -126,6 +141,19 @@ class PureCell:
                     "`recompute=0`: a step that is taken twice would update it twice. "
                     f"Received: cell={self.cell!r}, which updates {variable.path!r}"
                 )
+
+
+class _CountingScope(keras.StatelessScope):
+    """Scope that counts how often each variable is read, by `id`."""
+
+    def __init__(self, state_mapping: Any) -> None:
+        self.reads: collections.Counter[int] = collections.Counter()
+        super().__init__(state_mapping)
+
+    def get_current_value(self, variable: keras.Variable) -> Tensor:
+        """Return the value of a variable in this scope."""
+        self.reads[id(variable)] += 1
+        return super().get_current_value(variable)
 
 
 class PureMemoryCell(PureCell):
@@ -141,7 +169,7 @@ class PureMemoryCell(PureCell):
 
     def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
         super().__init__(cell, states, training)
-        self._in_call = _InCall(dtype=cell.dtype_policy, autocast=False)
+        self._in_call = _InCall(name="step", dtype=cell.dtype_policy, autocast=False)
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step."""

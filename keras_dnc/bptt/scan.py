@@ -19,6 +19,14 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_dnc import backend
+from keras_dnc.bptt.deferred import Deferred
+from keras_dnc.bptt.deferred import Factors
+from keras_dnc.bptt.deferred import at_every_step
+from keras_dnc.bptt.deferred import factor_buffers
+from keras_dnc.bptt.deferred import multiply_factors
+from keras_dnc.bptt.deferred import write_factors
+from keras_dnc.bptt.deferred import zero_taps
+from keras_dnc.ops.linear import deferring
 from keras_dnc.typing import Buffer, Tensor, Tensors
 
 
@@ -128,14 +136,18 @@ class Gradients(NamedTuple):
     """The gradients that the backward loop carries, or those of one step.
 
     Attributes:
-        weights: List of tensors, the gradients with respect to the weights.
+        weights: List of tensors, the gradients with respect to the weights; for one
+            step, `None` for a weight whose gradient is deferred.
+        factors: List of `Factors`, one for each deferred product: in the loop over the
+            steps of a chunk, buffers.
         inputs: Gradient with respect to the inputs: in the loop, a buffer of `time`
             entries `(batch, features)`; for one step, one such tensor.
         carried: List of tensors, the gradients with respect to the state that a policy
             carries; the first is that of the output.
     """
 
-    weights: Tensors
+    weights: list[Tensor | None]
+    factors: list[Factors]
     inputs: Any
     carried: Tensors
 
@@ -151,9 +163,12 @@ class Policy:
     Attributes:
         second_order: Whether the gradient of the gradient is right with the values that
             the forward pass has saved as constants.
+        deferred: List of `Deferred`, the products of a step whose weight gradients are
+            computed once for all steps.
     """
 
     second_order = True
+    deferred: list[Deferred] = []
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step."""
@@ -257,6 +272,7 @@ def step_gradients(
     now: StepInputs,
     others: Tensors,
     gradients: Tensors,
+    deferred: list[Deferred],
 ) -> Gradients:
     """Back-propagate through one step as a function of weights, inputs and others.
 
@@ -266,19 +282,43 @@ def step_gradients(
         now: `StepInputs` of the step.
         others: List of tensors.
         gradients: Gradients with respect to the tensors that `take_step` returns.
+        deferred: List of `Deferred`.
 
     Returns:
         `Gradients`, whose `carried` are with respect to `others`.
     """
-    count = len(sequence.weights)
+    taps = zero_taps(deferred, ops.shape(now.inputs)[0])
+    free = at_every_step(len(sequence.weights), deferred)
+    parts = [[sequence.weights[index] for index in free], [now.inputs], others, taps]
+    split = _splitter(parts)
 
-    def run(tensors: Tensors) -> Tensors:
-        given = sequence._replace(weights=tensors[:count])
-        inputs, *others = tensors[count:]
-        return take_step(given, now._replace(inputs=inputs), others)
+    def run(tensors: Tensors) -> tuple[Tensors, Tensors]:
+        weights, (inputs,), others, taps = split(tensors)
+        given = list(sequence.weights)
+        for index, weight in zip(free, weights, strict=True):
+            given[index] = weight
+        with deferring(taps) as rows:
+            outputs = take_step(
+                sequence._replace(weights=given), now._replace(inputs=inputs), others
+            )
+        return outputs, rows
 
-    new = backend.vjp(run, [*sequence.weights, now.inputs, *others], gradients)
-    return Gradients(new[:count], new[count], list(new[count + 1 :]))
+    new, rows = backend.vjp(run, [t for part in parts for t in part], gradients)
+    weights, (inputs,), carried, by_outputs = split(new)
+    found = dict(zip(free, weights, strict=True))
+    weights = [found.get(index) for index in range(len(sequence.weights))]
+    factors = [Factors(*pair) for pair in zip(rows, by_outputs, strict=True)]
+    return Gradients(weights, factors, inputs, carried)
+
+
+def _splitter(parts: list[Tensors]) -> Callable[[Tensors], list[Tensors]]:
+    """Return a function that splits a list into lists of the lengths of `parts`."""
+
+    def split(tensors: Tensors) -> list[Tensors]:
+        remaining = iter(tensors)
+        return [[next(remaining) for _ in part] for part in parts]
+
+    return split
 
 
 def scan(
@@ -304,11 +344,10 @@ def scan(
         sequence.mask,
     ]
 
+    split_parts = _splitter(parts)
+
     def split(tensors: Tensors) -> tuple[Sequence, Tensors]:
-        remaining = iter(tensors)
-        weights, (inputs,), state, constants, mask = [
-            [next(remaining) for _ in part] for part in parts
-        ]
+        weights, (inputs,), state, constants, mask = split_parts(tensors)
         return Sequence(weights, inputs, constants, mask), state
 
     def forward(tensors: Tensors, save: bool) -> tuple[Tensors, Saved]:
@@ -348,7 +387,11 @@ def _forward(
             state, residuals = policy.advance(sequence, sequence.at(time), state)
             outputs = backend.write(outputs, time, state[0])
             if save:
-                saved = _after_step(policy, saved, time, state, residuals)
+                small = policy.small(state)
+                saved = saved._replace(
+                    small=backend.write_all(saved.small, time + 1, small),
+                    residuals=backend.write_all(saved.residuals, time, residuals),
+                )
             return outputs, state, saved
 
         carry = outputs, state, saved
@@ -369,16 +412,6 @@ def _empty(policy: Policy, state: Tensors, chunks: Chunks) -> Saved:
         checkpoints=backend.buffers(chunks.count, policy.large(state)),
         small=backend.write_all(backend.buffers(chunks.time + 1, small), 0, small),
         residuals=backend.buffers(chunks.time, residuals),
-    )
-
-
-def _after_step(
-    policy: Policy, saved: Saved, time: Tensor, state: Tensors, residuals: Tensors
-) -> Saved:
-    """Save the small tensors after step `time`, and its residuals."""
-    return saved._replace(
-        small=backend.write_all(saved.small, time + 1, policy.small(state)),
-        residuals=backend.write_all(saved.residuals, time, residuals),
     )
 
 
@@ -420,6 +453,7 @@ class _Backward(NamedTuple):
         first = backend.read_all(self.saved.checkpoints, 0)
         gradients = Gradients(
             weights=[ops.zeros_like(weight) for weight in self.sequence.weights],
+            factors=[],
             inputs=backend.buffer(self.chunks.time, self.sequence.inputs[0]),
             carried=self.policy.carried_gradients(list(state_gradient)),
         )
@@ -458,6 +492,7 @@ class _Backward(NamedTuple):
     ) -> Gradients:
         """Back-propagate through the steps of a chunk."""
         start, steps = chunk * self.chunks.size, self.chunks.steps(chunk)
+        deferred, weights = self.policy.deferred, self.sequence.weights
 
         def back_step(index: Tensor, carry: Any) -> Any:
             gradients, saved = carry
@@ -469,15 +504,22 @@ class _Backward(NamedTuple):
                 self.sequence, saved, buffers, position, carried
             )
             gradients = Gradients(
-                [a + b for a, b in zip(gradients.weights, new.weights, strict=True)],
+                _added(gradients.weights, new.weights),
+                write_factors(gradients.factors, position, new.factors),
                 backend.write(gradients.inputs, time, new.inputs),
                 new.carried,
             )
             next_time = start + ops.maximum(position - 1, 0)
             return gradients, self._read_step(next_time, gradients.carried)
 
+        # The number of steps is an integer on PyTorch, which stacks no empty entries.
+        size = steps if isinstance(steps, int) else self.chunks.size
+        batch = ops.shape(self.sequence.inputs)[1]
+        gradients = gradients._replace(factors=factor_buffers(deferred, size, batch))
         carry = (gradients, self._read_step(start + steps - 1, gradients.carried))
-        return backend.loop(steps, back_step, carry)[0]
+        gradients, _ = backend.loop(steps, back_step, carry)
+        new = multiply_factors(deferred, gradients.factors, weights)
+        return gradients._replace(weights=_added(gradients.weights, new), factors=[])
 
     def _read_step(self, time: Tensor, carried: Tensors) -> SavedStep:
         """Read the saved tensors of step `time`.
@@ -494,3 +536,11 @@ class _Backward(NamedTuple):
             residuals,
             self.policy.read_ahead(residuals, carried) if carried else [],
         )
+
+
+def _added(
+    gradients: list[Tensor | None], new: list[Tensor | None]
+) -> list[Tensor | None]:
+    """Add new gradients to those with respect to the same weights; `None` is zero."""
+    pairs = zip(gradients, new, strict=True)
+    return [old if found is None else old + found for old, found in pairs]

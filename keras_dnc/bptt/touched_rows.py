@@ -58,7 +58,7 @@ class TouchedRows(Policy):
     def __init__(self, cell: PureMemoryCell) -> None:
         self._cell = cell
         self._access: RowAccess = cell.cell.access
-        self._specs = step_specs(self._access).residuals
+        self._specs, _, self.deferred = step_specs(cell)
         names = cell.cell.state_names
         self._is_table = [name in self._access.tables for name in names]
         self._memory = names.index("memory")
@@ -146,7 +146,9 @@ class TouchedRows(Policy):
         # linear in the rows before it, and are themselves reused.
         others = [*saved.small_before, kept["words"]]
         gradients = [*carried[:-1], saved.ahead]
-        new = step_gradients(take_step, sequence, saved.now, others, gradients)
+        new = step_gradients(
+            take_step, sequence, saved.now, others, gradients, self.deferred
+        )
         *small, by_rows = new.carried
         memory = self._memory_gradient(carried[-1], kept, by_rows, saved.now.active)
         return new._replace(carried=[*small, memory])

@@ -17,6 +17,7 @@ from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.controllers import controller_state_shapes
+from keras_dnc.cells.dense import dense_output
 from keras_dnc.cells.dropout import SequenceDropout
 from keras_dnc.cells.layers import layers_of
 from keras_dnc.cells.memory_cell import CellStep
@@ -255,8 +256,8 @@ class AccessCell(MemoryCell):
         controlled = self._clip(controlled)
         controls = self.access.controls(controlled)
         read_words, access_state, found = use_memory(controls, state.access)
-        seen = self.bypass(controlled)
-        output = self.output_linear(self._with_words(seen, read_words))
+        seen = self._with_words(self.bypass(controlled), read_words)
+        output = dense_output(self.output_linear, seen)
         new = CellState(
             output=self._clip(output),
             read_words=read_words,

@@ -12,7 +12,8 @@ from keras import tree
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
-from keras_dnc.ops.joint_product import joint_product
+from keras_dnc.cells.dense import dense_output
+from keras_dnc.ops.linear import linear
 from keras_dnc.ops.normalization import normalized
 from keras_dnc.typing import DType, Shape, Tensor, Tensors
 
@@ -72,7 +73,7 @@ class FeedForwardController(keras.layers.Layer):
 
     def call(self, inputs: Tensor, states: Tensors) -> tuple[Tensor, Tensors]:
         """Return the output of the dense layer, also as the new state."""
-        output = self.dense(inputs)
+        output = dense_output(self.dense, inputs)
         return output, [output]
 
     def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
@@ -150,9 +151,8 @@ class FusedLSTMCell(keras.layers.LSTMCell):
 
     def _gates(self, inputs: Tensor, output: Tensor) -> Tensors:
         """Return input gate, forget gate, candidate and output gate, not squashed."""
-        gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
-        if self.use_bias:
-            gates = gates + self.bias
+        kernels = [self.kernel, self.recurrent_kernel]
+        gates = linear([inputs, output], kernels, self.bias if self.use_bias else None)
         return ops.split(gates, 4, axis=-1)
 
     def _shown(self, carry: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ class NormalizedLSTMCell(FusedLSTMCell):
 
     def _gates(self, inputs: Tensor, output: Tensor) -> Tensors:
         """Return the four gates, normalised and not squashed."""
-        gates = joint_product(inputs, output, self.kernel, self.recurrent_kernel)
+        gates = linear([inputs, output], [self.kernel, self.recurrent_kernel])
         if self.normalization == "joint":
             gates = normalized(gates)
         gates = ops.reshape(gates, (-1, 4, self.units))

@@ -11,6 +11,7 @@ from keras import ops
 from keras_dnc.arguments import check_shape
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import switch
+from keras_dnc.cells.dense import dense_output
 from keras_dnc.ops.normalization import NORM_EPSILON
 from keras_dnc.ops.normalization import normalized
 from keras_dnc.typing import Shape, Tensor
@@ -139,7 +140,7 @@ class Interface(keras.layers.Layer):
     def call(self, inputs: Tensor) -> dict[str, Tensor]:
         """Project, split, apply activations."""
         check_shape("inputs", inputs.shape, ("batch", "features"))
-        projected = self.dense(inputs)
+        projected = dense_output(self.dense, inputs)
         if self.normalize:
             projected = normalized(projected) * self.norm.gamma + self.norm.beta
         return {

@@ -10,6 +10,7 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.cells.controllers import FusedLSTMCell
 from keras_dnc.cells.controllers import as_controller
 from keras_dnc.cells.controllers import cell_output_size
+from keras_dnc.cells.dense import dense_output
 from keras_dnc.cells.dropout import HoldsDropout
 from keras_dnc.typing import Tensor, Tensors
 
@@ -150,7 +151,7 @@ class SkipController(WrappedController):
     def call(self, inputs: Tensor, states: Tensors) -> tuple[Tensor, Tensors]:
         """Run the inner controller, and append the dense layer's output."""
         output, states = self.controller(inputs, states)
-        skipped = ops.cast(self.skip(inputs), output.dtype)
+        skipped = ops.cast(dense_output(self.skip, inputs), output.dtype)
         return ops.concatenate([output, skipped], axis=-1), states
 
     def get_config(self) -> dict[str, Any]:

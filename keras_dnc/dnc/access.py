@@ -156,14 +156,14 @@ class MemoryAccess(ContentAccess):
         link = self.linkage(found.write_weights, before).link
         return {**super().write(controls, state, found), "link": link}  # L_t, eq. 6
 
-    def read(
+    def attend(
         self, controls: AccessControls, state: MemoryAccessState, found: Found
     ) -> Fields:
-        """Read from the slots that links lead to and those most similar to the keys."""
+        """Find the slots that links lead to and those most similar to the read keys."""
         read_mode: Tensor = controls.read_mode  # pi_t^i
         content = read_mode[:, :, -1:] * self._content_weights(controls, found)
         weights = self._along_links(controls, state, found) + content
-        return self._read_words(weights, found)  # w_t^{r,i}, eq. 9
+        return {"read_weights": weights}  # w_t^{r,i}, eq. 9
 
     def _along_links(
         self, controls: AccessControls, state: MemoryAccessState, found: Found

@@ -104,7 +104,7 @@ class ContentAccess(Access):
           control, sections 3.1 and 3.2.
     """
 
-    parts = ("free", "address", "write", "read")
+    parts = ("free", "address", "write", "attend", "read")
     controls_type = AccessControls
 
     def __init__(
@@ -225,9 +225,13 @@ class ContentAccess(Access):
         )
         return {"memory": memory}  # M_t, eq. 5
 
+    def attend(self, controls: AccessControls, state: State, found: Found) -> Fields:
+        """Find the slots most similar to the read keys."""
+        return {"read_weights": self._content_weights(controls, found)}  # w_t^{r,i}
+
     def read(self, controls: AccessControls, state: State, found: Found) -> Fields:
-        """Read from the slots most similar to the keys."""
-        return self._read_words(self._content_weights(controls, found), found)
+        """Read the words, `(batch, num_reads, word_size)`."""
+        return {"read_words": ops.matmul(found.read_weights, found.memory)}  # eq. 10
 
     def _content_weights(self, controls: AccessControls, found: Found) -> Tensor:
         """Compare keys and slots, `(batch, num_reads, memory_size)`, rows sum to 1."""
@@ -237,8 +241,3 @@ class ContentAccess(Access):
             controls.read_strengths,
             controls.read_masks,
         )
-
-    def _read_words(self, read_weights: Tensor, found: Found) -> Fields:
-        """Return read weights and read words, `(batch, num_reads, word_size)`."""
-        words = ops.matmul(read_weights, found.memory)  # r_t^i, eq. 10
-        return {"read_weights": read_weights, "read_words": words}

@@ -11,6 +11,6 @@ Reading order:
 - `links`: temporal links between slots.
 - `rows`: rows of large tables, which sparse memories gather and set.
 - `lookup`: rows of a weight, with a dense or a sparse gradient.
-- `joint_product`: two matrix products as one.
+- `linear`: products of rows and kernels, whose weight gradients can be deferred.
 - `residuals`: values of a step that back-propagation keeps and reuses.
 """
