@@ -25,7 +25,8 @@ bench: $(VENV)-bench/.done
 	$(VENV)-bench/bin/python benchmarks/product_key.py
 	$(VENV)-bench/bin/python benchmarks/options.py
 	$(VENV)-bench/bin/python benchmarks/serving.py \
-	    --export saved_models/copy-ntm/serving/1 --output benchmarks/serving.json
+	    --export saved_models/copy-ntm/serving/1 --output benchmarks/serving.json --page
+	KERAS_BACKEND=tensorflow $(VENV)-bench/bin/python benchmarks/runtimes.py
 
 # In the environment of PYTHON, which has JAX and PyTorch with CUDA, keras and dnc.
 bench-gpu:

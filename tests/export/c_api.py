@@ -22,6 +22,21 @@ class Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
+def names_in_the_graph(signature_defs):
+    """Dict from signatures to dicts of `inputs` and `outputs`, by their names.
+
+    Args:
+        signature_defs: Dict from signatures to their `SignatureDef`s.
+    """
+    return {
+        name: {
+            "inputs": {key: info.name for key, info in signature.inputs.items()},
+            "outputs": {key: info.name for key, info in signature.outputs.items()},
+        }
+        for name, signature in signature_defs.items()
+    }
+
+
 def load_library():
     (folder,) = importlib.util.find_spec("tensorflow").submodule_search_locations
     lib = ctypes.CDLL(str(pathlib.Path(folder, "libtensorflow_cc.so.2")))
@@ -48,14 +63,17 @@ class Model:
         lib: What `load_library` gives.
         folder: Path of the SavedModel.
         names: Dict from signatures to dicts of `inputs` and `outputs`, each from names
-            to names in the graph.
+            to names in the graph, from `names_in_the_graph`.
+        config: Bytes of a `ConfigProto`. Defaults to that of TensorFlow.
     """
 
-    def __init__(self, lib, folder, names):
+    def __init__(self, lib, folder, names, config=b""):
         self.lib, self.names = lib, names
         self.graph = ctypes.c_void_p(lib.TF_NewGraph())
         self.status = ctypes.c_void_p(lib.TF_NewStatus())
         options = ctypes.c_void_p(lib.TF_NewSessionOptions())
+        size = ctypes.c_size_t(len(config))
+        lib.TF_SetConfig(options, config, size, self.status)
         tags = (ctypes.c_char_p * 1)(b"serve")
         self.session = ctypes.c_void_p(
             lib.TF_LoadSessionFromSavedModel(
@@ -83,7 +101,7 @@ class Model:
         tensor = self.lib.TF_AllocateTensor(code, sizes, array.ndim, size)
         data = self.lib.TF_TensorData(ctypes.c_void_p(tensor))
         ctypes.memmove(data, array.ctypes.data, array.nbytes)
-        return tensor
+        return ctypes.c_void_p(tensor)
 
     def array(self, tensor):
         tensor = ctypes.c_void_p(tensor)
@@ -93,21 +111,25 @@ class Model:
         data = self.lib.TF_TensorData(tensor)
         assert self.lib.TF_TensorByteSize(tensor) == array.nbytes
         ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        self.lib.TF_DeleteTensor(tensor)
         return array
 
     def run(self, signature, arrays):
         names = self.names[signature]
-        given = [(self.output(names["inputs"][n]), a) for n, a in arrays.items()]
+        given = [self.output(names["inputs"][n]) for n in arrays]
+        tensors = [self.tensor(array) for array in arrays.values()]
         asked = [self.output(name) for name in names["outputs"].values()]
         values = (ctypes.c_void_p * len(asked))()
         self.lib.TF_SessionRun(
             *(self.session, None),
-            (Output * len(given))(*(output for output, _ in given)),
-            (ctypes.c_void_p * len(given))(*(self.tensor(a) for _, a in given)),
+            (Output * len(given))(*given),
+            (ctypes.c_void_p * len(given))(*tensors),
             len(given),
             *((Output * len(asked))(*asked), values, len(asked)),
             *(None, 0, None, self.status),
         )
+        for tensor in tensors:
+            self.lib.TF_DeleteTensor(tensor)
         self.check()
         return dict(zip(names["outputs"], map(self.array, values), strict=True))
 

@@ -1,6 +1,7 @@
 """The programs around serving run: a story told to a model, a request, a load."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -74,6 +75,38 @@ def test_a_request_of_requests_alone(exported, tmp_path):
     assert len(differences) == 3 and all(float(d) < 1e-5 for d in differences), said
 
 
+SERVICE = """
+import numpy as np, service, sys, tensorflow as tf
+machine = service.MemoryNetwork.inner()
+rng, largest = np.random.default_rng(0), 0.0
+specs = machine.whole.structured_input_signature[1]["inputs"]
+for batch, time in ((1, 1), (3, 9), (9, 17)):
+    inputs = rng.integers(0, 3, (batch, time, *specs.shape[2:]))
+    words = np.array(["", "mary", "home"])[inputs]
+    given = tf.constant(words if specs.dtype == "string" else inputs, specs.dtype)
+    outputs, expected = machine.run(given), machine.whole(inputs=given)["outputs"]
+    largest = max(largest, np.max(np.abs(outputs - expected)))
+print(machine.compiled is not None, largest)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dnc", "sam", "tokens", "words"])
+def test_the_service_pads_and_answers_as_the_export(exported, name, tmp_path):
+    pytest.importorskip("bentoml")
+    path = str(ROOT / "examples" / "serving")
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE],
+        env={**os.environ, "MODEL": str(exported(name).folder), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    compiled, largest = done.stdout.split()[-2:]
+    assert compiled == str(name != "words")
+    assert float(largest) < 1e-5
+
+
 @pytest.mark.soak
 def test_a_server_bears_load(exported, tmp_path):
     """`service.py` behind BentoML: every answer of a minute's load is compared."""
@@ -82,6 +115,7 @@ def test_a_server_bears_load(exported, tmp_path):
     arguments += ["--output", tmp_path / "found.json"]
     said = run("benchmarks/serving.py", *arguments, cwd=tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["1"]["requests"] > 100 and found["32"]["requests"] > 10, said
+    one, many = found["1, JSON"], found["32, JSON"]
+    assert one["requests"] > 100 and many["requests"] > 10, said
     assert set(found["refused"].values()) == {400}
-    assert found["1"]["p50_ms"] <= found["1"]["p95_ms"] <= found["1"]["p99_ms"]
+    assert one["p50_ms"] <= one["p95_ms"] <= one["p99_ms"]

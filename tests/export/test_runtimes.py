@@ -16,6 +16,7 @@ from keras_dnc.export import export_for_serving
 from keras_dnc.export import export_litert
 from keras_dnc.export import export_onnx
 from keras_dnc.export import portable
+from tests.export.c_api import names_in_the_graph
 from tests.export.conftest import CELLS
 from tests.export.conftest import sequences
 from tests.export.servers import signature_defs
@@ -34,24 +35,14 @@ def program(*command):
     return done.stdout
 
 
-def names_in_the_graph(folder):
-    """Dict from signatures to dicts of `inputs` and `outputs`, by their names."""
-    return {
-        name: {
-            "inputs": {key: info.name for key, info in signature.inputs.items()},
-            "outputs": {key: info.name for key, info in signature.outputs.items()},
-        }
-        for name, signature in signature_defs(folder).items()
-    }
-
-
 @pytest.fixture(scope="module")
 def in_c(exported, tmp_path_factory):
     """What `c_api.py` says of every cell's model, all loaded in one process."""
     models, arrays = {}, {"refused": sequences(3, 4)}
     for name in CELLS:
         export = exported(name)
-        models[name] = [str(export.folder), names_in_the_graph(export.folder)]
+        names = names_in_the_graph(signature_defs(export.folder))
+        models[name] = [str(export.folder), names]
         for batch, time in CASES:
             inputs, case = sequences(batch, time), f"{name}/{batch}x{time}"
             arrays[f"inputs/{case}"] = inputs
