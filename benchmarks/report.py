@@ -21,6 +21,9 @@ COLORS = {  # after Okabe and Ito
     "keras_dnc, TensorFlow with XLA": "#0072b2",
     "keras_dnc, JAX": "#d55e00",
     "keras_dnc, TensorFlow graph": "#009e73",
+    "keras_dnc, TensorFlow graph, one thread": "#66c2a5",
+    "keras_dnc, JAX, two devices of one CPU": "#e69f00",
+    "keras_dnc, PyTorch": "#56b4e9",
     "keras_dnc in keras.layers.RNN, TensorFlow with XLA": "#cc79a7",
 }
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # that fit a logarithmic axis

@@ -52,7 +52,11 @@ def keras_contender(size, layer, jit_compile, features=FEATURES):
     model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=jit_compile)
     x = np.random.default_rng(0).normal(size=inputs.shape).astype("float32")
     compiled = compiled_forward(model, jit_compile)
-    train = functools.partial(train_and_wait, model, x)
+
+    def train():
+        if not model.optimizer.built:  # in the first step: Keras traces it only once
+            model.optimizer.build(model.trainable_variables)
+        train_and_wait(model, x)
 
     def forward():
         return np.asarray(compiled(x))
@@ -124,6 +128,8 @@ def compiled_forward(model, jit_compile):
 
         call = tf.function(model, jit_compile=jit_compile)
         return lambda x: call(tf.constant(x), training=False)
+    if keras.backend.backend() == "torch":
+        return functools.partial(without_gradient, model)
     import jax
 
     call = jax.jit(lambda *a: model.stateless_call(*a, training=False)[0])
@@ -134,6 +140,32 @@ def compiled_forward(model, jit_compile):
         return call(trainable, others, x)
 
     return forward
+
+
+def without_gradient(model, x):
+    """The forward pass of a model on PyTorch."""
+    import torch
+
+    with torch.no_grad():
+        return model(x, training=False).numpy()
+
+
+def one_thread(size):
+    """The DNC of this package in a TensorFlow graph that runs on one thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return ours(size, jit_compile=False)
+
+
+def two_devices(size):
+    """The DNC of this package on JAX, the batch divided over two virtual devices."""
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    import keras
+
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    return ours(size)
 
 
 def ours(size, layer="MemoryRNN", jit_compile=True, policy="float32"):
@@ -281,6 +313,9 @@ CONTENDERS = {  # name: (Keras's backend, function of the size)
         "tensorflow",
         lambda size: ours(size, jit_compile=False),
     ),
+    "keras_dnc, TensorFlow graph, one thread": ("tensorflow", one_thread),
+    "keras_dnc, JAX, two devices of one CPU": ("jax", two_devices),
+    "keras_dnc, PyTorch": ("torch", lambda size: ours(size, jit_compile=False)),
     "keras_dnc in keras.layers.RNN, TensorFlow with XLA": (
         "tensorflow",
         lambda size: ours(size, layer="RNN"),

@@ -8,8 +8,13 @@ used, exports a SavedModel, and reloads that with TensorFlow alone.
 
 import argparse
 import json
+import os
 import pathlib
 import time
+
+# Compiled programs are kept, so that a second start is quick.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "runs/xla")
+os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=runs/xla")
 
 import keras
 import numpy as np
