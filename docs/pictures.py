@@ -38,6 +38,8 @@ def draw_repeat_copy():
     title = "A DNC repeats two steps of four bits twice"
     figure = plots.plot_memory_use(seen, batch.targets, title=title)
     figure.savefig(PICTURES / "memory_use.png", dpi=100)
+    plots.plot_read_modes(seen).savefig(PICTURES / "read_modes.png", dpi=90)
+    plots.plot_links(seen).savefig(PICTURES / "links.png", dpi=90)
 
 
 def animate_copy():
@@ -57,12 +59,8 @@ def draw_story():
     model, config, *_ = saved_models.load("babi-dnc")
     words, vocabulary = STORY.split(), babi.Vocabulary(config["words"])
     seen = trace(model, np.array([vocabulary.encode(words)]))
-    for name, plot in (
-        ("read_weights", plots.plot_read_weights),
-        ("read_modes", plots.plot_read_modes),
-    ):
-        plot(seen, labels=words).savefig(PICTURES / f"{name}.png", dpi=90)
-    plots.plot_links(seen).savefig(PICTURES / "links.png", dpi=90)
+    figure = plots.plot_read_weights(seen, labels=words)
+    figure.savefig(PICTURES / "read_weights.png", dpi=90)
     title = "A DNC reads a story and answers a question"
     draw_page(seen, labels=words, classes=vocabulary.words, title=title)
 

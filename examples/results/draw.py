@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from keras_dnc import saved_models
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import omniglot
+from keras_dnc.tasks.babi import TASK_NAMES
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
 from keras_dnc.tasks.copy import normal_repeats
@@ -60,7 +61,6 @@ PLAIN_RUNS = ([], ["seed0"], ["seed1"], ["seed2"])  # not those that tried other
 BLUE, BROWN, GREY = "#0072B2", "#B35900", "#595959"
 COPY_CELLS = {"LSTM": GREY, "DNC": BROWN, "NTM": BLUE}
 COPY_LENGTHS, COPY_BITS = (20, 50, 80, 120), 8
-LESSONS = {"1": "first question", "3": "three questions", "whole": "whole stories"}
 
 
 def column(path, name):
@@ -128,21 +128,30 @@ def draw_copy_heads(axis):
     axis.set_title("Inside the NTM: 120 steps, 128 slots")
 
 
-def draw_lessons():
-    """Draw the held-out error of the seven bAbI tasks, lesson by lesson."""
-    figure, axis = new_axis(
-        "Seven bAbI tasks, a DNC that takes lessons", "epoch", "held-out error, %"
-    )
+def draw_all_tasks():
+    """Draw the held-out error of each of the 20 bAbI tasks, over the three phases."""
+    phases = [HERE / "babi-all" / f"phase-{number}.csv" for number in (1, 2, 3)]
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle("All bAbI tasks in one DNC: held-out error, %, whole stories")
+    axes = figure.subplots(4, 5, sharex=True, sharey=True)
+    for task, axis in enumerate(axes.flat, start=1):
+        draw_task(axis, task, phases)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    figure.savefig(HERE / "babi-all.png", dpi=90)
+
+
+def draw_task(axis, task, phases):
+    """Draw the error of one task, which not every phase may have."""
     start = 0
-    for lesson, name in LESSONS.items():
-        errors = column(
-            HERE / "babi-dnc" / f"seven-tasks-{lesson}.csv", "val_question_error"
-        )
-        axis.plot(start + np.arange(len(errors)), 100.0 * errors, label=name)
-        start += len(errors)
-    axis.set_ylim(bottom=0.0)
-    axis.legend()
-    figure.savefig(HERE / "babi-dnc.png", dpi=90)
+    for path, color in zip(phases, (GREY, BROWN, BLUE), strict=True):
+        rows = list(csv.DictReader(path.open()))
+        errors = [100.0 * float(row.get(f"val_qa{task}") or "nan") for row in rows]
+        axis.plot(start + np.arange(len(rows)), errors, color=color)
+        start += len(rows)
+    axis.set(ylim=(0, 100))
+    axis.set_title(f"{task}: {TASK_NAMES[task]}", fontsize=9)
 
 
 def draw_memn2n():
@@ -314,7 +323,7 @@ def draw_omniglot(archives):
 def main():
     """Draw every figure; the Omniglot episode only if its archives are given."""
     draw_copy()
-    draw_lessons()
+    draw_all_tasks()
     draw_memn2n()
     draw_resize()
     draw_algorithms()
