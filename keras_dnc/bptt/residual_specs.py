@@ -26,7 +26,7 @@ class StepSpecs(NamedTuple):
         large: Dict from names of the fields that `write` returns to
             `keras.KerasTensor`s `(1, ...)`; empty for a sparse memory.
         deferred: List of `Deferred`, the products whose weight gradients can wait for
-            the end of the sequence.
+            the end of a chunk of steps.
     """
 
     residuals: dict[str, keras.KerasTensor]
