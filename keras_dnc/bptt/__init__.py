@@ -9,5 +9,5 @@ Reading order:
   states once per chunk of steps and recompute the others.
 - `touched_rows`: the policy of sparse memories, which saves the rows that a step reads.
 - `residual_specs`: residuals and deferred products of a step, from a symbolic run.
-- `deferred`: weight gradients that are computed after the loop, for all steps at once.
+- `deferred`: weight gradients that are computed after a chunk, for all its steps.
 """

@@ -187,15 +187,9 @@ def _step_gradient(tensors: Tensors, saved: Any, gradients: Tensors) -> Tensors:
     """Return the gradients with respect to links and read weights."""
     link, read = tensors
     ahead, behind = gradients
-    against, along = _both_products(link, ahead, behind)
+    against = ops.matmul(ahead, link)
+    along = _rows(ops.matmul(link, _columns(behind)))
     return [_outer(ahead, read, read, behind), against + along]
-
-
-def _both_products(
-    link: Tensor, ahead: Tensor, behind: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Multiply the transposed links by rows `ahead`, and the links by `behind`."""
-    return ops.matmul(ahead, link), _rows(ops.matmul(link, _columns(behind)))
 
 
 def _outer(
