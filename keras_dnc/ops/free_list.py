@@ -4,13 +4,15 @@ $$P_j = \prod_{k \text{ before } j} (1 - \phi_k)$$
 
 where $\phi$ is the freeness of each slot, 1 minus its usage. Slot k comes before slot j
 if it is freer, or equally free with a lower index. The product compares all pairs of
-slots: a sort and its inverse are slower than N x N comparisons on every backend up to
-some thousand slots, and the links of the DNC are N x N in any case.
-`plain_product_before` and `product_before` return the same values.
+slots: under XLA, a sort and its inverse are slower than N x N comparisons up to some
+thousand slots, and the links of the DNC are N x N in any case. PyTorch sorts, as its
+comparisons of 256 slots take several times as long. `plain_product_before` and
+`product_before` return the same values.
 """
 
 from keras import ops
 
+from keras_dnc import backend
 from keras_dnc.ops.residuals import keep_output
 from keras_dnc.typing import Tensor, Tensors
 
@@ -43,12 +45,42 @@ def product_before(freeness: Tensor) -> Tensor:
     Returns:
         `(batch, memory_size)`, in [0, 1].
     """
+    sorts = backend.has_eager_loops()
     return keep_output(
         "free_list",
-        lambda tensors: plain_product_before(*tensors),
-        _product_gradient,
+        _sorted_product if sorts else lambda tensors: plain_product_before(*tensors),
+        _sorted_product_gradient if sorts else _product_gradient,
         [freeness],
     )
+
+
+def _sorted_product(tensors: Tensors) -> Tensor:
+    """Compute the product with a sort."""
+    (freeness,) = tensors
+    _, order = backend.stable_top_k(freeness, freeness.shape[1])
+    return ops.exp(_sums_before(ops.log(1.0 - freeness), order))
+
+
+def _sorted_product_gradient(
+    tensors: Tensors, product: Tensor, gradient: Tensor
+) -> Tensors:
+    """Return the gradient with respect to the freeness."""
+    (freeness,) = tensors
+    _, order = backend.stable_top_k(freeness, freeness.shape[1])
+    by_log_usage = _sums_before(gradient * product, ops.flip(order, axis=1))
+    return [-by_log_usage / (1.0 - freeness)]
+
+
+def _sums_before(numbers: Tensor, order: Tensor) -> Tensor:
+    """Sum, for each slot, the numbers of the slots before it in an order of slots.
+
+    Args:
+        numbers: `(batch, memory_size)`.
+        order: `(batch, memory_size)`, indices of slots, the first one first.
+    """
+    sums = ops.cumsum(ops.take_along_axis(numbers, order, axis=1), axis=1)
+    before = ops.pad(sums[:, :-1], [[0, 0], [1, 0]])
+    return ops.take_along_axis(before, ops.argsort(order, axis=1), axis=1)
 
 
 def _product_gradient(tensors: Tensors, product: Tensor, gradient: Tensor) -> Tensors:
