@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -374,6 +374,48 @@ def not_compiled(function: Function) -> Function:
         3
     """
     return _backend().not_compiled(function)
+
+
+TRACED_ATTRIBUTE = "_keras_dnc_traced"  # of the owner of a traced function
+
+
+def traced(
+    function: Callable[..., Any], owner: Any, key: Hashable
+) -> Callable[..., Any]:
+    """Return a function that PyTorch runs as a graph, without the Python of Keras.
+
+    Args:
+        function: Function of lists of tensors that returns nested lists and tuples of
+            tensors and of `None`. It has no side effects.
+        owner: Object that keeps the graphs as long as it lives.
+        key: Everything that the operations of the function depend on, but for the
+            shapes and dtypes of the tensors.
+
+    Returns:
+        On PyTorch, a function that is traced once it has been called often enough; on
+        the other backends, `function`. Every call must have lists of the same lengths,
+        and tensors of the same shapes and dtypes; other ones need another `traced`.
+
+    Example:
+        >>> from keras import ops
+        >>> class Owner:
+        ...     pass
+        >>> double = traced(lambda tensors: [tensors[0] * 2.0], Owner(), key="double")
+        >>> float(double([ops.convert_to_tensor(3.0)])[0])
+        6.0
+    """
+    if not has_eager_loops():
+        return function
+    return _backend().traced(function, owner, key)
+
+
+def has_eager_loops() -> bool:
+    """Return whether every iteration of a loop is run by Python.
+
+    Returns:
+        True on PyTorch, false on TensorFlow and JAX.
+    """
+    return keras.backend.backend() == "torch"
 
 
 def is_compiled() -> bool:

@@ -1,13 +1,15 @@
 """The functions of `keras_dnc.backend` on PyTorch."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dnc.backend import ONCE
+from keras_dnc.backend.torch_graph import Traced
+from keras_dnc.backend.torch_graph import with_compiled_graphs
 from keras_dnc.typing import Buffer, Shape, Tensor, TensorFunction, Tensors
 
 HAS_SPARSE_GRADIENTS = True
@@ -47,7 +49,20 @@ def assign_rows(variable: keras.Variable, rows: Tensor, values: Tensor) -> None:
 def not_compiled(function: Callable) -> Callable:
     import torch
 
-    return torch.compiler.disable(function)
+    eager = torch.compiler.disable(function)
+    eager_of_compiled_graphs = torch.compiler.disable(with_compiled_graphs(function))
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return eager_of_compiled_graphs(*args, **kwargs)
+        return eager(*args, **kwargs)
+
+    return run
+
+
+def traced(function: Callable, owner: Any, key: Hashable) -> Callable:
+    return Traced(function, owner, key)
 
 
 def is_compiled() -> bool:

@@ -9,7 +9,9 @@ from the first run.
 For any other cell, every state is large, and the whole step runs again.
 """
 
+from collections.abc import Callable
 from itertools import compress
+from typing import Any
 
 from keras import ops
 
@@ -80,9 +82,29 @@ class Checkpointed(Policy):
         carried: Tensors,
     ) -> Gradients:
         """Back-propagate through one step, and reuse the values of its first run."""
-        large = backend.read_all(buffers, position)
-        state = self._joined(saved.small_before, large)
-        first_run = self._first_run(saved, buffers, position)
+        before = backend.read_all(buffers, position)
+        after = backend.read_all(buffers, position + 1)
+        return self._differentiated(sequence, saved, before, after, carried)
+
+    def _differentiated(
+        self,
+        sequence: Sequence,
+        saved: SavedStep,
+        before: Tensors,
+        after: Tensors,
+        carried: Tensors,
+    ) -> Gradients:
+        """Back-propagate through one step.
+
+        Args:
+            sequence: `Sequence`.
+            saved: `SavedStep` of the step.
+            before: Large tensors before the step.
+            after: Large tensors after the step.
+            carried: Gradients with respect to the state after the step.
+        """
+        state = self._joined(saved.small_before, before)
+        first_run = self._first_run(saved, after)
 
         def take_step(sequence: Sequence, now: StepInputs, state: Tensors) -> Tensors:
             with reusing(first_run):
@@ -92,9 +114,7 @@ class Checkpointed(Policy):
             take_step, sequence, saved.now, state, carried, self.deferred
         )
 
-    def _first_run(
-        self, saved: SavedStep, buffers: list[Buffer], position: Tensor
-    ) -> Fields:
+    def _first_run(self, saved: SavedStep, after: Tensors) -> Fields:
         """Return the values of a step's first run that are reused, by name."""
         return {}
 
@@ -107,13 +127,16 @@ class CheckpointedMemory(Checkpointed):
 
     Args:
         cell: `PureMemoryCell` of a cell whose `access` is an `Access`.
+        keeps_all: Whether to save the large states at every step, like the small ones,
+            and recompute nothing. Defaults to `False`.
     """
 
     _cell: PureMemoryCell
 
-    def __init__(self, cell: PureMemoryCell) -> None:
+    def __init__(self, cell: PureMemoryCell, keeps_all: bool = False) -> None:
         super().__init__(cell)
         residuals, large, self.deferred = step_specs(cell)
+        large = {} if keeps_all else large
         names = cell.cell.state_names
         self._is_large = [name in large for name in names]
         self._large_names = [name for name in names if name in large]
@@ -128,6 +151,36 @@ class CheckpointedMemory(Checkpointed):
             **dict(zip(names, cell.cell.flat_state_shapes, strict=True)),
             **{name: spec.shape[1:] for name, spec in self._residuals.items()},
         }
+        self._advance = self._traced(self._advanced)
+        self._recompute = self._traced(self._recomputed)
+        self._differentiate = self._traced(super()._differentiated)
+
+    def _traced(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a method of a sequence, a saved step and lists, traced on PyTorch."""
+
+        def on_lists(
+            weights: Tensors,
+            constants: Tensors,
+            inputs: Tensors,
+            mask: Tensors,
+            small_before: Tensors,
+            small_after: Tensors,
+            residuals: Tensors,
+            *others: Tensors,
+        ) -> Any:
+            sequence = Sequence(weights, None, constants, [])
+            now = StepInputs(inputs[0], mask)
+            saved = SavedStep(now, small_before, small_after, residuals, [])
+            return method(sequence, saved, *others)
+
+        run = self._cell.traced(method.__name__, on_lists)
+
+        def on_step(sequence: Sequence, saved: SavedStep, *others: Tensors) -> Any:
+            now, small = saved.now, (saved.small_before, saved.small_after)
+            given = sequence.weights, sequence.constants, [now.inputs], now.mask
+            return run(*given, *small, saved.residuals, *others)
+
+        return on_step
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the cell's first state, without axes of size 1."""
@@ -137,8 +190,14 @@ class CheckpointedMemory(Checkpointed):
         self, sequence: Sequence, now: StepInputs, state: Tensors
     ) -> tuple[Tensors, Tensors]:
         """Take a step; return the new state and the residuals."""
+        return self._advance(sequence, SavedStep(now, [], [], [], []), state)
+
+    def _advanced(
+        self, sequence: Sequence, saved: SavedStep, state: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        """Take a step; return the new state and the residuals."""
         with recording() as kept:
-            new = self._take_step(sequence, now, state)
+            new = self._take_step(sequence, saved.now, state)
         return new, [kept[name] for name in self._residuals]
 
     def _take_step(
@@ -169,6 +228,12 @@ class CheckpointedMemory(Checkpointed):
         self, sequence: Sequence, saved: SavedStep, large: Tensors
     ) -> Tensors:
         """Run `write` again."""
+        return self._recompute(sequence, saved, large)
+
+    def _recomputed(
+        self, sequence: Sequence, saved: SavedStep, large: Tensors
+    ) -> Tensors:
+        """Run `write` again."""
         state = self._cell.named(self._joined(saved.small_before, large)).access
         fields = self._cell.run(
             sequence,
@@ -178,12 +243,20 @@ class CheckpointedMemory(Checkpointed):
         new = _squeezed([fields[name] for name in self._large_names])
         return where_all_active(saved.now.active, new, large)
 
-    def _first_run(
-        self, saved: SavedStep, buffers: list[Buffer], position: Tensor
-    ) -> Fields:
+    def _differentiated(
+        self,
+        sequence: Sequence,
+        saved: SavedStep,
+        before: Tensors,
+        after: Tensors,
+        carried: Tensors,
+    ) -> Gradients:
+        """Back-propagate through one step."""
+        return self._differentiate(sequence, saved, before, after, carried)
+
+    def _first_run(self, saved: SavedStep, after: Tensors) -> Fields:
         """Return every state and residual of a step's first run, by name."""
-        large = backend.read_all(buffers, position + 1)
-        large_fields = dict(zip(self._large_names, large, strict=True))
+        large_fields = dict(zip(self._large_names, after, strict=True))
         return {**self._saved_fields(saved), **self._shaped(large_fields)}
 
     def _saved_fields(self, saved: SavedStep) -> Fields:
@@ -200,8 +273,11 @@ class CheckpointedMemory(Checkpointed):
 def _squeezed(tensors: Tensors) -> Tensors:
     """Remove axes of size 1, so that XLA does not copy tensors to reorder their axes.
 
-    One axis remains after that of the batch, because the first tensor is the output.
+    One axis remains after that of the batch, because the first tensor is the output. On
+    PyTorch, nothing is removed.
     """
+    if backend.has_eager_loops():
+        return tensors
     shapes = [[size for size in tensor.shape[1:] if size != 1] for tensor in tensors]
     return [
         ops.reshape(tensor, (-1, *(shape or [1])))

@@ -30,9 +30,10 @@ from keras_dnc.cells.memory_cell import warn_of_plain_graph
 from keras_dnc.cells.precision import check_not_half_precision
 from keras_dnc.cells.precision import full_precision
 from keras_dnc.cells.row_access import RowAccess
-from keras_dnc.typing import Shape, Tensor
+from keras_dnc.typing import Shape, Tensor, Tensors
 
 _MANY_SLOTS = 16_384  # above, copying the memory takes longer than the rest of a step
+_FEW_NUMBERS = 2**28  # 1 GiB; PyTorch's own back-propagation keeps several times it
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -59,8 +60,12 @@ class MemoryRNN(keras.layers.RNN):
       then, where `keras.layers.RNN` returns zeros; both are a valid start.
     - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
       error of the backend.
-    - On PyTorch, `torch.compile` and `jit_compile=True` leave the layer out: it runs
-      eagerly. They would unroll `keras.layers.RNN` and compile every step for minutes.
+    - On PyTorch, the operations of a step of a dense memory are recorded once it has
+      been called about a hundred times with one batch size, and run from then on
+      without the layers around them, which takes a fifth of the time. Side effects of a
+      step, such as printing, end there. With `jit_compile=True`, `torch.compile`
+      compiles the recorded steps alone, in about 20 seconds; it would unroll
+      `keras.layers.RNN` and compile every step for minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
     - Around a cell whose states contain indices of slots, such as `SAMCell`, the layer
@@ -72,9 +77,10 @@ class MemoryRNN(keras.layers.RNN):
         cell: A cell of this package, any Keras RNN cell, or a list of cells.
         recompute: Steps per chunk, a positive integer; `None` for about the square root
             of the number of steps; 0 to leave back-propagation to the backend, like
-            `keras.layers.RNN`. It has no effect with `unroll=True`. Around a sparse
-            memory, of which nothing is recomputed, it must be `None` or 0. Defaults to
-            `None`.
+            `keras.layers.RNN`. On PyTorch, `None` saves the states of all steps and
+            recomputes none if they take at most 1 GiB in float32. It has no effect with
+            `unroll=True`. Around a sparse memory, of which nothing is recomputed, it
+            must be `None` or 0. Defaults to `None`.
         **kwargs: The other arguments of `keras.layers.RNN`, such as `return_sequences`,
             `return_state`, `go_backwards`, `stateful` and `unroll`.
 
@@ -252,10 +258,10 @@ class MemoryRNN(keras.layers.RNN):
         inputs, mask = self._in_time(sequences), self._in_time(mask)
         if self.stateful:  # PyTorch's states are overwritten before back-propagation
             initial_state = tree.map_structure(ops.copy, initial_state)
-        cell, policy = self._policy(initial_state, training)
+        cell, policy = self._policy(initial_state, training, inputs)
         sequence = cell.sequence(inputs, mask)
         state = policy.first_state(ops.shape(sequences)[0])
-        chunks = self._chunks(inputs)
+        chunks = self._chunks(inputs, policy.large(state))
         outputs, state = scan(policy, sequence, state, chunks, save=bool(training))
         last_output = state[0]
         if mask is not None and self.zero_output_for_mask:
@@ -264,7 +270,9 @@ class MemoryRNN(keras.layers.RNN):
         outputs = ops.swapaxes(outputs, 0, 1)
         return last_output, outputs, cell.rnn_states(state)
 
-    def _policy(self, states: Any, training: bool) -> tuple[PureCell, Policy]:
+    def _policy(
+        self, states: Any, training: bool, inputs: Tensor
+    ) -> tuple[PureCell, Policy]:
         """Return the cell as a pure function, and the policy of its steps."""
         if not isinstance(self.cell, MemoryCell):
             cell = PureCell(self.cell, states, training)
@@ -274,8 +282,16 @@ class MemoryRNN(keras.layers.RNN):
         if isinstance(access, RowAccess):
             return memory, TouchedRows(memory)
         if isinstance(access, Access):
-            return memory, CheckpointedMemory(memory)
+            return memory, CheckpointedMemory(memory, self._keeps_all(inputs))
         return memory, Checkpointed(memory)
+
+    def _keeps_all(self, inputs: Tensor) -> bool:
+        """Return whether the states of all steps are saved, rather than recomputed."""
+        if self.recompute is not None or not backend.has_eager_loops():
+            return False
+        time, batch = inputs.shape[:2]
+        numbers = sum(math.prod(shape) for shape in self.cell.flat_state_shapes)
+        return time * batch * numbers <= _FEW_NUMBERS
 
     def _warn_of_copies(self) -> None:
         """Warn if the backend will copy a large memory at every step."""
@@ -297,13 +313,20 @@ class MemoryRNN(keras.layers.RNN):
         tensor = ops.transpose(tensor, (1, 0, *range(2, len(tensor.shape))))
         return ops.flip(tensor, axis=0) if self.go_backwards else tensor
 
-    def _chunks(self, inputs: Tensor) -> Chunks:
-        """Divide the steps into chunks; the number of steps may be a tensor."""
+    def _chunks(self, inputs: Tensor, large: Tensors) -> Chunks:
+        """Divide the steps into chunks; the number of steps may be a tensor.
+
+        Args:
+            inputs: `(time, batch, features)`.
+            large: The large tensors of a state.
+        """
         time = inputs.shape[0]
         if time is None:
             time = ops.shape(inputs)[0]
             root = ops.ceil(ops.sqrt(ops.cast(time, "float32")))
             size = ops.minimum(self.recompute or ops.cast(root, "int32"), time)
+        elif not large:
+            size = time
         else:
             size = min(self.recompute or math.ceil(math.sqrt(time)), time)
         return Chunks(time, time if _edits_in_place(self.cell) else size)

@@ -7,20 +7,57 @@ dropout masks, and whether dropout is on.
 
 import collections
 import contextlib
+import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from keras import tree
 
+from keras_dnc import backend
 from keras_dnc.backend.keras_internals import no_autocast
 from keras_dnc.bptt.scan import Sequence
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.dropout import get_dropout_masks
 from keras_dnc.cells.dropout import set_dropout_masks
+from keras_dnc.cells.layers import layers_of
 from keras_dnc.typing import Shape, Tensor, Tensors
+
+
+class _Same:
+    """An object that equals itself alone."""
+
+    def __init__(self, it: Any) -> None:
+        self._it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._it is other._it
+
+    def __hash__(self) -> int:
+        return id(self._it)
+
+
+def _comparable(setting: Any) -> Hashable:
+    """Return a value that differs if a setting of a layer, or a part of it, differs."""
+    if isinstance(setting, bool | int | float | str):
+        return type(setting), setting
+    if isinstance(setting, dict):
+        setting = [*setting.items()]
+    if isinstance(setting, list | tuple):
+        return tuple(map(_comparable, setting))
+    if isinstance(setting, np.ndarray):
+        return setting.shape, setting.dtype, setting.tobytes()
+    return _Same(setting)
+
+
+@functools.cache
+def _attributes_of_keras() -> set[str]:
+    """Return the names of the attributes of every Keras layer that are no settings."""
+    names = set(vars(keras.layers.Layer())) - {"_dtype_policy"}
+    return names | {backend.TRACED_ATTRIBUTE}
 
 
 class PureCell:
@@ -169,15 +206,53 @@ class PureMemoryCell(PureCell):
 
     def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
         super().__init__(cell, states, training)
-        self._in_call = _InCall(name="step", dtype=cell.dtype_policy, autocast=False)
+        self.use = self._use()
+
+    @functools.cached_property
+    def _in_call(self) -> keras.layers.Layer:
+        """Layer in whose call a step runs."""
+        return _InCall(name="step", dtype=self.cell.dtype_policy, autocast=False)
+
+    def _use(self) -> Hashable:
+        """Return everything that the operations of a step depend on, but for shapes."""
+        settings = tuple(
+            (name, _comparable(value))
+            for layer in layers_of(self.cell)
+            for name, value in vars(layer).items()
+            if name not in _attributes_of_keras()
+        )
+        variables = tuple(map(_Same, self.cell.trainable_variables))
+        masks = tuple(mask is None for mask in tree.flatten(self._masks))
+        defaults = keras.config.floatx(), keras.config.epsilon()
+        return self.training, variables, masks, settings, defaults
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step."""
-        return tree.flatten(self.cell.unflatten(self.states))
+        unflatten = self.traced("unflatten", self._unflattened)
+        return unflatten(tree.flatten(self.states))
+
+    def _unflattened(self, states: Tensors) -> Tensors:
+        """Return the tensors in real shapes of states that are flat."""
+        states = tree.pack_sequence_as(self.states, states)
+        return tree.flatten(self.cell.unflatten(states))
 
     def rnn_states(self, state: Tensors) -> Tensors:
         """Return the states in the structure that `keras.layers.RNN` carries."""
-        return self.cell.flatten(self.named(state))
+        sizes = self.cell.state_size
+        return [ops.reshape(t, (-1, n)) for t, n in zip(state, sizes, strict=True)]
+
+    def traced(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of lists of tensors that PyTorch runs as a graph.
+
+        Args:
+            name: Name of the function among those of the cell.
+            function: Function of lists of tensors that depends on the settings of the
+                cell and on no other values.
+
+        Returns:
+            A function of the same arguments with the same result.
+        """
+        return backend.traced(function, self.cell, (name, self.use))
 
     def named(self, state: list[Tensor | None]) -> Any:
         """Return the state as the NamedTuple of the cell.
