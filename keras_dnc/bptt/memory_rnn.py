@@ -16,10 +16,10 @@ from keras_dnc.arguments import positive_integer
 from keras_dnc.backend.keras_internals import in_symbolic_scope
 from keras_dnc.bptt.checkpointing import Checkpointed
 from keras_dnc.bptt.checkpointing import CheckpointedMemory
+from keras_dnc.bptt.policy import Policy
 from keras_dnc.bptt.pure_cell import PureCell
 from keras_dnc.bptt.pure_cell import PureMemoryCell
 from keras_dnc.bptt.scan import Chunks
-from keras_dnc.bptt.scan import Policy
 from keras_dnc.bptt.scan import scan
 from keras_dnc.bptt.touched_rows import TouchedRows
 from keras_dnc.cells.access import Access

@@ -19,7 +19,7 @@ from keras import tree
 
 from keras_dnc import backend
 from keras_dnc.backend.keras_internals import no_autocast
-from keras_dnc.bptt.scan import Sequence
+from keras_dnc.bptt.policy import Sequence
 from keras_dnc.cells.controllers import cell_output_size
 from keras_dnc.cells.dropout import get_dropout_masks
 from keras_dnc.cells.dropout import set_dropout_masks

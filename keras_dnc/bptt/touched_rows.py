@@ -20,15 +20,15 @@ from typing import Any
 from keras import ops
 from keras import tree
 
+from keras_dnc.bptt.policy import Gradients
+from keras_dnc.bptt.policy import Policy
+from keras_dnc.bptt.policy import SavedStep
+from keras_dnc.bptt.policy import Sequence
+from keras_dnc.bptt.policy import StepInputs
+from keras_dnc.bptt.policy import step_gradients
 from keras_dnc.bptt.pure_cell import PureMemoryCell
 from keras_dnc.bptt.residual_specs import step_specs
 from keras_dnc.bptt.residual_specs import zero_residuals
-from keras_dnc.bptt.scan import Gradients
-from keras_dnc.bptt.scan import Policy
-from keras_dnc.bptt.scan import SavedStep
-from keras_dnc.bptt.scan import Sequence
-from keras_dnc.bptt.scan import StepInputs
-from keras_dnc.bptt.scan import step_gradients
 from keras_dnc.cells.access import AccessStep
 from keras_dnc.cells.memory_cell import CellStep
 from keras_dnc.cells.row_access import RowAccess
