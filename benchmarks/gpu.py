@@ -13,12 +13,9 @@ from there. The figures in `README.md` are made from it, by `report_gpu.py`, too
 
 import argparse
 import datetime
-import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
-import platform
 import sys
 import tempfile
 import threading
@@ -27,6 +24,9 @@ import time
 import gpu_plan
 import report_gpu
 import worker
+from machine import installed
+from machine import versions
+
 from run import Contender
 
 HERE = pathlib.Path(__file__).parent
@@ -94,11 +94,6 @@ def attempt(job, left, arguments):
     return found
 
 
-def installed(name):
-    """Whether a package can be imported."""
-    return importlib.util.find_spec(name) is not None
-
-
 def worker_environment(on):
     """Return a worker's variables: JAX must fail rather than fall back to a CPU."""
     paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
@@ -111,19 +106,8 @@ def worker_environment(on):
 
 def stamp(arguments):
     """Return what figures of one file share. Processes name their device."""
-    versions = {"python": platform.python_version()}
-    for name in filter(installed_version, PACKAGES):
-        versions[name] = installed_version(name)
     chosen = {"platform": arguments.platform, "quick": arguments.quick}
-    return {**chosen, "versions": versions}
-
-
-def installed_version(name):
-    """Return a package's version, or `None`."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return {**chosen, "versions": versions(PACKAGES)}
 
 
 def begin(path, stamp, again):

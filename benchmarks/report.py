@@ -24,6 +24,7 @@ COLORS = {  # after Okabe and Ito
     "keras_dnc, TensorFlow graph, one thread": "#66c2a5",
     "keras_dnc, JAX, two devices of one CPU": "#e69f00",
     "keras_dnc, PyTorch": "#56b4e9",
+    "keras_dnc, PyTorch, torch.compile": "#0e6e9e",
     "keras_dnc in keras.layers.RNN, TensorFlow with XLA": "#cc79a7",
 }
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # that fit a logarithmic axis
@@ -40,6 +41,8 @@ def tables(results):
     for name, result in sorted(results["sizes"].items()):
         size = ", ".join(f"{key} {value}" for key, value in result["size"].items())
         yield f"### {name}: {size}\n"
+        if "stamp" in result:
+            yield stamped(**result["stamp"]) + "\n"
         yield (
             "| | train, ms | forward, ms | training adds, GB | first training step, s "
             "| train, times faster than dnc | forward | memory of dnc's |"
@@ -51,6 +54,12 @@ def tables(results):
         yield ""
     if "growth" in results:
         yield from growth(results["growth"])
+
+
+def stamped(date, processor, versions):
+    """Give the line that says when and with what a size was measured."""
+    names = [f"{name} {version}" for name, version in versions.items()]
+    return f"{date}, {processor}; {', '.join(names)}."
 
 
 def row(contender, found, peer):

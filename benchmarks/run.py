@@ -19,6 +19,8 @@ import sys
 
 import report
 import worker
+from machine import installed
+from machine import stamp
 
 HERE = pathlib.Path(__file__).parent
 SIZES = {
@@ -67,6 +69,20 @@ class Contender:
         self.process.wait()
 
 
+def contenders():
+    """Name the contenders that are installed; the others are skipped, and named."""
+    absent = {}
+    for name, (backend, _) in worker.CONTENDERS.items():
+        needed = (backend, "dnc") if name == PEER else (backend, "keras")
+        absent[name] = [package for package in needed if not installed(package)]
+    for name, packages in absent.items():
+        if packages:
+            print(f"skipped: {name!r} needs {', '.join(packages)}", file=sys.stderr)
+    if absent[PEER]:
+        sys.exit("Ratios need the peer: pip install -r benchmarks/requirements.txt")
+    return [name for name, packages in absent.items() if not packages]
+
+
 def measure(names, size, rounds, kinds=("train", "forward")):
     """Give each contender's seconds, first and later, and the memory it adds."""
     contenders = [Contender(name, size) for name in names]
@@ -112,11 +128,13 @@ def main():
     arguments = parser.parse_args()
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {"sizes": {}}
+    names = contenders()
     for name in arguments.sizes:
         print(f"size {name}", file=sys.stderr)
         results["sizes"][name] = {
             "size": SIZES[name]._asdict(),
-            "contenders": measure(worker.CONTENDERS, SIZES[name], arguments.rounds),
+            "stamp": stamp(),
+            "contenders": measure(names, SIZES[name], arguments.rounds),
         }
         path.write_text(json.dumps(results, indent=1))
     if arguments.growth:

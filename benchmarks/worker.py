@@ -129,7 +129,10 @@ def compiled_forward(model, jit_compile):
         call = tf.function(model, jit_compile=jit_compile)
         return lambda x: call(tf.constant(x), training=False)
     if keras.backend.backend() == "torch":
-        return functools.partial(without_gradient, model)
+        import torch
+
+        called = torch.compile(model) if jit_compile else model
+        return functools.partial(without_gradient, called)
     import jax
 
     call = jax.jit(lambda *a: model.stateless_call(*a, training=False)[0])
@@ -316,6 +319,7 @@ CONTENDERS = {  # name: (Keras's backend, function of the size)
     "keras_dnc, TensorFlow graph, one thread": ("tensorflow", one_thread),
     "keras_dnc, JAX, two devices of one CPU": ("jax", two_devices),
     "keras_dnc, PyTorch": ("torch", lambda size: ours(size, jit_compile=False)),
+    "keras_dnc, PyTorch, torch.compile": ("torch", ours),
     "keras_dnc in keras.layers.RNN, TensorFlow with XLA": (
         "tensorflow",
         lambda size: ours(size, layer="RNN"),

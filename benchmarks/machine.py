@@ -1,0 +1,44 @@
+"""The machine and the packages that figures are measured with."""
+
+import datetime
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import platform
+import re
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "dnc")
+
+
+def installed(name):
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(name) is not None
+
+
+def versions(packages=PACKAGES):
+    """Give the versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def processor():
+    """Give the name of the processor, by Linux's account if there is one."""
+    path = pathlib.Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def stamp():
+    """Give what the figures of one run share."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": f"{os.cpu_count()} cores of {processor()}",
+        "versions": versions(),
+    }
