@@ -32,8 +32,8 @@ from run import Contender
 HERE = pathlib.Path(__file__).parent
 LEAST = 15.0  # seconds that must be left to begin one: less than a process needs
 PATIENCE = 10.0  # seconds of one command, after which no round is added
-PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "torch")
-PACKAGES += ("numpy", "keras", "keras_dnc", "dnc")
+GPU_PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "torch")
+GPU_PACKAGES += ("numpy", "keras", "keras_dnc", "dnc")
 
 
 def measure(job, limit, rounds, environment):
@@ -107,7 +107,7 @@ def worker_environment(on):
 def stamp(arguments):
     """Return what figures of one file share. Processes name their device."""
     chosen = {"platform": arguments.platform, "quick": arguments.quick}
-    return {**chosen, "versions": versions(PACKAGES)}
+    return {**chosen, "versions": versions(GPU_PACKAGES)}
 
 
 def begin(path, stamp, again):

@@ -12,12 +12,12 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "dnc")
 
 
 def installed(name):
-    """Whether a package can be imported."""
+    """Return whether a package can be imported."""
     return importlib.util.find_spec(name) is not None
 
 
 def versions(packages=PACKAGES):
-    """Give the versions of Python and of those packages that are installed."""
+    """Return the versions of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -28,7 +28,7 @@ def versions(packages=PACKAGES):
 
 
 def processor():
-    """Give the name of the processor, by Linux's account if there is one."""
+    """Return the name of the processor, from /proc/cpuinfo if it exists."""
     path = pathlib.Path("/proc/cpuinfo")
     text = path.read_text() if path.exists() else ""
     named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
@@ -36,7 +36,7 @@ def processor():
 
 
 def stamp():
-    """Give what the figures of one run share."""
+    """Return the date, the machine and the versions of a run."""
     return {
         "date": datetime.date.today().isoformat(),
         "processor": f"{os.cpu_count()} cores of {processor()}",

@@ -57,7 +57,7 @@ def tables(results):
 
 
 def stamped(date, processor, versions):
-    """Give the line that says when and with what a size was measured."""
+    """Return the line with the date, the machine and the versions of a size."""
     names = [f"{name} {version}" for name, version in versions.items()]
     return f"{date}, {processor}; {', '.join(names)}."
 

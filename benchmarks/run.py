@@ -69,8 +69,8 @@ class Contender:
         self.process.wait()
 
 
-def contenders():
-    """Name the contenders that are installed; the others are skipped, and named."""
+def installed_contenders():
+    """Return the names of the contenders whose packages are installed; print others."""
     absent = {}
     for name, (backend, _) in worker.CONTENDERS.items():
         needed = (backend, "dnc") if name == PEER else (backend, "keras")
@@ -128,7 +128,7 @@ def main():
     arguments = parser.parse_args()
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {"sizes": {}}
-    names = contenders()
+    names = installed_contenders()
     for name in arguments.sizes:
         print(f"size {name}", file=sys.stderr)
         results["sizes"][name] = {
@@ -137,7 +137,7 @@ def main():
             "contenders": measure(names, SIZES[name], arguments.rounds),
         }
         path.write_text(json.dumps(results, indent=1))
-    if arguments.growth:
+    if arguments.growth and OURS in names:
         results["growth"] = growth(3)
     path.write_text(json.dumps(results, indent=1))
     report.write(json.loads(path.read_text()), HERE)

@@ -366,8 +366,8 @@ def not_compiled(function: Function) -> Function:
         function: Any function or method.
 
     Returns:
-        On PyTorch, a function that runs eagerly, with all that it calls; on the other
-        backends, `function`.
+        On PyTorch, a function that runs eagerly, with all that it calls, except that
+        graphs of `traced` are compiled; on the other backends, `function`.
 
     Example:
         >>> not_compiled(max)(2, 3)
@@ -404,13 +404,15 @@ def traced(
         >>> float(double([ops.convert_to_tensor(3.0)])[0])
         6.0
     """
-    if not has_eager_loops():
+    if not is_eager():
         return function
     return _backend().traced(function, owner, key)
 
 
-def has_eager_loops() -> bool:
-    """Return whether every iteration of a loop is run by Python.
+def is_eager() -> bool:
+    """Return whether the backend runs operations one by one, as Python comes to them.
+
+    What is fast then differs from what is fast under XLA.
 
     Returns:
         True on PyTorch, false on TensorFlow and JAX.

@@ -34,7 +34,7 @@ __all__ = [
     "tensorflow_compiles_with_xla",
 ]
 
-_MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of `DropoutRNNCell`
+MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of `DropoutRNNCell`
 
 
 @contextlib.contextmanager
@@ -123,7 +123,7 @@ def dropout_masks(cell: keras.Layer) -> list[Any]:
         List of the masks of the inputs and of the recurrent state, each a tensor, a
         list of tensors (one per gate), or `None` if it is not cached.
     """
-    return [getattr(cell, name, None) for name in _MASKS]
+    return [getattr(cell, name, None) for name in MASKS]
 
 
 def set_dropout_masks(cell: keras.Layer, masks: Iterable[Any]) -> None:
@@ -133,7 +133,7 @@ def set_dropout_masks(cell: keras.Layer, masks: Iterable[Any]) -> None:
         cell: A `DropoutRNNCell`.
         masks: Masks of the inputs and of the recurrent state, from `dropout_masks`.
     """
-    for name, mask in zip(_MASKS, masks, strict=True):
+    for name, mask in zip(MASKS, masks, strict=True):
         setattr(cell, name, mask)
 
 

@@ -4,9 +4,9 @@ PyTorch runs `keras.ops` eagerly: each call checks its arguments, and each call 
 layer takes half a millisecond. In one step of a memory, that is several times as long
 as the arithmetic. A step is therefore traced, once for each set of shapes, into a list
 of the operations that PyTorch has run, those of the backward pass included. The list is
-simplified: computations whose values are not used and constant ones are removed, and
-large results are written over tensors that are not used any more. The remaining
-operations return the same numbers as before.
+simplified: computations whose values are not used are removed, constants are computed
+once, and large results are written over tensors that are not used any more. The
+remaining operations return the same numbers as before.
 
 A function that cannot be traced, because its operations depend on values of tensors,
 runs as it is.
@@ -18,6 +18,7 @@ graphs, and the constant folding of `torch._inductor` takes two seconds to impor
 import contextvars
 import dataclasses
 import functools
+import logging
 import math
 import threading
 import types
@@ -27,10 +28,11 @@ from typing import Any
 from keras_dnc.backend import TRACED_ATTRIBUTE
 from keras_dnc.typing import Tensor, Tensors
 
-_WORTH = 100  # calls; tracing takes about as long
-_LARGE = 65_536  # numbers; smaller tensors are in the cache of a processor
-_MOST = 64  # sets of shapes of one owner; more are those of a bug or of a long process
+_CALLS_BEFORE_TRACING = 100  # take about as long as tracing
+_LARGE_SIZE = 65_536  # numbers; smaller tensors are in the cache of a processor
+_MAX_GRAPHS = 64  # of one owner: a process may see many batch sizes
 
+_LOG = logging.getLogger(__name__)
 _TRACING = threading.Lock()  # PyTorch patches its modules while it traces
 _COMPILES = contextvars.ContextVar("compiles", default=False)
 
@@ -54,7 +56,7 @@ def with_compiled_graphs(function: Callable) -> Callable:
 
 
 @dataclasses.dataclass
-class _Use:
+class _Entry:
     """How a function is run for one set of shapes.
 
     Attributes:
@@ -67,17 +69,17 @@ class _Use:
     graph: Callable | None = None
 
 
-class _Uses(dict[Hashable, _Use]):
-    """Each `_Use` of the functions of one owner, empty in copies and files of it."""
+class _Entries(dict[Hashable, _Entry]):
+    """The entries of one owner, none in copies and files of it."""
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _Uses, ()
+        return _Entries, ()
 
 
-def uses_of(owner: Any) -> _Uses:
+def entries_of(owner: Any) -> _Entries:
     """Return the dict of an owner, which lives as long as it does."""
     # Keras would track an attribute that is set in the usual way.
-    return vars(owner).setdefault(TRACED_ATTRIBUTE, _Uses())
+    return vars(owner).setdefault(TRACED_ATTRIBUTE, _Entries())
 
 
 class Traced:
@@ -96,38 +98,39 @@ class Traced:
     def __init__(self, function: Callable, owner: Any, key: Hashable) -> None:
         self._compiles = _COMPILES.get()
         self._function, self._key = function, (key, self._compiles)
-        self._known = uses_of(owner)
-        self._use: _Use | None = None
+        self._known = entries_of(owner)
+        self._entry: _Entry | None = None
 
     def __call__(self, *parts: Tensors) -> Any:
         """Return the result of the function."""
-        use = self._use = self._use or self._find(parts)
+        entry = self._entry = self._entry or self._find(parts)
         tensors = [tensor for part in parts for tensor in part]
         if _needs_gradient(tensors):
             return self._function(*parts)
-        if use.graph is not None:
-            return use.graph(*tensors)
-        use.untraced -= 1
-        if use.untraced < 0:
-            use.untraced = math.inf
-            use.graph = _graph(self._function, parts, self._compiles)
+        if entry.graph is not None:
+            return entry.graph(*tensors)
+        entry.untraced -= 1
+        if entry.untraced < 0:
+            entry.untraced = math.inf
+            entry.graph = _graph(self._function, parts, self._compiles)
         return self._function(*parts)
 
-    def _find(self, parts: tuple[Tensors, ...]) -> _Use:
-        """Return the `_Use` for the shapes of these tensors."""
+    def _find(self, parts: tuple[Tensors, ...]) -> _Entry:
+        """Return the entry for the shapes of these tensors."""
         if not all(_is_plain(tensor) for part in parts for tensor in part):
-            return _Use(math.inf)
+            return _Entry(math.inf)
         shapes = tuple(
             tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in part)
             for part in parts
         )
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        return self._known.setdefault((self._key, shapes), _Use(_WORTH))
+        key = self._key, shapes
+        if key not in self._known and len(self._known) >= _MAX_GRAPHS:
+            self._known.pop(next(iter(self._known)), None)  # the oldest
+        return self._known.setdefault(key, _Entry(_CALLS_BEFORE_TRACING))
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Return whether a tensor has values and its operations run as they are."""
+    """Return whether a tensor has values, and no autocast changes its operations."""
     import torch
 
     is_plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
@@ -136,7 +139,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _needs_gradient(tensors: Tensors) -> bool:
-    """Return whether PyTorch records a gradient, of which a graph does not know."""
+    """Return whether PyTorch records a gradient, which a graph does not."""
     import torch
 
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
@@ -147,51 +150,73 @@ def _graph(
 ) -> Callable | None:
     """Trace a function; return the graph as a function, or `None` without success."""
     import torch
+
+    with _TRACING, torch.inference_mode(False), torch.no_grad():
+        module = _module(function, parts)
+        if module is None:
+            return None
+        simplify(module)
+    return torch.compile(module, dynamic=False) if compiles else module.forward
+
+
+def _module(function: Callable, parts: tuple[Tensors, ...]) -> Any:
+    """Return the operations of a function as a `torch.fx.GraphModule`, or `None`.
+
+    Operations that change tensors are replaced by those that return new ones.
+    """
+    import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
     def flat(*tensors: Tensor) -> Any:
         remaining = iter(tensors)
         return function(*[[next(remaining) for _ in part] for part in parts])
 
-    # Values are hidden, so that no branch of the function is taken for good. Constants
-    # of the graph must not be inference tensors, of which no gradient can be taken.
-    trace = make_fx(flat, tracing_mode="fake")
+    # Values are hidden, so that no branch of the function is taken for good.
+    trace = functools.partial(make_fx, tracing_mode="fake")
+    tensors = [tensor.detach() for part in parts for tensor in part]
     try:
-        with _TRACING, torch.inference_mode(False), torch.no_grad():
-            module = trace(*[tensor.detach() for part in parts for tensor in part])
-            simplify(module)
-    except Exception:  # of any kind: a call of the function raises those of its own
+        module = trace(flat)(*tensors)
+        if any(_is_mutable(node) for node in module.graph.nodes):
+            module = trace(torch.func.functionalize(module))(*tensors)
+        return module
+    except Exception as error:  # of any kind: calls of the function raise their own
+        _LOG.debug("%r runs untraced: %s", function, error)
         return None
-    if any(True for _ in module.parameters()):
-        return None  # of which a graph would keep the present values
-    return torch.compile(module, dynamic=False) if compiles else module.forward
 
 
 def simplify(module: Any) -> None:
     """Remove operations of a graph without effect, and call the others directly.
 
     Args:
-        module: `torch.fx.GraphModule` of ATen operations; it is changed in place.
+        module: `torch.fx.GraphModule` of ATen operations that change no tensor; it is
+            changed in place.
     """
     graph = module.graph
     graph.eliminate_dead_code()
-    if not any(_schema(node).is_mutable for node in graph.nodes if _schema(node)):
-        _remove_copies(graph)
-        _fold_constants(module)
-        graph.eliminate_dead_code()
-        _reuse_memory(graph)
+    _remove_copies(graph)
+    _insert_constants(module, _constant_values(module))
+    graph.eliminate_dead_code()
+    _reuse_memory(graph)
     for node in graph.nodes:
         node.target = _direct(node)
         node.meta.clear()  # shapes, which are not used any more
     module.recompile()
+    used = {node.target for node in graph.nodes if node.op == "get_attr"}
     for name, constant in list(module.named_buffers()):
         delattr(module, name)
-        vars(module)[name] = constant  # ten times as fast to look up as a buffer
+        if name in used:
+            vars(module)[name] = constant  # ten times as fast to look up as a buffer
 
 
 def _schema(node: Any) -> Any:
     """Return the schema of an ATen operation, or `None` of any other node."""
     return getattr(node.target, "_schema", None)
+
+
+def _is_mutable(node: Any) -> bool:
+    """Return whether an operation changes an argument."""
+    schema = _schema(node)
+    return schema is not None and schema.is_mutable
 
 
 def _remove_copies(graph: Any) -> None:
@@ -217,12 +242,12 @@ def _remove_copies(graph: Any) -> None:
             graph.erase_node(node)
 
 
-def _fold_constants(module: Any) -> None:
-    """Compute the operations without variable arguments, once and for all."""
+def _constant_values(module: Any) -> dict[Any, Any]:
+    """Compute the operations without variable arguments; return values by node."""
     import torch
 
-    graph, values = module.graph, {}
-    for node in graph.nodes:
+    values: dict[Any, Any] = {}
+    for node in module.graph.nodes:
         random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         known = all(source in values for source in node.all_input_nodes)
         if node.op == "get_attr":
@@ -230,11 +255,18 @@ def _fold_constants(module: Any) -> None:
         elif node.op == "call_function" and known and not random:
             args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), values.get)
             values[node] = node.target(*args, **kwargs)
+    return values
+
+
+def _insert_constants(module: Any, values: dict[Any, Any]) -> None:
+    """Replace operations by their values."""
+    import torch
+
     for number, (node, value) in enumerate(values.items()):
         if node.op == "call_function" and isinstance(value, torch.Tensor):
             module.register_buffer(f"constant_{number}", value)
-            with graph.inserting_before(node):
-                constant = graph.get_attr(f"constant_{number}")
+            with module.graph.inserting_before(node):
+                constant = module.graph.get_attr(f"constant_{number}")
             constant.meta = dict(node.meta)
             node.replace_all_uses_with(constant)
 
@@ -272,20 +304,22 @@ def _shares(node: Any) -> bool:
 def _operands(node: Any) -> list[tuple[Any, Any]]:
     """Return pairs of an argument that can be written over, and the other argument.
 
-    There is none unless the result is large, and the operation elementwise.
+    Only large results of elementwise operations have one.
     """
     import torch
 
     aten = torch.ops.aten
     commutes = {aten.add.Tensor: True, aten.mul.Tensor: True, aten.sub.Tensor: False}
-    if node.target not in commutes or node.kwargs or node.meta["val"].numel() < _LARGE:
+    if node.target not in commutes or node.kwargs:
+        return []
+    if node.meta["val"].numel() < _LARGE_SIZE:
         return []
     pairs = [node.args, node.args[::-1]] if commutes[node.target] else [node.args]
     return [pair for pair in pairs if _fits(node, pair[0])]
 
 
 def _fits(node: Any, source: Any) -> bool:
-    """Return whether a result has the place of an argument."""
+    """Return whether a result can be written over an argument, by its layout."""
     import torch
 
     if not isinstance(source, torch.fx.Node):
@@ -301,11 +335,10 @@ def _direct(node: Any) -> Any:
     """
     import torch
 
-    schema = _schema(node)
-    if schema is None or node.kwargs or schema.is_mutable:
-        return node.target
-    name = schema.name.removeprefix("aten::")
-    if name in ("view", "_unsafe_view"):
+    schema, aten = _schema(node), torch.ops.aten
+    if node.target in (aten.view.default, aten._unsafe_view.default):
         return torch.reshape  # of tensors in any order of axes
-    function = getattr(torch, name, None)
+    if schema is None or node.kwargs:
+        return node.target
+    function = getattr(torch, schema.name.removeprefix("aten::"), None)
     return function if isinstance(function, types.BuiltinFunctionType) else node.target

@@ -9,6 +9,7 @@ from the first run.
 For any other cell, every state is large, and the whole step runs again.
 """
 
+import functools
 from collections.abc import Callable
 from itertools import compress
 from typing import Any
@@ -84,9 +85,9 @@ class Checkpointed(Policy):
         """Back-propagate through one step, and reuse the values of its first run."""
         before = backend.read_all(buffers, position)
         after = backend.read_all(buffers, position + 1)
-        return self._differentiated(sequence, saved, before, after, carried)
+        return self._step_gradients(sequence, saved, before, after, carried)
 
-    def _differentiated(
+    def _step_gradients(
         self,
         sequence: Sequence,
         saved: SavedStep,
@@ -94,7 +95,7 @@ class Checkpointed(Policy):
         after: Tensors,
         carried: Tensors,
     ) -> Gradients:
-        """Back-propagate through one step.
+        """Return the gradients of one step.
 
         Args:
             sequence: `Sequence`.
@@ -151,28 +152,13 @@ class CheckpointedMemory(Checkpointed):
             **dict(zip(names, cell.cell.flat_state_shapes, strict=True)),
             **{name: spec.shape[1:] for name, spec in self._residuals.items()},
         }
-        self._advance = self._traced(self._advanced)
-        self._recompute = self._traced(self._recomputed)
-        self._differentiate = self._traced(super()._differentiated)
+        self._traced_step = self._traced(self._step_with_residuals)
+        self._traced_rewrite = self._traced(self._rewrite)
+        self._traced_gradients = self._traced(super()._step_gradients)
 
     def _traced(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a method of a sequence, a saved step and lists, traced on PyTorch."""
-
-        def on_lists(
-            weights: Tensors,
-            constants: Tensors,
-            inputs: Tensors,
-            mask: Tensors,
-            small_before: Tensors,
-            small_after: Tensors,
-            residuals: Tensors,
-            *others: Tensors,
-        ) -> Any:
-            sequence = Sequence(weights, None, constants, [])
-            now = StepInputs(inputs[0], mask)
-            saved = SavedStep(now, small_before, small_after, residuals, [])
-            return method(sequence, saved, *others)
-
+        on_lists = functools.partial(_call_on_lists, method)
         run = self._cell.traced(method.__name__, on_lists)
 
         def on_step(sequence: Sequence, saved: SavedStep, *others: Tensors) -> Any:
@@ -190,12 +176,13 @@ class CheckpointedMemory(Checkpointed):
         self, sequence: Sequence, now: StepInputs, state: Tensors
     ) -> tuple[Tensors, Tensors]:
         """Take a step; return the new state and the residuals."""
-        return self._advance(sequence, SavedStep(now, [], [], [], []), state)
+        nothing_saved = SavedStep(now, [], [], [], [])
+        return self._traced_step(sequence, nothing_saved, state)
 
-    def _advanced(
+    def _step_with_residuals(
         self, sequence: Sequence, saved: SavedStep, state: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """Take a step; return the new state and the residuals."""
+        """Return the state after a step, and its residuals."""
         with recording() as kept:
             new = self._take_step(sequence, saved.now, state)
         return new, [kept[name] for name in self._residuals]
@@ -228,12 +215,10 @@ class CheckpointedMemory(Checkpointed):
         self, sequence: Sequence, saved: SavedStep, large: Tensors
     ) -> Tensors:
         """Run `write` again."""
-        return self._recompute(sequence, saved, large)
+        return self._traced_rewrite(sequence, saved, large)
 
-    def _recomputed(
-        self, sequence: Sequence, saved: SavedStep, large: Tensors
-    ) -> Tensors:
-        """Run `write` again."""
+    def _rewrite(self, sequence: Sequence, saved: SavedStep, large: Tensors) -> Tensors:
+        """Return the large states after a step from its residuals."""
         state = self._cell.named(self._joined(saved.small_before, large)).access
         fields = self._cell.run(
             sequence,
@@ -243,7 +228,7 @@ class CheckpointedMemory(Checkpointed):
         new = _squeezed([fields[name] for name in self._large_names])
         return where_all_active(saved.now.active, new, large)
 
-    def _differentiated(
+    def _step_gradients(
         self,
         sequence: Sequence,
         saved: SavedStep,
@@ -251,8 +236,8 @@ class CheckpointedMemory(Checkpointed):
         after: Tensors,
         carried: Tensors,
     ) -> Gradients:
-        """Back-propagate through one step."""
-        return self._differentiate(sequence, saved, before, after, carried)
+        """Return the gradients of one step."""
+        return self._traced_gradients(sequence, saved, before, after, carried)
 
     def _first_run(self, saved: SavedStep, after: Tensors) -> Fields:
         """Return every state and residual of a step's first run, by name."""
@@ -270,13 +255,31 @@ class CheckpointedMemory(Checkpointed):
         return {n: ops.reshape(t, (-1, *self._shapes[n])) for n, t in fields.items()}
 
 
+def _call_on_lists(
+    method: Callable[..., Any],
+    weights: Tensors,
+    constants: Tensors,
+    inputs: Tensors,
+    mask: Tensors,
+    small_before: Tensors,
+    small_after: Tensors,
+    residuals: Tensors,
+    *others: Tensors,
+) -> Any:
+    """Call a method of a sequence, a saved step and lists with what they consist of."""
+    sequence = Sequence(weights, None, constants, [])
+    now = StepInputs(inputs[0], mask)
+    saved = SavedStep(now, small_before, small_after, residuals, [])
+    return method(sequence, saved, *others)
+
+
 def _squeezed(tensors: Tensors) -> Tensors:
     """Remove axes of size 1, so that XLA does not copy tensors to reorder their axes.
 
     One axis remains after that of the batch, because the first tensor is the output. On
     PyTorch, nothing is removed.
     """
-    if backend.has_eager_loops():
+    if backend.is_eager():
         return tensors
     shapes = [[size for size in tensor.shape[1:] if size != 1] for tensor in tensors]
     return [

@@ -33,7 +33,7 @@ from keras_dnc.cells.row_access import RowAccess
 from keras_dnc.typing import Shape, Tensor, Tensors
 
 _MANY_SLOTS = 16_384  # above, copying the memory takes longer than the rest of a step
-_FEW_NUMBERS = 2**28  # 1 GiB; PyTorch's own back-propagation keeps several times it
+_FEW_NUMBERS = 2**28  # in float32, 1 GiB
 
 
 @keras.saving.register_keras_serializable(package="keras_dnc")
@@ -60,12 +60,12 @@ class MemoryRNN(keras.layers.RNN):
       then, where `keras.layers.RNN` returns zeros; both are a valid start.
     - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
       error of the backend.
-    - On PyTorch, the operations of a step of a dense memory are recorded once it has
-      been called about a hundred times with one batch size, and run from then on
-      without the layers around them, which takes a fifth of the time. Side effects of a
-      step, such as printing, end there. With `jit_compile=True`, `torch.compile`
-      compiles the recorded steps alone, in about 20 seconds; it would unroll
-      `keras.layers.RNN` and compile every step for minutes.
+    - On PyTorch, a step of a dense memory is recorded after about a hundred calls with
+      one batch size. From then on, the recorded operations run, in about a fifth of the
+      time. Python that a step runs, such as printing or a random number of `random`, is
+      not repeated then. With `jit_compile=True`, `torch.compile` compiles the recorded
+      steps, in about 10 seconds; it would unroll `keras.layers.RNN` and compile every
+      step, for minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
     - Around a cell whose states contain indices of slots, such as `SAMCell`, the layer
@@ -287,7 +287,7 @@ class MemoryRNN(keras.layers.RNN):
 
     def _keeps_all(self, inputs: Tensor) -> bool:
         """Return whether the states of all steps are saved, rather than recomputed."""
-        if self.recompute is not None or not backend.has_eager_loops():
+        if self.recompute is not None or not backend.is_eager():
             return False
         time, batch = inputs.shape[:2]
         numbers = sum(math.prod(shape) for shape in self.cell.flat_state_shapes)
@@ -321,15 +321,16 @@ class MemoryRNN(keras.layers.RNN):
             large: The large tensors of a state.
         """
         time = inputs.shape[0]
-        if time is None:
-            time = ops.shape(inputs)[0]
-            root = ops.ceil(ops.sqrt(ops.cast(time, "float32")))
-            size = ops.minimum(self.recompute or ops.cast(root, "int32"), time)
-        elif not large:
-            size = time
-        else:
-            size = min(self.recompute or math.ceil(math.sqrt(time)), time)
-        return Chunks(time, time if _edits_in_place(self.cell) else size)
+        is_known = time is not None
+        time = time if is_known else ops.shape(inputs)[0]
+        if not large:  # there is nothing to recompute
+            return Chunks(time, time)
+        if is_known:
+            return Chunks(time, min(self.recompute or math.ceil(math.sqrt(time)), time))
+        root = ops.ceil(ops.sqrt(ops.cast(time, "float32")))
+        return Chunks(
+            time, ops.minimum(self.recompute or ops.cast(root, "int32"), time)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -1,4 +1,4 @@
-"""What a policy of back-propagation determines, and the tensors that it works with.
+"""The interface of the policies of back-propagation, and the tensors they work with.
 
 A `Policy` determines which tensors of a step the forward pass saves, and how the
 backward pass differentiates the step. `checkpointing` has the policies of dense

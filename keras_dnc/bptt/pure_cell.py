@@ -18,6 +18,7 @@ from keras import ops
 from keras import tree
 
 from keras_dnc import backend
+from keras_dnc.backend.keras_internals import MASKS
 from keras_dnc.backend.keras_internals import no_autocast
 from keras_dnc.bptt.policy import Sequence
 from keras_dnc.cells.controllers import cell_output_size
@@ -41,7 +42,11 @@ class _Same:
 
 
 def _comparable(setting: Any) -> Hashable:
-    """Return a value that differs if a setting of a layer, or a part of it, differs."""
+    """Return a value that differs if a setting of a layer, or a part of it, differs.
+
+    Objects other than numbers, strings, lists, tuples, dicts and arrays of NumPy are
+    compared by identity.
+    """
     if isinstance(setting, bool | int | float | str):
         return type(setting), setting
     if isinstance(setting, dict):
@@ -55,9 +60,9 @@ def _comparable(setting: Any) -> Hashable:
 
 @functools.cache
 def _attributes_of_keras() -> set[str]:
-    """Return the names of the attributes of every Keras layer that are no settings."""
+    """Return the names of the attributes of Keras layers that do not affect a step."""
     names = set(vars(keras.layers.Layer())) - {"_dtype_policy"}
-    return names | {backend.TRACED_ATTRIBUTE}
+    return names | {backend.TRACED_ATTRIBUTE, *MASKS}  # masks are arguments of a step
 
 
 class PureCell:
@@ -206,15 +211,15 @@ class PureMemoryCell(PureCell):
 
     def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
         super().__init__(cell, states, training)
-        self.use = self._use()
 
     @functools.cached_property
     def _in_call(self) -> keras.layers.Layer:
         """Layer in whose call a step runs."""
         return _InCall(name="step", dtype=self.cell.dtype_policy, autocast=False)
 
-    def _use(self) -> Hashable:
-        """Return everything that the operations of a step depend on, but for shapes."""
+    @functools.cached_property
+    def _key(self) -> Hashable:
+        """Everything that the operations of a step depend on, but for shapes."""
         settings = tuple(
             (name, _comparable(value))
             for layer in layers_of(self.cell)
@@ -233,7 +238,6 @@ class PureMemoryCell(PureCell):
 
     def _unflattened(self, states: Tensors) -> Tensors:
         """Return the tensors in real shapes of states that are flat."""
-        states = tree.pack_sequence_as(self.states, states)
         return tree.flatten(self.cell.unflatten(states))
 
     def rnn_states(self, state: Tensors) -> Tensors:
@@ -246,13 +250,15 @@ class PureMemoryCell(PureCell):
 
         Args:
             name: Name of the function among those of the cell.
-            function: Function of lists of tensors that depends on the settings of the
-                cell and on no other values.
+            function: Function of lists of tensors that depends on the settings that
+                the cell has at the first call of this method, and on no other values.
 
         Returns:
             A function of the same arguments with the same result.
         """
-        return backend.traced(function, self.cell, (name, self.use))
+        if not backend.is_eager():
+            return function
+        return backend.traced(function, self.cell, (name, self._key))
 
     def named(self, state: list[Tensor | None]) -> Any:
         """Return the state as the NamedTuple of the cell.

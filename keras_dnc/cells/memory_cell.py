@@ -57,8 +57,9 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
 
     Under a mixed or half-precision policy, only the controller computes in half
     precision; the memory and its addressing compute in float32. On PyTorch,
-    `torch.compile` and `jit_compile=True` leave the cell out: it runs eagerly, since
-    they would unroll the recurrence and compile every step.
+    `torch.compile` and `jit_compile=True` leave the cell out, since they would unroll
+    the recurrence and compile every step: it runs eagerly, except that `MemoryRNN`
+    lets them compile one step.
 
     Args:
         dtype: Policy of a controller that the cell creates. The cell has the same

@@ -45,13 +45,11 @@ def product_before(freeness: Tensor) -> Tensor:
     Returns:
         `(batch, memory_size)`, in [0, 1].
     """
-    sorts = backend.has_eager_loops()
-    return keep_output(
-        "free_list",
-        _sorted_product if sorts else lambda tensors: plain_product_before(*tensors),
-        _sorted_product_gradient if sorts else _product_gradient,
-        [freeness],
-    )
+    product = lambda tensors: plain_product_before(*tensors)  # noqa: E731
+    gradient = _product_gradient
+    if backend.is_eager():
+        product, gradient = _sorted_product, _sorted_product_gradient
+    return keep_output("free_list", product, gradient, [freeness])
 
 
 def _sorted_product(tensors: Tensors) -> Tensor:

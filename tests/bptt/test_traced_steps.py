@@ -42,9 +42,9 @@ def train(layer, rng, mask):
 
 
 def traced_functions(cell):
-    """The names of the functions of a cell that have been traced."""
-    uses = torch_graph.uses_of(cell).items()
-    return {name for (((name, _), _), _), use in uses if use.graph}
+    """Return the names of the functions of a cell that have been traced."""
+    entries = torch_graph.entries_of(cell).items()
+    return {name for (((name, _), _), _), entry in entries if entry.graph}
 
 
 @pytest.mark.parametrize("recompute, is_masked", [(None, False), (3, True)])
@@ -53,29 +53,21 @@ def test_graphs_return_the_same_outputs_and_gradients(
     name, recompute, is_masked, monkeypatch
 ):
     mask = np.arange(TIME) < np.array([[TIME], [4], [1]]) if is_masked else None
-    monkeypatch.setattr(torch_graph, "_LARGE", 1)
+    monkeypatch.setattr(torch_graph, "_LARGE_SIZE", 1)
     runs = []
     for worth in (10**6, 0):
-        monkeypatch.setattr(torch_graph, "_WORTH", worth)
+        monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", worth)
         keras.utils.set_random_seed(3)
         layer = keras_dnc.MemoryRNN(
             CELLS[name](), recompute=recompute, return_sequences=True
         )
         runs.append(train(layer, np.random.default_rng(1), mask))
-    steps = {"_advanced", "_differentiated"} | ({"_recomputed"} if recompute else set())
+    steps = {"_step_with_residuals", "_step_gradients"}
+    steps |= {"_rewrite"} if recompute else set()
     assert steps <= traced_functions(layer.cell), "a step cannot be traced"
     for plain, traced in zip(*runs, strict=True):
         for one, other in zip(plain, traced, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
-
-
-def test_a_setting_that_changes_reaches_the_next_call(monkeypatch):
-    monkeypatch.setattr(torch_graph, "_WORTH", 0)
-    layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
-    x = np.ones((BATCH, TIME, FEATURES), "float32")
-    assert np.abs(keras.ops.convert_to_numpy(layer(x))).max() > 1e-3
-    layer.cell.clip_value = 1e-3
-    assert np.abs(keras.ops.convert_to_numpy(layer(x))).max() <= 1e-3
 
 
 @pytest.mark.parametrize(
@@ -85,6 +77,10 @@ def test_states_are_saved_at_every_step_if_they_are_small(recompute, slots, keep
     cell = keras_dnc.DNCCell(2, 6, slots, 4)
     layer = keras_dnc.MemoryRNN(cell, recompute=recompute)
     assert layer._keeps_all(np.ones((TIME, BATCH, FEATURES))) == keeps_all
+
+
+def set_clip_value(cell):
+    cell.clip_value = 1e-3
 
 
 def set_guards(cell):
@@ -108,19 +104,22 @@ class ScaledCell(keras_dnc.DNCCell):
         return super().step(inputs * self.scales[0] * self.array, state)
 
 
-@pytest.mark.parametrize("change", [set_guards, set_item, set_array, set_activation])
+CHANGES = [set_clip_value, set_guards, set_item, set_array, set_activation]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_setting_of_any_kind_that_changes_reaches_the_next_call(change, monkeypatch):
     cell = ScaledCell(2, 6, 8, 4)
     cell.scales, cell.array = [1.0], np.ones(FEATURES, "float32")
     layer = keras_dnc.MemoryRNN(cell)
     x = np.ones((BATCH, TIME, FEATURES), "float32")
     call = lambda: keras.ops.convert_to_numpy(layer(x))  # noqa: E731
-    monkeypatch.setattr(torch_graph, "_WORTH", 0)
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 0)
     before = [call() for _ in range(3)][-1]
     change(cell)
     after = call()
-    torch_graph.uses_of(cell).clear()
-    monkeypatch.setattr(torch_graph, "_WORTH", 10**6)
+    torch_graph.entries_of(cell).clear()
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 10**6)
     np.testing.assert_allclose(after, call(), rtol=1e-6, atol=1e-7)
     assert np.abs(after - before).max() > 1e-6
 
@@ -130,7 +129,7 @@ def test_a_traced_layer_trains_as_one_that_is_not(monkeypatch):
 
     found = []
     for worth in (10**6, 0):
-        monkeypatch.setattr(torch_graph, "_WORTH", worth)
+        monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", worth)
         keras.utils.set_random_seed(3)
         layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
         layer.build((BATCH, TIME, FEATURES))
@@ -149,7 +148,7 @@ def test_a_traced_layer_trains_as_one_that_is_not(monkeypatch):
 
 
 def test_a_traced_cell_is_freed_even_if_a_setting_refers_to_it(monkeypatch):
-    monkeypatch.setattr(torch_graph, "_WORTH", 0)
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 0)
     layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
     layer.cell.hook = layer.cell.step
     for _ in range(3):
@@ -161,7 +160,7 @@ def test_a_traced_cell_is_freed_even_if_a_setting_refers_to_it(monkeypatch):
 
 
 def test_a_traced_model_is_copied_and_saved(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch_graph, "_WORTH", 0)
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 0)
     layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
     model = keras.Sequential([keras.Input((TIME, FEATURES)), layer])
     x = np.ones((BATCH, TIME, FEATURES), "float32")
@@ -172,11 +171,38 @@ def test_a_traced_model_is_copied_and_saved(monkeypatch, tmp_path):
         np.testing.assert_allclose(other.predict(x, verbose=0), expected, rtol=1e-6)
 
 
-def test_calls_with_the_same_settings_share_their_graphs(monkeypatch):
-    monkeypatch.setattr(torch_graph, "_WORTH", 0)
-    layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
+@pytest.mark.parametrize("lstm", [{}, {"dropout": 0.2, "recurrent_dropout": 0.2}])
+@pytest.mark.parametrize("bypass_dropout", [0.0, 0.3])
+def test_calls_with_the_same_settings_share_their_graphs(
+    bypass_dropout, lstm, monkeypatch
+):
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 0)
+    controller = keras.layers.LSTMCell(6, **lstm)
+    cell = keras_dnc.DNCCell(2, controller, 8, 4, bypass_dropout=bypass_dropout)
+    layer = keras_dnc.MemoryRNN(cell)
     counts = []
     for _ in range(4):
-        layer(np.ones((BATCH, TIME, FEATURES), "float32"))
-        counts.append(len(torch_graph.uses_of(layer.cell)))
+        layer(np.ones((BATCH, TIME, FEATURES), "float32"), training=True)
+        counts.append(len(torch_graph.entries_of(cell)))
     assert len(set(counts[1:])) == 1, "the first call builds the layer"
+
+
+def test_torch_compile_gets_the_graphs_of_a_step(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch_graph, "_CALLS_BEFORE_TRACING", 0)
+    compiled = []
+    layer = keras_dnc.MemoryRNN(keras_dnc.DNCCell(2, 6, 8, 4))
+    x = np.ones((BATCH, TIME, FEATURES), "float32")
+    plain = keras.ops.convert_to_numpy(layer(x))
+
+    def compile_nothing(module, dynamic):
+        assert dynamic is False
+        compiled.append(module)
+        return module.forward
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    outputs = torch_graph.with_compiled_graphs(layer)(x, training=True)
+    (outputs**2).sum().backward()
+    assert len(compiled) == 3  # the first state, a step, and its gradients
+    np.testing.assert_allclose(outputs.detach().numpy(), plain, rtol=1e-6, atol=1e-7)
