@@ -138,6 +138,7 @@ def solve(tasks, seed, settings):
 
 def main():
     settings = parse_arguments()
+    keras_dnc.cache_compiled_programs("runs/xla")
     keras.config.set_dtype_policy(settings.policy)
     tasks = range(1, 21) if settings.tasks == "all" else settings.tasks.split(",")
     tasks, seeds = [int(task) for task in tasks], settings.seeds.split(",")

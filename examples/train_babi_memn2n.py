@@ -133,6 +133,7 @@ def solve(tasks, output, settings):
 
 def main():
     settings, errors = parse_arguments(), {}
+    keras_dnc.cache_compiled_programs("runs/xla")
     tasks = range(1, 21) if settings.tasks == "all" else settings.tasks.split(",")
     tasks = [int(task) for task in tasks]
     for group in [tasks] if settings.joint else [[task] for task in tasks]:

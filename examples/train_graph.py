@@ -123,9 +123,9 @@ def main():
     except ValueError as error:
         sys.exit(str(error))
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     kind, _, arguments = TASKS[settings.task]
-    lessons = kind.lessons(**arguments)
-    levels = Levels(lessons, pad_to_level=True)
+    levels = Levels(lessons := kind.lessons(**arguments), pad_to_level=True)
     model = compiled_model(settings)
     if settings.weights is not None:
         model.set_weights(keras.models.load_model(settings.weights).get_weights())

@@ -121,6 +121,7 @@ def plot(names, settings):
 def main():
     settings = parse_arguments()
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     rng = np.random.default_rng(settings.seed)
     shape = (settings.entries, settings.size)
     table = rng.normal(size=shape).astype("float32"), rng.normal(size=shape)

@@ -117,6 +117,7 @@ def main():
     except ValueError as error:
         sys.exit(str(error))
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     levels, test = read_tasks(settings)
     model = compiled_model(settings, levels)
     log = keras_dnc.fit_or_resume(

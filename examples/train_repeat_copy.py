@@ -8,13 +8,8 @@ used, exports a SavedModel, and reloads that with TensorFlow alone.
 
 import argparse
 import json
-import os
 import pathlib
 import time
-
-# Compiled programs are kept, so that a second start is quick.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "runs/xla")
-os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=runs/xla")
 
 import keras
 import numpy as np
@@ -104,6 +99,7 @@ def main():
     settings = parse_arguments()
     settings.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     task = RepeatCopyTask(
         settings.num_bits,
         max_length=settings.max_length,

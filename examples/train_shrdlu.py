@@ -117,6 +117,7 @@ def main():
     except ValueError as error:
         sys.exit(str(error))
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     levels = Levels(shrdlu.ShrdluTask.lessons(**settings.task), pad_to_level=True)
     last = levels.tasks[-1]
     model = compiled_model(settings, last)

@@ -121,6 +121,7 @@ def main():
     settings = parse_arguments()
     settings.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
+    keras_dnc.cache_compiled_programs("runs/xla")
     model, progress = load_progress(settings)
     while progress["items"] <= settings.max_items:
         items = progress["items"]

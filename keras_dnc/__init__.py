@@ -69,6 +69,7 @@ from keras_dnc.training.callbacks import Curriculum
 from keras_dnc.training.callbacks import GeneralisationReport
 from keras_dnc.training.callbacks import SampleReport
 from keras_dnc.training.callbacks import StopAt
+from keras_dnc.training.compilation import cache_compiled_programs
 from keras_dnc.training.dagger import DAgger
 from keras_dnc.training.losses import GroupedCrossentropy
 from keras_dnc.training.losses import SequenceCrossentropy
@@ -154,6 +155,7 @@ __all__ = [
     "TaskCurriculum",
     "TemporalLinkage",
     "TemporalLinkageState",
+    "cache_compiled_programs",
     "check_settings",
     "error_by_task",
     "fit_or_resume",

@@ -32,6 +32,7 @@ __all__ = [
     "optimizer_moments",
     "set_dropout_masks",
     "tensorflow_compiles_with_xla",
+    "tensorflow_has_started",
 ]
 
 MASKS = ("_dropout_mask", "_recurrent_dropout_mask")  # of `DropoutRNNCell`
@@ -169,6 +170,13 @@ def export_signature(model: keras.Model) -> Any:
 
     model._called = True  # loading builds a model without calling it
     return get_input_signature(model)
+
+
+def tensorflow_has_started() -> bool:
+    """Return whether TensorFlow has computed something, and read its flags before."""
+    from tensorflow.python.eager import context
+
+    return context.context()._initialized
 
 
 def tensorflow_compiles_with_xla() -> bool:

@@ -20,6 +20,7 @@ PRIVATE_NAMES = {
     "_functional",
     "_get_variable_index",
     "_initial_epoch",
+    "_initialized",
     "_momentums",
     "_nodes_by_depth",
     "_recurrent_dropout_mask",
