@@ -26,7 +26,6 @@ import report_gpu
 import worker
 from machine import installed
 from machine import versions
-
 from run import Contender
 
 HERE = pathlib.Path(__file__).parent
@@ -79,7 +78,7 @@ def last_line(file):
 
 def attempt(job, left, arguments):
     """Return a measurement, or why there is none."""
-    absent = [n for n in gpu_plan.needed(job.contender) if not installed(n)]
+    absent = [n for n in worker.needed(job.contender) if not installed(n)]
     if absent:
         return {"skipped": f"not installed: {', '.join(absent)}"}
     if left < LEAST:

@@ -70,9 +70,3 @@ def job(place, contender, platform, changes):
     part, size = ("product keys", KEYS) if contender == PRODUCT else ("sparse", ONE)
     size = size._replace(**{"slots": place, **changes})
     return Job(part, f"{place:,} slots", contender, size)
-
-
-def needed(contender):
-    """Return the packages that a contender imports."""
-    backend, _ = worker.ALL[contender]
-    return ("torch", "dnc") if backend == "torch" else ("jax", "keras")

@@ -72,9 +72,8 @@ class Contender:
 def installed_contenders():
     """Return the names of the contenders whose packages are installed; print others."""
     absent = {}
-    for name, (backend, _) in worker.CONTENDERS.items():
-        needed = (backend, "dnc") if name == PEER else (backend, "keras")
-        absent[name] = [package for package in needed if not installed(package)]
+    for name in worker.CONTENDERS:
+        absent[name] = [p for p in worker.needed(name) if not installed(p)]
     for name, packages in absent.items():
         if packages:
             print(f"skipped: {name!r} needs {', '.join(packages)}", file=sys.stderr)

@@ -361,6 +361,12 @@ GPU = {  # the same, for gpu.py
 ALL = CONTENDERS | SPARSE | GPU
 
 
+def needed(contender):
+    """Return the packages that a contender imports."""
+    backend, _ = ALL[contender]
+    return (backend, "dnc" if contender.startswith("dnc ") else "keras")
+
+
 def peak_bytes():
     """The process's peak of resident memory so far, by Linux's account.
 

@@ -123,17 +123,17 @@ def main():
     (shortest, longest), tested = settings.lengths or lengths
     bits = bits if settings.bits is None else settings.bits
     make = make if bits is None else functools.partial(make, bits)
-    task = make(shortest, longest)
-    levels = tasks.levels.Levels(
-        [make(shortest, n) for n in [*settings.levels, longest]]
-    )
-    model = compiled_model(settings, task)
+    levels = [make(shortest, n) for n in [*settings.levels, longest]]
+    levels = tasks.levels.Levels(levels)
+    model = compiled_model(settings, task := make(shortest, longest))
     held_out = tuple(task.batch(200, np.random.default_rng(settings.seed + 1000)))
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
     curriculum = keras_dnc.Curriculum(levels, "loss", settings.goal)
     callbacks = [curriculum, keras_dnc.SampleReport(task, every=10)]
     run = model, data, folder / "training", "val_loss", settings.epochs, callbacks
-    log = keras_dnc.fit_or_resume(*run, validation_data=held_out)
+    log = keras_dnc.fit_or_resume(
+        *run, validation_data=held_out, validation_batch_size=100
+    )
     tests = {"as trained": task} | {f"{n}": make(n, n) for n in tested}
     report = keras_dnc.GeneralisationReport(tests, settings.test_size, seed=2000)
     errors = report.measure(model)

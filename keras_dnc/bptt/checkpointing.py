@@ -85,7 +85,12 @@ class Checkpointed(Policy):
         """Back-propagate through one step, and reuse the values of its first run."""
         before = backend.read_all(buffers, position)
         after = backend.read_all(buffers, position + 1)
-        return self._step_gradients(sequence, saved, before, after, carried)
+        return self._gradients(sequence, saved, before, after, carried)
+
+    @property
+    def _gradients(self) -> Callable[..., Gradients]:
+        """`_step_gradients`, or a function with the same result."""
+        return self._step_gradients
 
     def _step_gradients(
         self,
@@ -154,7 +159,7 @@ class CheckpointedMemory(Checkpointed):
         }
         self._traced_step = self._traced(self._step_with_residuals)
         self._traced_rewrite = self._traced(self._rewrite)
-        self._traced_gradients = self._traced(super()._step_gradients)
+        self._traced_gradients = self._traced(self._step_gradients)
 
     def _traced(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a method of a sequence, a saved step and lists, traced on PyTorch."""
@@ -228,16 +233,10 @@ class CheckpointedMemory(Checkpointed):
         new = _squeezed([fields[name] for name in self._large_names])
         return where_all_active(saved.now.active, new, large)
 
-    def _step_gradients(
-        self,
-        sequence: Sequence,
-        saved: SavedStep,
-        before: Tensors,
-        after: Tensors,
-        carried: Tensors,
-    ) -> Gradients:
-        """Return the gradients of one step."""
-        return self._traced_gradients(sequence, saved, before, after, carried)
+    @property
+    def _gradients(self) -> Callable[..., Gradients]:
+        """`_step_gradients`, traced on PyTorch."""
+        return self._traced_gradients
 
     def _first_run(self, saved: SavedStep, after: Tensors) -> Fields:
         """Return every state and residual of a step's first run, by name."""

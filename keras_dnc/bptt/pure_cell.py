@@ -209,9 +209,6 @@ class PureMemoryCell(PureCell):
         training: Whether dropout is on.
     """
 
-    def __init__(self, cell: keras.Layer, states: Any, training: bool) -> None:
-        super().__init__(cell, states, training)
-
     @functools.cached_property
     def _in_call(self) -> keras.layers.Layer:
         """Layer in whose call a step runs."""
