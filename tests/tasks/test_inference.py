@@ -64,6 +64,41 @@ def test_sampled_questions_have_the_lengths_that_are_asked(rng):
     assert seen == set(RELATIONS)
 
 
+def test_few_labels_are_drawn_and_only_their_relations_asked(rng):
+    task = graphs.InferenceTask(RELATIONS, 3, 5, 1, 1, max_labels=1)
+    assert {
+        label
+        for _ in range(20)
+        for *_, label in task.draw_graph(rng).edges(data="label")
+    } == {"mother"}
+    graph = networkx.DiGraph([("a", "b", {"label": "mother"})])
+    graph.add_edge("b", "c", label="mother")
+    graph.add_edge("c", "d", label="son")
+    asked = {task.draw_question(graph, rng) for _ in range(40)}
+    assert {relation for _, relation in asked} == {"mother", "grandmother"}
+
+
+def test_lessons_end_with_all_labels_and_relations():
+    lessons = graphs.InferenceTask.lessons(relations=graphs.family_relations())
+    assert [task.max_labels for task in lessons].count(2) == 4
+    assert lessons[-1].max_labels is None
+    assert (lessons[-1].max_nodes, lessons[-1].max_path) == (20, 4)
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        ({"max_labels": 0}, "`max_labels` must be a positive integer"),
+        ({"max_labels": 1, "max_degree": 2}, "`max_labels` must be at least"),
+        ({"max_labels": 1, "min_path": 3}, "of the first `max_labels` labels"),
+    ],
+)
+def test_numbers_of_labels_that_do_not_fit_are_refused(arguments, match):
+    sizes = {"min_degree": 1, "max_degree": 1}
+    with pytest.raises(ValueError, match=match):
+        graphs.InferenceTask(RELATIONS, **sizes | arguments)
+
+
 def child_of(tree):
     return next(a for a, _, label in tree.edges(data="label") if label == "mother")
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import networkx
 import numpy as np
 
+from keras_dnc.arguments import positive_integer_or_none
 from keras_dnc.tasks.graphs.task import GraphTask
 from keras_dnc.tasks.graphs.task import check_node
 from keras_dnc.tasks.graphs.task import edge_with
@@ -39,13 +40,17 @@ class InferenceTask(GraphTask):
         min_path: Least number of edges of a relation that is asked. Defaults to 1.
         max_path: Greatest number of edges of a relation that is asked. Defaults to 4.
         planning_steps: Number of steps between question and answer. Defaults to 10.
+        max_labels: Greatest number of edge labels in random graphs, at least
+            `max_degree`. The first ones in `relations` are used, and only relations of
+            these are asked. Defaults to `None`, for all labels.
 
     Raises:
         ValueError: `relations` is empty, has no relation of `min_path` to `max_path`
-            edges, or has more than 1,000 relations and labels; a relation of several
-            edges has the name of a label; a relation has no edges; a number is not a
-            positive integer, `planning_steps` is below 0, a least number is above the
-            greatest one, or there are fewer than 2 or more than 1,000 nodes.
+            edges and the first `max_labels` labels, or has more than 1,000 relations
+            and labels; a relation of several edges has the name of a label; a relation
+            has no edges; a number is not a positive integer, `planning_steps` is below
+            0, a least number is above the greatest one, `max_labels` is below
+            `max_degree`, or there are fewer than 2 or more than 1,000 nodes.
 
     Example:
         >>> graph = networkx.DiGraph()
@@ -61,12 +66,17 @@ class InferenceTask(GraphTask):
           external memory, Methods, "Inference task".
     """
 
+    # With two labels, every node has an edge of each: the label alone says nothing, and
+    # a network has to follow the edges. With more, it first guesses by the last label.
     LESSONS = (
-        *((2, 2, 1, 1, 1, 1), (3, 3, 1, 1, 1, 1), (3, 3, 2, 2, 1, 1)),
-        *((3, 4, 2, 2, 1, 1), (4, 6, 2, 3, 1, 1), (4, 6, 2, 3, 1, 2)),
-        *((5, 8, 2, 4, 1, 2), (5, 8, 2, 4, 1, 3), (5, 10, 2, 4, 1, 3)),
-        *((5, 10, 2, 4, 1, 4), (10, 15, 2, 4, 1, 4), (10, 20, 2, 5, 1, 4)),
+        *((2, 2, 1, 1, 1, 1, None), (3, 3, 1, 1, 1, 1, None)),
+        *((3, 3, 2, 2, 1, 1, None), (3, 3, 2, 2, 1, 2, 2), (3, 4, 2, 2, 1, 2, 2)),
+        *((3, 4, 2, 2, 1, 3, 2), (3, 4, 2, 2, 1, 4, 2), (4, 6, 2, 3, 1, 2, None)),
+        *((4, 6, 2, 3, 1, 3, None), (4, 6, 2, 3, 1, 4, None)),
+        *((5, 8, 2, 4, 1, 4, None), (5, 10, 2, 4, 1, 4, None)),
+        *((10, 15, 2, 4, 1, 4, None), (10, 20, 2, 5, 1, 4, None)),
     )
+    LESSON_ARGUMENTS = (*GraphTask.LESSON_ARGUMENTS, "max_labels")
 
     def __init__(
         self,
@@ -78,27 +88,37 @@ class InferenceTask(GraphTask):
         min_path: int = 1,
         max_path: int = 4,
         planning_steps: int = 10,
+        max_labels: int | None = None,
     ) -> None:
         self._check_range("min_path", min_path, "max_path", max_path)
         self.relations, self.edge_labels = _checked(relations)
         self._numbers = _numbers(list(self.relations))
+        positive_integer_or_none("max_labels", max_labels)
+        if max_labels is not None and max_labels < max_degree:
+            raise ValueError(
+                "Argument `max_labels` must be at least `max_degree`, since labels "
+                f"differ at a node. Received: max_labels={max_labels}, "
+                f"max_degree={max_degree}"
+            )
+        self._drawn_labels = self.edge_labels[:max_labels]
         self._asked = [
             name
             for name, path in self.relations.items()
-            if min_path <= len(path) <= max_path
+            if min_path <= len(path) <= max_path and {*path} <= {*self._drawn_labels}
         ]
         if not self._asked:
             raise ValueError(
                 "Argument `relations` must have relations of `min_path` to `max_path` "
-                f"edges. Received: min_path={min_path}, max_path={max_path}"
+                "edges, and of the first `max_labels` labels. Received: "
+                f"min_path={min_path}, max_path={max_path}, max_labels={max_labels}"
             )
-        self.min_path, self.max_path = min_path, max_path
+        self.min_path, self.max_path, self.max_labels = min_path, max_path, max_labels
         sizes = (min_nodes, max_nodes, min_degree, max_degree)
         super().__init__(*sizes, 1, 1, planning_steps)
 
     def draw_edge_labels(self, rng: np.random.Generator) -> Sequence[Hashable]:
         """Return the edge labels of the relations; nothing is drawn."""
-        return self.edge_labels
+        return self._drawn_labels
 
     def draw_question(
         self, graph: networkx.DiGraph, rng: np.random.Generator

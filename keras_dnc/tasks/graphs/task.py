@@ -24,7 +24,6 @@ from keras_dnc.tasks.task import check_positive_integers
 from keras_dnc.tasks.task import padded_batch
 
 _QUESTION, _ANSWER = TRIPLE_SIZE, TRIPLE_SIZE + 1  # control channels
-_KINDS = ("nodes", "degree", "path")  # sizes of a lesson
 _NOTHING = Triple(None, None, None)
 _DRAWS = 1000  # graphs drawn before a task without questions is refused
 
@@ -111,7 +110,11 @@ class GraphTask(Task):
           external memory, Methods, "Graph task descriptions".
     """
 
-    LESSONS: Sequence[tuple[int, ...]]
+    LESSONS: Sequence[tuple[Any, ...]]  # values of LESSON_ARGUMENTS, a row a lesson
+    LESSON_ARGUMENTS: Sequence[str] = (
+        *("min_nodes", "max_nodes", "min_degree", "max_degree"),
+        *("min_path", "max_path"),
+    )
     observation_size = TRIPLE_SIZE + 2
     target_size = TRIPLE_SIZE
     metric = "wrong triples a question"
@@ -144,10 +147,10 @@ class GraphTask(Task):
     def lessons(cls, **arguments: Any) -> list[Self]:
         """Return tasks of rising difficulty, for `keras_dnc.tasks.levels.Levels`.
 
-        The sizes are `LESSONS`: the numbers of nodes, of edges from a node and of edges
-        of a path, each the least and the greatest one. They follow the curriculum of
-        Graves et al. (2016), with smaller graphs before it: a network that has not yet
-        learned to look an edge up learns it from two or three, and not from ten.
+        Each row of `LESSONS` has the values of `LESSON_ARGUMENTS`. The lessons follow
+        the curriculum of Graves et al. (2016), with smaller graphs before it: a network
+        that has not yet learned to look an edge up learns it from two or three, and not
+        from ten.
 
         Args:
             **arguments: Further arguments of the constructor.
@@ -155,10 +158,9 @@ class GraphTask(Task):
         Returns:
             List of tasks.
         """
-        names = [f"{end}_{kind}" for kind in _KINDS for end in ("min", "max")]
         return [
-            cls(**dict(zip(names, sizes, strict=True)), **arguments)
-            for sizes in cls.LESSONS
+            cls(**dict(zip(cls.LESSON_ARGUMENTS, row, strict=True)), **arguments)
+            for row in cls.LESSONS
         ]
 
     def draw_question(self, graph: networkx.DiGraph, rng: np.random.Generator) -> Any:
