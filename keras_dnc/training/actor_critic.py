@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from keras_dnc.arguments import positive_integer
-from keras_dnc.arguments import positive_integer_or_none
 from keras_dnc.training.rollouts import Rollouts
 from keras_dnc.typing import Shape, Tensor
 
@@ -29,8 +28,9 @@ class ActorCritic(keras.Model):
             `keras.layers.LSTM`, with `return_sequences=True, return_state=True`. Each
             takes the outputs of the one before.
         num_actions: Number of actions.
-        hidden_units: Number of rectified linear units between the recurrent layers and
-            the policy and value, or `None` for none. Defaults to `None`.
+        hidden_units: Numbers of rectified linear units of the layers between the
+            recurrent layers and the policy and value. What to do depends on goal and
+            situation together, which takes two or three layers. Defaults to `()`.
         **kwargs: Keyword arguments of `keras.Model`: `name`, `trainable` and `dtype`.
 
     Call arguments:
@@ -40,8 +40,8 @@ class ActorCritic(keras.Model):
         `(batch, time, num_actions + 1)`: logits of the policy, and the value.
 
     Raises:
-        ValueError: `recurrent` is not a list of such layers, or a size is not a
-            positive integer.
+        ValueError: `recurrent` is not a list of such layers, `hidden_units` is not a
+            sequence, or a size is not a positive integer.
 
     Example:
         >>> import keras_dnc
@@ -64,17 +64,17 @@ class ActorCritic(keras.Model):
         self,
         recurrent: Sequence[keras.Layer],
         num_actions: int,
-        hidden_units: int | None = None,
+        hidden_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.recurrent = _checked_layers(recurrent)
         self.num_actions = positive_integer("num_actions", num_actions)
-        self.hidden_units = positive_integer_or_none("hidden_units", hidden_units)
-        heads = [keras.layers.Dense(num_actions + 1, name="policy_and_value")]
-        if hidden_units is not None:
-            heads.insert(0, keras.layers.Dense(hidden_units, "relu", name="hidden"))
-        self.heads = heads
+        self.hidden_units = _checked_units(hidden_units)
+        self.heads = [
+            *(keras.layers.Dense(units, "relu") for units in self.hidden_units),
+            keras.layers.Dense(num_actions + 1, name="policy_and_value"),
+        ]
 
     def build(self, observations_shape: Shape) -> None:
         """Create the variables of all layers.
@@ -234,6 +234,16 @@ def _checked_layers(layers: Any) -> list[keras.Layer]:
             f"return_sequences=True and return_state=True. Received: {layers!r}"
         )
     return list(layers)
+
+
+def _checked_units(units: Any) -> list[int]:
+    """Return sizes of layers as a list, or raise a `ValueError`."""
+    if not isinstance(units, Sequence):
+        raise ValueError(
+            "Argument `hidden_units` must be a sequence of positive integers, such as "
+            f"(256, 256). Received: hidden_units={units!r}"
+        )
+    return [positive_integer("hidden_units", number) for number in units]
 
 
 def _means(scores: list[dict[str, float]]) -> dict[str, float]:

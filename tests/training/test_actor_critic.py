@@ -24,7 +24,7 @@ def environment(num_envs=6, **arguments):
     return ShrdluVectorEnv(EASY, num_envs, autoreset_mode="Disabled", **arguments)
 
 
-def network(cell="dnc", units=8, learning_rate=1e-2):
+def network(cell="dnc", units=8, learning_rate=1e-2, hidden_units=()):
     if cell == "dnc":
         controller = keras_dnc.DNCCell(8, units, memory_size=5, word_size=4)
         layer = keras_dnc.MemoryRNN(
@@ -32,7 +32,7 @@ def network(cell="dnc", units=8, learning_rate=1e-2):
         )
     else:
         layer = keras.layers.LSTM(units, return_sequences=True, return_state=True)
-    model = keras_dnc.ActorCritic([layer], EASY.num_actions)
+    model = keras_dnc.ActorCritic([layer], EASY.num_actions, hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate)
     model.compile(optimizer, keras_dnc.ActorCriticLoss(), jit_compile=False)
     return model
@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
 
 
 def test_a_saved_model_acts_as_before(tmp_path, rng):
-    model = network()
+    model = network(hidden_units=(6, 5))
     observed = rng.random((3, 5, EASY.observation_size)).astype("float32")
     expected = ops.convert_to_numpy(model(observed))
     model.save(tmp_path / "model.keras")
@@ -197,6 +197,8 @@ def test_training_stops_when_a_callback_says_so():
             lambda: keras_dnc.ActorCritic([keras.layers.LSTM(3)], 3),
             "`recurrent` must be a list of recurrent layers with return_sequences=True",
         ),
+        (lambda: network(hidden_units=32), "`hidden_units` must be a sequence of pos"),
+        (lambda: network(hidden_units=(32, 0)), "`hidden_units` must be a positive"),
         (lambda: keras_dnc.Rollouts(3, 1), "`env` must be a vector environment"),
         (
             lambda: keras_dnc.Rollouts(ShrdluVectorEnv(EASY), 1),
