@@ -35,7 +35,7 @@ def parse_arguments():
     add("--units", default=128, type=int, help="of the LSTM controller, or the LSTMs")
     add("--options", default={}, type=json.loads, help="changes to the cell, in JSON")
     add("--task", default={}, type=json.loads, help="changes to the task, in JSON")
-    add("--hidden", default=[256] * 3, type=json.loads, help="units before the policy")
+    add("--hidden", default=[128], type=json.loads, help="units before the policy")
     add("--goal", default=0.75, type=float, help="SPL that ends a lesson")
     add("--boards", default=128, type=int, help="episodes of an update")
     add("--steps", default=100, type=int, help="updates in an epoch")
@@ -59,7 +59,7 @@ def recurrent_layers(settings):
     options = {"memory_size": 16, "word_size": 32, "num_reads": 2} | CONTENT
     lstm = keras_dnc.NormalizedLSTMCell(settings.units)
     controller = keras_dnc.SkipController(lstm, skip_units=settings.units // 2)
-    cell = keras_dnc.DNCCell(128, controller, **options | settings.options)
+    cell = keras_dnc.DNCCell(64, controller, **options | settings.options)
     return [keras_dnc.MemoryRNN(cell, **flags)]
 
 

@@ -29,8 +29,7 @@ class ActorCritic(keras.Model):
             takes the outputs of the one before.
         num_actions: Number of actions.
         hidden_units: Numbers of rectified linear units of the layers between the
-            recurrent layers and the policy and value. What to do depends on goal and
-            situation together, which takes two or three layers. Defaults to `()`.
+            recurrent layers and the policy and value. Defaults to `()`.
         **kwargs: Keyword arguments of `keras.Model`: `name`, `trainable` and `dtype`.
 
     Call arguments:
