@@ -123,9 +123,9 @@ def main():
     (shortest, longest), tested = settings.lengths or lengths
     bits = bits if settings.bits is None else settings.bits
     make = make if bits is None else functools.partial(make, bits)
-    levels = [make(shortest, n) for n in [*settings.levels, longest]]
-    levels = tasks.levels.Levels(levels)
-    model = compiled_model(settings, task := make(shortest, longest))
+    lessons = [make(shortest, n) for n in [*settings.levels, longest]]
+    levels, task = tasks.levels.Levels(lessons), lessons[-1]
+    model = compiled_model(settings, task)
     held_out = tuple(task.batch(200, np.random.default_rng(settings.seed + 1000)))
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
     curriculum = keras_dnc.Curriculum(levels, "loss", settings.goal)

@@ -42,6 +42,7 @@ class Checkpointed(Policy):
 
     def __init__(self, cell: PureCell) -> None:
         self._cell = cell
+        self._gradients: Callable[..., Gradients] = self._step_gradients
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the cell's first state."""
@@ -86,11 +87,6 @@ class Checkpointed(Policy):
         before = backend.read_all(buffers, position)
         after = backend.read_all(buffers, position + 1)
         return self._gradients(sequence, saved, before, after, carried)
-
-    @property
-    def _gradients(self) -> Callable[..., Gradients]:
-        """`_step_gradients`, or a function with the same result."""
-        return self._step_gradients
 
     def _step_gradients(
         self,
@@ -159,7 +155,7 @@ class CheckpointedMemory(Checkpointed):
         }
         self._traced_step = self._traced(self._step_with_residuals)
         self._traced_rewrite = self._traced(self._rewrite)
-        self._traced_gradients = self._traced(self._step_gradients)
+        self._gradients = self._traced(self._step_gradients)
 
     def _traced(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a method of a sequence, a saved step and lists, traced on PyTorch."""
@@ -232,11 +228,6 @@ class CheckpointedMemory(Checkpointed):
         )
         new = _squeezed([fields[name] for name in self._large_names])
         return where_all_active(saved.now.active, new, large)
-
-    @property
-    def _gradients(self) -> Callable[..., Gradients]:
-        """`_step_gradients`, traced on PyTorch."""
-        return self._traced_gradients
 
     def _first_run(self, saved: SavedStep, after: Tensors) -> Fields:
         """Return every state and residual of a step's first run, by name."""

@@ -101,11 +101,7 @@ class InferenceTask(GraphTask):
                 f"max_degree={max_degree}"
             )
         self._drawn_labels = self.edge_labels[:max_labels]
-        self._asked = [
-            name
-            for name, path in self.relations.items()
-            if min_path <= len(path) <= max_path and {*path} <= {*self._drawn_labels}
-        ]
+        self._asked = self._relations_asked(min_path, max_path)
         if not self._asked:
             raise ValueError(
                 "Argument `relations` must have relations of `min_path` to `max_path` "
@@ -115,6 +111,15 @@ class InferenceTask(GraphTask):
         self.min_path, self.max_path, self.max_labels = min_path, max_path, max_labels
         sizes = (min_nodes, max_nodes, min_degree, max_degree)
         super().__init__(*sizes, 1, 1, planning_steps)
+
+    def _relations_asked(self, min_path: int, max_path: int) -> list[Hashable]:
+        """Return the relations of these lengths that consist of the labels drawn."""
+        drawn = set(self._drawn_labels)
+        return [
+            name
+            for name, path in self.relations.items()
+            if min_path <= len(path) <= max_path and drawn.issuperset(path)
+        ]
 
     def draw_edge_labels(self, rng: np.random.Generator) -> Sequence[Hashable]:
         """Return the edge labels of the relations; nothing is drawn."""
