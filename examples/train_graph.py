@@ -133,9 +133,9 @@ def main():
     callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
     if settings.task == "shortest_path":
         callbacks.append(keras_dnc.DAgger(data, lessons[-1], settings.own))
-    held_out = tuple(lessons[-1].batch(100, np.random.default_rng(1000)))
-    run = model, data, folder / "training", "val_loss", settings.epochs, callbacks
-    log = keras_dnc.fit_or_resume(*run, validation_data=held_out)
+    held_out = tuple(lessons[-1].batch(300, np.random.default_rng(1000)))
+    run = model, data, folder / "training", "val_right", settings.epochs, callbacks
+    log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")
     print(scores := measure(model, settings, lessons[-1]))
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)

@@ -130,8 +130,8 @@ def main():
     )
     held_out = keras_dnc.Rollouts(boards(last, settings, 200), 1, seed=1000)
     curriculum = keras_dnc.Curriculum(levels, "spl", settings.goal, mode="max")
-    run = model, rollouts, folder / "training", "val_cost", settings.epochs
-    log = keras_dnc.fit_or_resume(*run, [curriculum], validation_data=held_out)
+    run = model, rollouts, folder / "training", "val_spl", settings.epochs, [curriculum]
+    log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")
     test = boards(last, settings, settings.test_size)
     scores = model.evaluate(keras_dnc.Rollouts(test, 1, seed=2000))
     model.save(folder / "model.keras")

@@ -194,14 +194,12 @@ class ActorCritic(keras.Model):
             rollouts: `Rollouts`; those of its current epoch are played.
 
         Returns:
-            Dict of the mean scores of all its rollouts, and of `cost`, the reward with
-            the other sign, which `fit_or_resume` can minimize.
+            Dict of the mean scores of all its rollouts.
         """
         plays = [
             rollouts.play(self, index, greedy=True) for index in range(len(rollouts))
         ]
-        scores = _means([play.scores for play in plays])
-        return {"cost": -scores["reward"], **scores}
+        return _means([play.scores for play in plays])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.training.callbacks import monitored
 from keras_dnc.training.checkpoints import Checkpoint
@@ -40,6 +41,7 @@ def fit_or_resume(
     epochs: int,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     seed: int = 0,
+    mode: str = "min",
     **arguments: Any,
 ) -> list[dict[str, float]]:
     """Run or resume `model.fit`, then load the best weights into the model.
@@ -70,10 +72,13 @@ def fit_or_resume(
             holds `log.csv`, with one line per epoch and its duration as `seconds`,
             `best.weights.h5`, and the last two checkpoints. If the newest is damaged,
             the one before it is used, with a warning.
-        monitor: Name of the metric to minimize, such as `"val_question_error"`.
+        monitor: Name of the metric that chooses the best weights, such as
+            `"val_question_error"`.
         epochs: Maximum number of epochs, over all calls together.
         callbacks: Further Keras callbacks. Defaults to `()`.
         seed: Seed of the order of the data, at least 0. Defaults to 0.
+        mode: `"min"` or `"max"`, whether the metric should fall or rise. Defaults to
+            `"min"`.
         **arguments: Further keyword arguments of `model.fit`, such as
             `validation_data` and `verbose`, but for `steps_per_epoch`.
 
@@ -81,10 +86,10 @@ def fit_or_resume(
         List of dicts, one per epoch, from the names of metrics to floats.
 
     Raises:
-        ValueError: `epochs` is not a positive integer, the logs have no metric
-            `monitor`, the position in the data could not be restored, or the folder
-            holds the run of a model with other variables or of an earlier version of
-            this package.
+        ValueError: `epochs` is not a positive integer, `mode` is neither `"min"` nor
+            `"max"`, the logs have no metric `monitor`, the position in the data could
+            not be restored, or the folder holds the run of a model with other variables
+            or of an earlier version of this package.
         RuntimeError: Another process trains in this folder.
         OSError: A file cannot be written, as on a full disk. Training can be resumed
             from the last checkpoint.
@@ -97,12 +102,13 @@ def fit_or_resume(
         ```
     """
     positive_integer("epochs", epochs)
+    check_choice("mode", mode, ("min", "max"))
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     batches, arguments = in_order(batches, seed, arguments)
     _refuse_earlier_version(folder)
     with _lock(folder):
-        run = _Run(folder, monitor, callbacks)
+        run = _Run(folder, monitor, mode, callbacks)
         if run.epoch < epochs and not run.is_stopped:
             if model.built:
                 # Variables that it creates while `fit` is traced are not restored.
@@ -150,11 +156,13 @@ class _Run(keras.callbacks.Callback):
         self,
         folder: pathlib.Path,
         monitor: str,
+        mode: str,
         callbacks: Iterable[keras.callbacks.Callback],
     ) -> None:
         super().__init__()
         self.folder = folder
         self.monitor = monitor
+        self.sign = 1.0 if mode == "min" else -1.0  # of a metric to be minimized
         self.callbacks = list(callbacks)
         self.restored = newest_checkpoint(folder / CHECKPOINTS)
         self.epoch, record, arrays = self.restored or Checkpoint(0, {}, {})
@@ -175,7 +183,7 @@ class _Run(keras.callbacks.Callback):
         self.restored = None  # frees the arrays
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        value = monitored(logs, self.monitor)
+        value = self.sign * monitored(logs, self.monitor)
         is_best = value < self.least or not self.best
         if is_best:
             self.least, self.best = value, self.model.get_weights()

@@ -49,9 +49,10 @@ def new_model():
     return model
 
 
-def fit(folder, epochs=6, callbacks=(), model=None):
+def fit(folder, epochs=6, callbacks=(), model=None, **arguments):
     model = model or new_model()
     data = {"validation_data": (INPUTS, TARGETS), "batch_size": 8, "verbose": 0}
+    data |= arguments
     log = keras_dnc.fit_or_resume(
         *(model, INPUTS, folder, "val_loss", epochs, callbacks), y=TARGETS, **data
     )
@@ -93,6 +94,17 @@ def test_the_weights_are_those_of_the_best_epoch_even_before_the_kill(tmp_path):
     best.load_weights(tmp_path / "best.weights.h5")
     resumed, _ = fit(tmp_path, callbacks=[Worse(3)])
     assert_equal_weights(best, resumed)
+
+
+def test_with_mode_max_the_weights_are_those_of_the_highest_value(tmp_path):
+    third, _ = fit(tmp_path / "three", epochs=3)
+    with pytest.raises(KilledError):
+        fit(tmp_path / "max", callbacks=[Worse(2), KillAt(4)], mode="max")
+    highest, log = fit(tmp_path / "max", mode="max")
+    assert np.argmax([row["val_loss"] for row in log]) == 2
+    assert_equal_weights(third, highest)
+    with pytest.raises(ValueError, match="`mode` must be one of"):
+        fit(tmp_path / "other", mode="highest")
 
 
 def test_a_training_that_is_over_is_not_begun_again(tmp_path):
