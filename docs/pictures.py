@@ -2,7 +2,7 @@
 
     python docs/pictures.py
 
-Needs `pip install '.[plot]'`, and Chromium for the picture of the report.
+Needs `pip install '.[plot,rl]'`, and Chromium for the picture of the report.
 """
 
 import pathlib
@@ -12,6 +12,7 @@ import tempfile
 
 import numpy as np
 
+from keras_dnc import Rollouts
 from keras_dnc import saved_models
 from keras_dnc.inspect import plots
 from keras_dnc.inspect.animation import animate_memory
@@ -20,9 +21,13 @@ from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.shrdlu import ShrdluTask
+from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
+from keras_dnc.tasks.shrdlu import animate_episode
 
 HERE = pathlib.Path(__file__).parent
 PICTURES = HERE / "pictures"
+PUZZLE = 33  # seed of an episode with two goals of two constraints
 STORY = (
     "mary moved to the hallway . sandra went to the office . mary travelled to the "
     "kitchen . where is mary ? -"
@@ -54,6 +59,16 @@ def animate_copy():
     movie.save(PICTURES / "memory.gif", writer="pillow", dpi=100)
 
 
+def animate_planning():
+    """Animate a network that reads two goals, and meets the one asked."""
+    env = ShrdluVectorEnv(ShrdluTask(min_moves=4), 1, autoreset_mode="Disabled")
+    model = saved_models.load("shrdlu-dnc").model
+    observed = Rollouts(env, steps=1, seed=PUZZLE).play(model, 0, greedy=True)
+    seen = trace(model, observed.observations)
+    movie = animate_episode(seen, env.task, env.puzzles[0])
+    movie.save(PICTURES / "planning.gif", writer="pillow", dpi=70)
+
+
 def draw_story():
     """Draw a network that reads a story and answers a question."""
     model, config, *_ = saved_models.load("babi-dnc")
@@ -82,8 +97,10 @@ def main():
     """Draw all, and copy the figures of results and benchmarks."""
     draw_repeat_copy()
     animate_copy()
+    animate_planning()
     draw_story()
-    for figure in ("benchmarks/speed.png", "examples/results/copy.png"):
+    results = [f"examples/results/{name}.png" for name in ("copy", "shrdlu")]
+    for figure in ("benchmarks/speed.png", *results):
         shutil.copy(HERE.parent / figure, PICTURES)
 
 

@@ -38,14 +38,15 @@ def parse_arguments():
     add("--hidden", default=[128], type=json.loads, help="units before the policy")
     add("--goal", default=0.75, type=float, help="SPL that ends a lesson")
     add("--boards", default=128, type=int, help="episodes of an update")
-    add("--steps", default=100, type=int, help="updates in an epoch")
-    add("--epochs", default=300, type=int)
+    add("--steps", default=200, type=int, help="updates in an epoch")
+    add("--epochs", default=120, type=int)
     add("--warm-up", default=0, type=int, help="epochs that learn the solver's moves")
     add("--learning-rate", default=3e-3, type=float, help="falls to a twentieth")
     add("--discount", default=0.95, type=float)
-    add("--entropy", default=0.01, type=float, help="weight of the bonus")
+    add("--entropy", default=0.25, type=float, help="weight of the bonus")
     add("--move-cost", default=0.05, type=float)
     add("--test-size", default=1000, type=int, help="episodes of the test")
+    add("--probe-size", default=6000, type=int, help="episodes of the probe")
     add("--output", default=pathlib.Path("runs/shrdlu"), type=pathlib.Path)
     add("--seed", default=0, type=int)
     return parser.parse_args()
@@ -81,16 +82,16 @@ def boards(task, settings, number):
     return shrdlu.ShrdluVectorEnv(task, number, settings.move_cost, "Disabled")
 
 
-def probe(model, rollouts):
+def probe(model, env):
     """Read letter and first move of the last goal from memory, before one is asked."""
-    observed, targets, _ = rollouts.play(model, 0, greedy=True)
+    played = keras_dnc.Rollouts(env, 1, seed=3000).play(model, 0, greedy=True)
+    observed, targets, _ = played
     rows, act = np.arange(len(observed)), targets[..., -1].argmax(axis=1)
     memory = trace(model, observed).memory[rows, act - 1].reshape(len(rows), -1)
     outputs = model.predict(observed, batch_size=100, verbose=0)
     moves = outputs[rows, act, :-1].argmax(axis=1)
-    puzzles = rollouts.env.puzzles
-    letters = np.array([puzzle.letters[0, -1] for puzzle in puzzles])
-    last = [puzzle.asked[0] == len(puzzle.goals[0]) - 1 for puzzle in puzzles]
+    letters = np.array([puzzle.letters[0, -1] for puzzle in env.puzzles])
+    last = [puzzle.asked[0] == len(puzzle.goals[0]) - 1 for puzzle in env.puzzles]
     return {
         "letter of the last goal": linear_probe(memory, letters)._asdict(),
         "first move": linear_probe(memory[last], moves[last])._asdict(),
@@ -100,7 +101,7 @@ def probe(model, rollouts):
 def draw(log, path):
     axes = Figure(figsize=(14, 4), layout="tight").subplots(1, 3)
     for axis, name in zip(axes, ("solved", "spl", "level"), strict=True):
-        for curve in {name, f"val_{name}"} & set(log[0]):
+        for curve in sorted({name, f"val_{name}"} & set(log[0])):
             axis.plot([epoch[curve] for epoch in log], label=curve)
         axis.set(xlabel="epoch", ylabel=name)
         axis.legend()
@@ -112,7 +113,7 @@ def main():
     folder = settings.output
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        free = ("output", "test_size")
+        free = ("output", "test_size", "probe_size")
         keras_dnc.check_settings(folder / "config.json", vars(settings), free)
     except ValueError as error:
         sys.exit(str(error))
@@ -132,14 +133,13 @@ def main():
     curriculum = keras_dnc.Curriculum(levels, "spl", settings.goal, mode="max")
     run = model, rollouts, folder / "training", "val_spl", settings.epochs, [curriculum]
     log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")
-    test = boards(last, settings, settings.test_size)
-    scores = model.evaluate(keras_dnc.Rollouts(test, 1, seed=2000))
+    test = keras_dnc.Rollouts(boards(last, settings, settings.test_size), 1, seed=2000)
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
-    metrics = {"scores": scores, "minutes": minutes, "level": log[-1]["level"]}
-    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
+    metrics = {"scores": model.evaluate(test), "minutes": minutes}
+    metrics |= {"updates": settings.steps * len(log), "level": log[-1]["level"]}
     if settings.cell == "dnc":
-        metrics["probe"] = probe(model, keras_dnc.Rollouts(test, 1, seed=3000))
+        metrics["probe"] = probe(model, boards(last, settings, settings.probe_size))
     print(text := json.dumps(metrics, indent=1))
     (folder / "metrics.json").write_text(text + "\n")
     draw(log, folder / "learning.png")

@@ -239,6 +239,7 @@ def test_train_graph(stations, tmp_path, task, tests):
 def test_train_shrdlu_does_not_do_again_what_is_done(tmp_path):
     arguments = [*("--units", 8, "--boards", 4, "--steps", 2, "--goal", 0)]
     arguments += [*("--epochs", 2, "--test-size", 40, "--output", "out")]
+    arguments += ["--probe-size", 40]
     program = ["train_shrdlu.py", *arguments, "--warm-up", 1]
     said = run_on_jax_alone(*program, cwd=tmp_path)
     assert "Epoch 2/2" in said and "moves_ratio" in said

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
+import keras_dnc
 from keras_dnc import saved_models
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
@@ -12,6 +13,7 @@ from keras_dnc.tasks.copy import RepeatCopyTask
 from keras_dnc.tasks.graphs import TraversalTask
 from keras_dnc.tasks.graphs import random_graph
 from keras_dnc.tasks.omniglot import OmniglotTask
+from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
 from tests.numbers import assert_close
 from tests.numbers import to_numpy
 
@@ -159,3 +161,18 @@ def test_the_graph_model_follows_paths_through_graphs_it_has_not_seen():
 
 def different_labels(rng):
     return random_graph(12, 2, 4, rng)
+
+
+@pytest.mark.slow
+def test_the_planning_model_meets_goals_in_puzzles_it_has_not_seen():
+    import tensorflow as tf
+
+    model, _, _, folder = saved_models.load("shrdlu-dnc")
+    env = ShrdluVectorEnv(num_envs=100, autoreset_mode="Disabled")
+    rollouts = keras_dnc.Rollouts(env, steps=1, seed=2026)
+    observed, _, scores = rollouts.play(model, 0, greedy=True)
+    assert scores["solved"] >= 0.9 and scores["moves_ratio"] <= 1.5
+    loaded = tf.saved_model.load(str(folder / "serving" / "1"))
+    served = loaded.signatures["serving_default"](inputs=tf.constant(observed))
+    expected = model.predict(observed, verbose=0)
+    assert_close(served["outputs"].numpy(), expected, 1e-4)

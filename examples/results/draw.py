@@ -61,6 +61,12 @@ PLAIN_RUNS = ([], ["seed0"], ["seed1"], ["seed2"])  # not those that tried other
 BLUE, BROWN, GREY = "#0072B2", "#B35900", "#595959"
 COPY_CELLS = {"LSTM": GREY, "DNC": BROWN, "NTM": BLUE}
 COPY_LENGTHS, COPY_BITS = (20, 50, 80, 120), 8
+PLANNING = {
+    "dnc": ("DNC", BLUE, "-"),
+    "lstm": ("LSTM", GREY, "-"),
+    "dnc-warm-up": ("DNC, imitates at first", BROWN, "-"),
+    "dnc-entropy-0.01": ("DNC, little entropy", BLUE, ":"),
+}
 
 
 def column(path, name):
@@ -306,6 +312,24 @@ def draw_instances():
     figure.savefig(HERE / "omniglot-instances.png", dpi=90)
 
 
+def draw_planning():
+    """Draw held-out puzzles solved, and their moves, by the minutes of training."""
+    figure = Figure(figsize=(9, 3.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2)
+    for run, (name, colour, style) in PLANNING.items():
+        path = HERE / "shrdlu" / f"{run}.csv"
+        minutes = np.cumsum(column(path, "seconds")) / 60.0
+        for axis, curve in zip(axes, ("val_solved", "val_moves_ratio"), strict=True):
+            axis.plot(minutes, column(path, curve), style, color=colour, label=name)
+            axis.set(xlabel="minutes, one core", xlim=(0, 46))
+            axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_title("held-out puzzles solved")
+    axes[1].set(title="moves / optimal moves", ylim=(1, 3))
+    axes[0].legend(loc="lower right")
+    figure.savefig(HERE / "shrdlu.png", dpi=100)
+
+
 def draw_omniglot(archives):
     """Draw one episode: the drawings, and the label each of them has in it."""
     task = omniglot.OmniglotTask(omniglot.read_zips(archives), num_drawings=3)
@@ -328,6 +352,7 @@ def main():
     draw_resize()
     draw_algorithms()
     draw_instances()
+    draw_planning()
     if archives := sys.argv[1:]:
         draw_omniglot(archives)
 

@@ -24,7 +24,9 @@ class ActorCriticLoss(keras.losses.Loss):
     expert in its place the first term is the cross-entropy of imitation learning.
 
     Args:
-        entropy: Weight of the entropy of the policy, at least 0. Defaults to 0.01.
+        entropy: Weight of the entropy of the policy, at least 0. Next to the advantages
+            of `Rollouts`, whose spread is 1, weights of 0.1 to 0.25 keep a policy from
+            settling on one action too early. Defaults to 0.01.
         value: Weight of the squared error of values, at least 0. Defaults to 0.5.
         name: Name of the loss. Defaults to `"actor_critic_loss"`.
         dtype: Dtype of the computation. Defaults to `None`, for Keras's default.
