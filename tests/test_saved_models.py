@@ -163,16 +163,42 @@ def different_labels(rng):
     return random_graph(12, 2, 4, rng)
 
 
+@pytest.fixture(scope="module")
+def planner():
+    """The network that plans, and 300 new puzzles of two goals that it has played."""
+    model, _, _, folder = saved_models.load("shrdlu-dnc")
+    env = ShrdluVectorEnv(num_envs=300, autoreset_mode="Disabled")
+    played = keras_dnc.Rollouts(env, steps=1, seed=2026).play(model, 0, greedy=True)
+    return model, folder, played
+
+
 @pytest.mark.slow
-def test_the_planning_model_meets_goals_in_puzzles_it_has_not_seen():
+def test_the_planning_model_meets_goals_in_puzzles_it_has_not_seen(planner):
     import tensorflow as tf
 
-    model, _, _, folder = saved_models.load("shrdlu-dnc")
-    env = ShrdluVectorEnv(num_envs=100, autoreset_mode="Disabled")
-    rollouts = keras_dnc.Rollouts(env, steps=1, seed=2026)
-    observed, _, scores = rollouts.play(model, 0, greedy=True)
-    assert scores["solved"] >= 0.9 and scores["moves_ratio"] <= 1.5
+    model, folder, (observed, _, scores) = planner
+    assert scores["solved"] >= 0.99 and scores["moves_ratio"] <= 1.1
     loaded = tf.saved_model.load(str(folder / "serving" / "1"))
     served = loaded.signatures["serving_default"](inputs=tf.constant(observed))
     expected = model.predict(observed, verbose=0)
     assert_close(served["outputs"].numpy(), expected, 1e-4)
+
+
+@pytest.mark.slow
+def test_the_planning_model_keeps_its_goals_in_memory(planner):
+    model, _, (observed, *_) = planner
+    (layer,) = model.recurrent
+    whole = observed[observed[:, 4, -1] == 1.0]  # asked after four constraints
+    right = to_numpy(model(whole))[:, 4, :-1].argmax(axis=-1)
+
+    def same_moves(erased):
+        _, *states = layer(whole[:, :4])
+        names = layer.cell.state_names
+        states = [s * (n not in erased) for n, s in zip(names, states, strict=True)]
+        outputs, *_ = layer(whole[:, 4:5], initial_state=states)
+        moves = to_numpy(model.policy_and_value(outputs))[:, 0, :-1].argmax(axis=-1)
+        return np.mean(moves == right)
+
+    assert len(whole) > 50
+    assert same_moves({"controller_0", "controller_1"}) > 0.9
+    assert same_moves({"memory"}) < 0.75  # some moves begin most solutions
