@@ -77,8 +77,8 @@ def fit_or_resume(
         epochs: Maximum number of epochs, over all calls together.
         callbacks: Further Keras callbacks. Defaults to `()`.
         seed: Seed of the order of the data, at least 0. Defaults to 0.
-        mode: `"min"` or `"max"`, whether the metric should fall or rise. Defaults to
-            `"min"`.
+        mode: `"min"` or `"max"`, whether the metric should fall or rise. Of equal
+            epochs the last is the best. Defaults to `"min"`.
         **arguments: Further keyword arguments of `model.fit`, such as
             `validation_data` and `verbose`, but for `steps_per_epoch`.
 
@@ -184,9 +184,10 @@ class _Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         value = self.sign * monitored(logs, self.monitor)
-        is_best = value < self.least or not self.best
+        is_best = value <= self.least or not self.best
         if is_best:
-            self.least, self.best = value, self.model.get_weights()
+            self.least = min(self.least, value)  # not NaN, which nothing is below
+            self.best = self.model.get_weights()
         figures = {name: float(figure) for name, figure in (logs or {}).items()}
         self.log.append({"epoch": epoch, **figures})
         self.epoch, self.is_stopped = epoch + 1, self.model.stop_training

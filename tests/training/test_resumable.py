@@ -99,12 +99,30 @@ def test_the_weights_are_those_of_the_best_epoch_even_before_the_kill(tmp_path):
 def test_with_mode_max_the_weights_are_those_of_the_highest_value(tmp_path):
     third, _ = fit(tmp_path / "three", epochs=3)
     with pytest.raises(KilledError):
-        fit(tmp_path / "max", callbacks=[Worse(2), KillAt(4)], mode="max")
+        fit(tmp_path / "max", callbacks=[Worse(2), KillAt(3)], mode="max")
     highest, log = fit(tmp_path / "max", mode="max")
     assert np.argmax([row["val_loss"] for row in log]) == 2
     assert_equal_weights(third, highest)
     with pytest.raises(ValueError, match="`mode` must be one of"):
         fit(tmp_path / "other", mode="highest")
+
+
+def test_of_equal_epochs_the_last_is_the_best(tmp_path):
+    third, _ = fit(tmp_path / "three", epochs=3)
+    equal, log = fit(tmp_path / "equal", epochs=3, callbacks=[Worse(0)])
+    assert [row["val_loss"] for row in log] == [1e3] * 3
+    assert_equal_weights(third, equal)
+
+
+def test_a_first_epoch_of_nan_is_not_the_best(tmp_path):
+    def spoil(epoch, logs):
+        if epoch == 0:
+            logs["val_loss"] = np.nan
+
+    spoiled = [keras.callbacks.LambdaCallback(on_epoch_end=spoil)]
+    whole, _ = fit(tmp_path / "whole", epochs=3)
+    model, _ = fit(tmp_path / "spoiled", epochs=3, callbacks=spoiled)
+    assert_equal_weights(whole, model)
 
 
 def test_a_training_that_is_over_is_not_begun_again(tmp_path):
