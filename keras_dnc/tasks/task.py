@@ -82,16 +82,17 @@ def padded_batch(episodes: Sequence[Episode], time: int) -> EpisodeBatch:
         (3, 5, 3)
     """
     return EpisodeBatch(
-        *(
-            np.stack([_padded(field, time) for field in fields])
-            for fields in zip(*episodes, strict=True)
-        )
+        *(_padded(fields, time) for fields in zip(*episodes, strict=True))
     )
 
 
-def _padded(field: np.ndarray, time: int) -> np.ndarray:
-    """Append zeros up to a number of steps."""
-    return np.pad(field, [(0, time - len(field))] + [(0, 0)] * (field.ndim - 1))
+def _padded(fields: Sequence[np.ndarray], time: int) -> np.ndarray:
+    """Stack arrays, with zeros appended to each up to a number of steps."""
+    first = fields[0]
+    padded = np.zeros((len(fields), time, *first.shape[1:]), first.dtype)
+    for row, field in zip(padded, fields, strict=True):
+        row[: len(field)] = field
+    return padded
 
 
 Revise: TypeAlias = Callable[[EpisodeBatch, np.random.Generator], EpisodeBatch]

@@ -1,6 +1,6 @@
 """Shortest paths: find a route, with the network's own choices as inputs."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import networkx
 import numpy as np
@@ -102,7 +102,7 @@ class ShortestPathTask(GraphTask):
         source, goal = question
         check_node(graph, source)
         check_node(graph, goal)
-        nearer = edges_nearer_to(graph, goal)
+        nearer = edges_nearer_to(triples_of(graph), goal)
         if source not in nearer:
             raise ValueError(
                 "A question must ask for a path of at least one edge. Received: none "
@@ -199,12 +199,10 @@ class _Walk:
         self._inputs, self._targets = inputs[:, :TRIPLE_SIZE], targets
         self.steps = np.flatnonzero(mask)
         question = int(np.argmax(inputs[:, TRIPLE_SIZE]))
-        graph = networkx.MultiDiGraph()
-        for a, label, b in numbers_of(self._inputs[:question]).tolist():
-            graph.add_edge(a, b, label=label)
-        self._edges = set(triples_of(graph))
+        edges = [Triple(*row) for row in numbers_of(self._inputs[:question]).tolist()]
+        self._edges = set(edges)
         self._source, _, goal = numbers_of(self._inputs[question]).tolist()
-        self._nearer = edges_nearer_to(graph, goal)
+        self._nearer = edges_nearer_to(edges, goal)
 
     def right_edges(self, step: int) -> list[Triple]:
         """Return the edges that are right at a step of the answer."""
@@ -228,21 +226,24 @@ class _Walk:
 
 
 def edges_nearer_to(
-    graph: networkx.MultiDiGraph, goal: Hashable
+    edges: Sequence[Triple], goal: Hashable
 ) -> dict[Hashable, list[Triple]]:
     """Return the first edges of all shortest paths to a node.
 
     Args:
-        graph: Directed graph whose edges have the attribute `label`.
-        goal: A node of it.
+        edges: All edges of a graph.
+        goal: A node.
 
     Returns:
         Dict from each node from which `goal` is reached, other than `goal`, to the
         edges that lead one step nearer.
     """
-    distances = networkx.single_source_shortest_path_length(graph.reverse(), goal)
+    backward = networkx.DiGraph()
+    backward.add_node(goal)
+    backward.add_edges_from((edge.target, edge.source) for edge in edges)
+    distances = networkx.single_source_shortest_path_length(backward, goal)
     nearer: dict[Hashable, list[Triple]] = {}
-    for edge in triples_of(graph):
+    for edge in edges:
         if edge.target not in distances:
             continue
         if distances[edge.source] == distances[edge.target] + 1:

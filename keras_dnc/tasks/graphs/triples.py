@@ -10,6 +10,7 @@ import numpy.typing as npt
 NUMBERS = 1000  # labels are numbers of three digits
 DIGITS, BASE = 3, 10
 TRIPLE_SIZE = 3 * DIGITS * BASE
+_PLACES = BASE ** np.arange(DIGITS)[::-1]  # hundreds, tens, ones
 
 
 class Triple(NamedTuple):
@@ -194,10 +195,18 @@ def vectors_of(numbers: np.ndarray) -> np.ndarray:
         [0, 11, 22, 31, 42, 53]
     """
     numbers = np.asarray(numbers)
-    digits = numbers[..., None] // BASE ** np.arange(DIGITS)[::-1] % BASE
-    is_hot = digits[..., None] == np.arange(BASE)
-    is_hot &= (numbers >= 0)[..., None, None]
-    return is_hot.reshape(*numbers.shape[:-1], TRIPLE_SIZE).astype("float32")
+    return _VECTORS[numbers].reshape(*numbers.shape[:-1], TRIPLE_SIZE)
+
+
+def _vectors() -> np.ndarray:
+    """Return the vectors of all numbers, `(1001, 30)`; the last is that of -1."""
+    digits = np.arange(NUMBERS)[:, None] // _PLACES % BASE
+    vectors = np.zeros((NUMBERS + 1, DIGITS, BASE), "float32")
+    vectors[:-1] = np.eye(BASE)[digits]
+    return vectors.reshape(NUMBERS + 1, DIGITS * BASE)
+
+
+_VECTORS = _vectors()  # looked up, because training encodes every edge of every graph
 
 
 def numbers_of(vectors: npt.ArrayLike) -> np.ndarray:
@@ -216,15 +225,15 @@ def numbers_of(vectors: npt.ArrayLike) -> np.ndarray:
     """
     vectors = np.asarray(vectors)
     digits = vectors.reshape(*vectors.shape[:-1], 3, DIGITS, BASE).argmax(axis=-1)
-    return digits @ BASE ** np.arange(DIGITS)[::-1]
+    return digits @ _PLACES
 
 
 def _check_numbers(name: str, numbers: Any) -> None:
     """Raise a `ValueError` unless labels have different numbers of three digits."""
     is_dict = isinstance(numbers, Mapping)
     values = list(numbers.values()) if is_dict else []
-    different = len(set(map(repr, values))) == len(values)
-    if not is_dict or not different or any(not _is_number(value) for value in values):
+    fit = all(map(_is_number, values)) and len(set(values)) == len(values)
+    if not is_dict or not fit:
         raise ValueError(
             f"Argument `{name}` must have different numbers from 0 to {NUMBERS - 1}. "
             f"Received: {name}={numbers!r}"
