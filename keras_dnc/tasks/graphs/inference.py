@@ -128,10 +128,18 @@ class InferenceTask(GraphTask):
     def draw_question(
         self, graph: networkx.DiGraph, rng: np.random.Generator
     ) -> tuple[Hashable, Hashable] | None:
-        """Draw a relation, and a node that has it."""
+        """Draw a relation, and a node that has it.
+
+        A relation is drawn evenly, and replaced by another of its length if no node has
+        it. Few small graphs have a given relation of four edges; drawn from those that
+        a graph has, these relations would be asked less often than others.
+        """
         follow = {(a, label): b for a, b, label in graph.edges(data="label")}
-        for index in rng.permutation(len(self._asked)).tolist():
-            relation = self._asked[index]
+        lengths = [len(self.relations[name]) for name in self._asked]
+        length = lengths[rng.integers(len(lengths))]
+        alike = [n for n, of in zip(self._asked, lengths, strict=True) if of == length]
+        for index in rng.permutation(len(alike)).tolist():
+            relation = alike[index]
             path = self.relations[relation]
             nodes = [node for node in graph if _end(follow, node, path) is not None]
             if nodes:
