@@ -3,10 +3,9 @@
     python examples/train_graph.py --task traversal --map FOLDER
     python examples/train_graph.py --task inference --weights MODEL
 
-It reads a graph edge by edge, and is asked to follow a path, to infer a relation, or
-to find a shortest path. It is trained on random graphs, and tested on new ones, on
-family trees, and on the map in FOLDER. A MODEL that has learned traversal learns
-inference faster. The program resumes if it was killed.
+It reads a graph edge by edge, then follows a path, infers a relation or finds a
+shortest path. Training graphs are random; FOLDER has a map to test it on. A MODEL that
+knows traversal learns inference faster. The program resumes if it was killed.
 """
 
 import argparse
