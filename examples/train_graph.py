@@ -3,9 +3,8 @@
     python examples/train_graph.py --task traversal --map FOLDER
     python examples/train_graph.py --task inference --weights MODEL
 
-It reads a graph edge by edge, then follows a path, infers a relation or finds a
-shortest path. Training graphs are random; FOLDER has a map to test it on. A MODEL that
-knows traversal learns inference faster. The program resumes if it was killed.
+Training graphs are random; FOLDER has a map to test on. A network that begins with a
+MODEL of traversal learns inference faster. The program resumes if it was killed.
 """
 
 import argparse
@@ -29,12 +28,11 @@ CELLS = {  # class, LSTM of the controller, and options
     "sam": (keras_dnc.SAMCell, keras_dnc.FusedLSTMCell, {}),
     "sdnc": (keras_dnc.SDNCCell, keras_dnc.FusedLSTMCell, {}),
 }
-PLANNING = {"planning_steps": 4}  # with 10, a network first learns to wait
-RELATIONS = {"relations": graphs.family_relations(), **PLANNING}
+RELATIONS = {"relations": graphs.family_relations(), "planning_steps": 4}
 TASKS = {  # class, edges asked in the test of a map or tree, and further arguments
     "traversal": (graphs.TraversalTask, 7, {}),
     "inference": (graphs.InferenceTask, 4, RELATIONS),
-    "shortest_path": (graphs.ShortestPathTask, 4, PLANNING),
+    "shortest_path": (graphs.ShortestPathTask, 4, {}),
 }
 
 
@@ -46,6 +44,7 @@ def parse_arguments():
     add("--units", default=128, type=int, help="of the LSTM controller")
     add("--options", default={}, type=json.loads, help="changes to the cell, in JSON")
     add("--goal", default=0.9, type=float, help="fraction right that ends a lesson")
+    add("--own", default=0.8, type=float, help="share of own choices, shortest paths")
     add("--batch-size", default=32, type=int)
     add("--learning-rate", default=2e-3, type=float, help="falls to a twentieth")
     add("--steps", default=200, type=int, help="updates in an epoch")
@@ -133,14 +132,15 @@ def main():
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
     callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
     if settings.task == "shortest_path":
-        callbacks.append(keras_dnc.DAgger(data, lessons[-1]))
+        callbacks.append(keras_dnc.DAgger(data, lessons[-1], settings.own))
     held_out = tuple(lessons[-1].batch(300, np.random.default_rng(1000)))
     run = model, data, folder / "training", "val_right", settings.epochs, callbacks
     log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")
     print(scores := measure(model, settings, lessons[-1]))
     model.save(folder / "model.keras")
     minutes = round(sum(epoch["seconds"] for epoch in log) / 60, 1)
-    metrics = {"scores": scores, "minutes": minutes} | log[-1]
+    metrics = {"scores": scores, "minutes": minutes, "level": log[-1]["level"]}
+    metrics |= {"updates": settings.steps * len(log), "seed": settings.seed}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     draw(log, folder / "learning.png")
 
