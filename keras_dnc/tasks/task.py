@@ -82,16 +82,17 @@ def padded_batch(episodes: Sequence[Episode], time: int) -> EpisodeBatch:
         (3, 5, 3)
     """
     return EpisodeBatch(
-        *(_padded(fields, time) for fields in zip(*episodes, strict=True))
+        *(
+            np.stack([_padded(field, time) for field in fields])
+            for fields in zip(*episodes, strict=True)
+        )
     )
 
 
-def _padded(fields: Sequence[np.ndarray], time: int) -> np.ndarray:
-    """Stack arrays, with zeros appended to each up to a number of steps."""
-    first = fields[0]
-    padded = np.zeros((len(fields), time, *first.shape[1:]), first.dtype)
-    for row, field in zip(padded, fields, strict=True):
-        row[: len(field)] = field
+def _padded(field: np.ndarray, time: int) -> np.ndarray:
+    """Append zeros up to a number of steps."""
+    padded = np.zeros((time, *field.shape[1:]), field.dtype)  # np.pad is slow
+    padded[: len(field)] = field
     return padded
 
 

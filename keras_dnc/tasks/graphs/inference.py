@@ -135,9 +135,9 @@ class InferenceTask(GraphTask):
         a graph has, these relations would be asked less often than others.
         """
         follow = {(a, label): b for a, b, label in graph.edges(data="label")}
-        lengths = [len(self.relations[name]) for name in self._asked]
-        length = lengths[rng.integers(len(lengths))]
-        alike = [n for n, of in zip(self._asked, lengths, strict=True) if of == length]
+        drawn = self._asked[rng.integers(len(self._asked))]
+        length = len(self.relations[drawn])
+        alike = [name for name in self._asked if len(self.relations[name]) == length]
         for index in rng.permutation(len(alike)).tolist():
             relation = alike[index]
             path = self.relations[relation]
