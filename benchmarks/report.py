@@ -21,7 +21,7 @@ COLORS = {  # after Okabe and Ito
     "keras_dnc, TensorFlow with XLA": "#0072b2",
     "keras_dnc, JAX": "#d55e00",
     "keras_dnc, TensorFlow graph": "#009e73",
-    "keras_dnc, TensorFlow graph, one thread": "#66c2a5",
+    "keras_dnc, TensorFlow graph, one thread per operation": "#66c2a5",
     "keras_dnc, JAX, two devices of one CPU": "#e69f00",
     "keras_dnc, PyTorch": "#56b4e9",
     "keras_dnc, PyTorch, torch.compile": "#0e6e9e",

@@ -153,12 +153,11 @@ def without_gradient(model, x):
         return model(x, training=False).numpy()
 
 
-def one_thread(size):
-    """The DNC of this package in a TensorFlow graph that runs on one thread."""
+def one_thread_per_operation(size):
+    """The DNC of this package in a TensorFlow graph, each operation on one thread."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     return ours(size, jit_compile=False)
 
 
@@ -316,7 +315,10 @@ CONTENDERS = {  # name: (Keras's backend, function of the size)
         "tensorflow",
         lambda size: ours(size, jit_compile=False),
     ),
-    "keras_dnc, TensorFlow graph, one thread": ("tensorflow", one_thread),
+    "keras_dnc, TensorFlow graph, one thread per operation": (
+        "tensorflow",
+        one_thread_per_operation,
+    ),
     "keras_dnc, JAX, two devices of one CPU": ("jax", two_devices),
     "keras_dnc, PyTorch": ("torch", lambda size: ours(size, jit_compile=False)),
     "keras_dnc, PyTorch, torch.compile": ("torch", ours),
