@@ -268,7 +268,7 @@ class MANNCell(AccessCell):
 
     - The output is linear; the loss squashes it.
     - Controller output, controller state and output are clipped; `clip_value=None`
-      switches it off.
+      disables clipping.
 
     Args:
         output_size: Numbers in the output.

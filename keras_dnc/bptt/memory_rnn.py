@@ -54,23 +54,23 @@ class MemoryRNN(keras.layers.RNN):
       the memory at every step on all backends.
     - A cell that updates its own variables in its steps raises an error unless
       `recompute=0`: a step that is taken twice would update them twice.
-    - At masked steps before the first real one, the output is the previous output in
-      the initial state on every backend. `keras.layers.RNN` returns zeros on TensorFlow
-      and PyTorch. States of an `NTMCell` that has taken no step are its initial values
-      then, where `keras.layers.RNN` returns zeros; both are a valid start.
+    - Masked steps before the first real one return the output stored in the initial
+      state, on every backend. `keras.layers.RNN` returns zeros on TensorFlow and
+      PyTorch. If all steps of an `NTMCell` are masked, its initial values are returned
+      as states; `keras.layers.RNN` returns zeros. Both are valid initial states.
     - A sequence of length 0 raises a `ValueError`. `keras.layers.RNN` fails with an
       error of the backend.
     - On PyTorch, a step of a dense memory is recorded after about a hundred calls with
       one batch size. From then on, the recorded operations run, in about a fifth of the
-      time. Python that a step runs, such as printing or a random number of `random`, is
-      not repeated then. With `jit_compile=True`, `torch.compile` compiles the recorded
-      steps, in about 10 seconds; it would unroll `keras.layers.RNN` and compile every
-      step, for minutes.
+      time. Python code in a step, such as `print` or a call of `random`, does not run
+      again. With `jit_compile=True`, `torch.compile` compiles the recorded steps, in
+      about 10 seconds; it would unroll `keras.layers.RNN` and compile every step, for
+      minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
     - Around a cell whose states contain indices of slots, such as `SAMCell`, the layer
-      computes in float32 under a global policy of half precision, which rounds them.
-      `keras.layers.RNN` needs `dtype="float32"`.
+      computes in float32 even under a global policy of half precision, which would
+      round the indices. `keras.layers.RNN` needs `dtype="float32"`.
     - Inputs at masked steps have no effect on gradients, even if they are NaN.
 
     Args:
@@ -87,8 +87,8 @@ class MemoryRNN(keras.layers.RNN):
     Call arguments:
         sequences: `(batch, time, features)`, time at least 1.
         initial_state: List of the states before the first step, `(batch, size)`; a dict
-            of some of them by name, `cell.start_from`; or `None` for those of the cell.
-            Defaults to `None`.
+            of some of them by name (see `cell.start_from`); or `None` for the initial
+            states of the cell. Defaults to `None`.
         mask: Booleans `(batch, time)`, false at steps to skip; `None` for no mask.
             Defaults to `None`.
         training: Whether dropout is on. Defaults to `False`.
@@ -299,9 +299,9 @@ class MemoryRNN(keras.layers.RNN):
         if slots <= _MANY_SLOTS or in_symbolic_scope() or backend.is_compiled():
             return
         warnings.warn(
-            f"Layer {self.name!r} copies its memory of {slots} slots at every step, as "
-            "XLA does not compile it: on TensorFlow, compile the model with "
-            "`jit_compile=True`; JAX always is; PyTorch has no such compiler here.",
+            f"Layer {self.name!r} copies its memory of {slots} slots at every step, "
+            "because XLA does not compile it. On TensorFlow, compile the model with "
+            "`jit_compile=True`. JAX always compiles with XLA; PyTorch cannot.",
             stacklevel=2,
         )
 

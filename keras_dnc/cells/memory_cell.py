@@ -1,4 +1,4 @@
-"""Named state inside a cell, a flat list of rank-2 tensors at the border with Keras.
+"""Named state inside a cell, a flat list of rank-2 tensors at the interface with Keras.
 
 `keras.layers.RNN` carries a list of `(batch, features)` tensors from step to step.
 States of another rank fail under masks, and a state with an axis of the size of the
@@ -57,9 +57,9 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
 
     Under a mixed or half-precision policy, only the controller computes in half
     precision; the memory and its addressing compute in float32. On PyTorch,
-    `torch.compile` and `jit_compile=True` leave the cell out, since they would unroll
-    the recurrence and compile every step: it runs eagerly, except that `MemoryRNN`
-    lets them compile one step.
+    `torch.compile` and `jit_compile=True` skip the cell, because they would unroll the
+    recurrence and compile every step. The cell runs eagerly, except in `MemoryRNN`,
+    where one step is compiled.
 
     Args:
         dtype: Policy of a controller that the cell creates. The cell has the same
@@ -154,7 +154,7 @@ class MemoryCell(keras.layers.Layer, HoldsDropout):
     def call(
         self, inputs: Tensor, states: Tensors, training: bool = False
     ) -> tuple[Tensor, Tensors]:
-        """Take one step at the border with Keras.
+        """Take one step at the interface with Keras.
 
         Args:
             inputs: `(batch, features)`.

@@ -33,10 +33,10 @@ class DNCCell(AccessCell):
     equations of the memory are in `MemoryAccess`, those of its options there and in
     `ContentAccess`, and those of a layer-normalised controller in `NormalizedLSTMCell`.
 
-    With the same weights, outputs, states and gradients equal those of deepmind/dnc.
-    The all-zero state is a fresh memory.
+    Given the same weights, the outputs, states and gradients equal those of
+    deepmind/dnc. The all-zero state is a fresh memory.
 
-    Departures, each of which deepmind/dnc makes, but for the last:
+    Departures, all but the last of which deepmind/dnc also makes:
 
     - Key strengths are squashed by softplus; `strength="oneplus"` gives the paper's
       form.
@@ -44,7 +44,7 @@ class DNCCell(AccessCell):
       paper's form.
     - Several write heads; read modes in the order backward, forward, content.
     - Controller output, controller state and output are clipped; `clip_value=None`
-      switches it off.
+      disables clipping.
     - The bias of the LSTM's forget gate starts at 1.
     - `bypass_dropout` uses one mask for a whole sequence, where Franke et al. draw one
       per step: back-propagation that recomputes a step needs the mask again.

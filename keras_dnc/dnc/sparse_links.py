@@ -26,7 +26,9 @@ _TINY = 1e-30  # keeps the quotient, and its gradient, finite in the branch not 
 
 
 class SparseLink(NamedTuple):
-    """Links as lists of K entries per slot. The slot of an entry of weight 0 is unused.
+    """Links as lists of K entries per slot.
+
+    Where a weight is 0, its slot has no meaning.
 
     Attributes:
         link_slots: `(batch, num_writes, memory_size, K)`, in the row of slot i the

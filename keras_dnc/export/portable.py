@@ -204,8 +204,12 @@ def export_litert(
     folder, path = pathlib.Path(folder), pathlib.Path(path)
     batch_size = positive_integer("batch_size", batch_size)
     signatures = _signatures(folder)
-    for name in ("step", "initial_state"):
-        check_choice("signature", name, list(signatures))
+    if missing := {"step", "initial_state"} - set(signatures):
+        raise ValueError(
+            "Argument `folder` must be an export with the signatures `step` and "
+            f"`initial_state`. Received: folder={str(folder)!r}, which lacks "
+            f"{sorted(missing)}"
+        )
     _check_path(path)
     dtype = signatures["step"]["inputs"]["inputs"]["dtype"]
     if dtype == "string":

@@ -59,6 +59,7 @@ def all_plots(
         >>> [name for name, _ in all_plots(recorded)][:2]
         ['plot_write_weights', 'plot_read_weights']
     """
+    labels = None if labels is None else list(labels)  # each figure reads them
     over_time: dict[str, Callable[[Trace, Labels, int], Figure]] = {
         "write_weights": plot_write_weights,
         "read_weights": plot_read_weights,

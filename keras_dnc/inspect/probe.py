@@ -69,7 +69,7 @@ def linear_probe(
           classifier probes, ICLR workshop.
     """
     inputs, classes = _checked(features, labels)
-    share = probability("held_out", held_out)
+    share = probability("held_out", held_out, includes_zero=False)
     weight = finite_number("ridge", ridge, above=0.0)
     order = np.random.default_rng(random_seed("seed", seed)).permutation(len(inputs))
     tested, fitted = np.split(order, [max(1, round(share * len(order)))])

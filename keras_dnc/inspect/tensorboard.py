@@ -72,7 +72,7 @@ class MemoryTrace(keras.callbacks.Callback):
         self.log_dir = str(log_dir)
         self.every = positive_integer("every", every)
         self.layer = layer
-        self.labels = labels
+        self.labels = None if labels is None else list(labels)
         self.sequence = natural_number("sequence", sequence)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -34,7 +34,7 @@ class NTMCell(AccessCell):
 
     - The output is linear; the loss squashes it.
     - Controller output, controller state and output are clipped at 20;
-      `clip_value=None` switches it off. Collier and Beel's program clips the controls
+      `clip_value=None` disables clipping. Collier and Beel's program clips the controls
       of the heads, before they are squashed, and the output.
 
     Args:

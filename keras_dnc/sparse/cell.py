@@ -38,13 +38,14 @@ class SAMCell(SparseCell):
     in the forward pass only. `keras.layers.RNN(SAMCell(...))` computes equal outputs
     and gradients, but passes over all of the memory at every step.
 
-    The all-zero state is a fresh memory. An initial state must have the index and the
-    times of access of its memory: use the final state of another run, or zeros. A
-    stateful layer may run for any number of steps, of which one call may take 2^23:
-    from 2^23 on, slots not accessed in the last 2^22 steps may count as never accessed.
+    The all-zero state is a fresh memory. An initial state must include the index and
+    the times of access that belong to its memory: use the final state of another run,
+    or zeros. A stateful layer may run for any number of steps, at most 2^23 of them in
+    one call. After 2^23 steps, slots not accessed in the last 2^22 may count as never
+    accessed.
 
     Departures, besides those of `SparseAccess`: controller output, controller state and
-    output are clipped; `clip_value=None` switches it off.
+    output are clipped; `clip_value=None` disables clipping.
 
     Args:
         output_size: Numbers in the output.
@@ -120,12 +121,12 @@ class SDNCCell(SparseCell):
 
     The all-zero state is a fresh memory. An initial state must have the index, the
     times of access and the links of its memory: use the final state of another run, or
-    zeros. A stateful layer may run for any number of steps, of which one call may take
-    2^23: from 2^23 on, slots not accessed in the last 2^22 steps may count as never
+    zeros. A stateful layer may run for any number of steps, at most 2^23 of them in one
+    call. After 2^23 steps, slots not accessed in the last 2^22 may count as never
     accessed.
 
     Departures, besides those of `LinkedAccess`: controller output, controller state and
-    output are clipped; `clip_value=None` switches it off.
+    output are clipped; `clip_value=None` disables clipping.
 
     Args:
         output_size: Numbers in the output.

@@ -31,10 +31,10 @@ _MAX_BITS = 22  # of a hash: four million buckets per table
 class LSHSearch(Search):
     """Approximate search by locality-sensitive hashing with random hyperplanes.
 
-    Compares a key with the rows that have the same hash in at least one of several
-    tables. The hash of a row is a bit per hyperplane: the side on which the row lies.
-    It is the number of a bucket of the table, and the bucket has the slots of the rows
-    with that hash. The candidates of a key are compared with it exactly.
+    The search compares a key with the rows that have the same hash in at least one of
+    several tables. The hash of a row has one bit per hyperplane: the side on which the
+    row lies. The hash is the index of a bucket, which holds the slots of all rows with
+    that hash. The cosine of the key with each of these rows is computed exactly.
 
     A slot enters and leaves buckets as its row changes. A row of zeros is in no bucket.
     A slot that enters a full bucket replaces another one, which this table then no
@@ -42,7 +42,7 @@ class LSHSearch(Search):
     are not entered.
 
     The index has about 4 `num_tables` numbers per slot. Among a million random rows,
-    keys of a given cosine to a row find it this often:
+    a key of a given cosine to a row finds that row this often:
 
     | cosine | 8 tables (default) | 32 tables |
     |---|---|---|
@@ -56,10 +56,10 @@ class LSHSearch(Search):
         num_tables: Tables. More tables find more rows, at proportional cost. Defaults
             to 8.
         bucket_size: Entries of a bucket. Defaults to 16.
-        num_bits: Hyperplanes of a table, at most 22; `None` for as many as make four
-            slots per bucket of a full memory. More hyperplanes find fewer candidates,
-            and miss more rows. With a given number, weights fit memories of other
-            sizes. Defaults to `None`.
+        num_bits: Hyperplanes of a table, at most 22; `None` for the number that gives
+            four slots per bucket of a full memory. More hyperplanes find fewer
+            candidates, and miss more rows. If the number is given, the weights also fit
+            memories of other sizes. Defaults to `None`.
         seed: Seed of the hyperplanes, an integer from 0 to 2^32 - 1; `None` for the
             global seed. Defaults to 0.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to

@@ -18,7 +18,7 @@ from keras_dnc.typing import DType, Tensor, Tensors
 
 
 class SparseLinkageState(NamedTuple):
-    """State of the sparse links. The slot of an entry of weight 0 is unused.
+    """State of the sparse links. Where a weight is 0, its slot has no meaning.
 
     Attributes:
         backward_slots: `(batch, memory_size, link_top_k)`, in the row of each slot the
@@ -49,12 +49,12 @@ class SparseLinkage(keras.layers.Layer):
     $$P_t(i, j) = (1 - w_t(i)) P_{t-1}(i, j) + p_{t-1}(i) w_t(j), \quad i \neq j$$
     $$p_t = (1 - \textstyle\sum_i w_t(i)) p_{t-1} + w_t$$
 
-    of which each row, and $p_t$, keeps the `link_top_k` largest. N has the links
-    backward in time, P those forward. A step changes the rows of the slots that it
-    writes and of those written last. No gradient flows through links.
+    Only the `link_top_k` largest entries of each row and of $p_t$ are kept. N has the
+    links backward in time, P those forward. A step changes the rows of the slots that
+    it writes and of those written last. No gradient flows through links.
 
-    Departures: a link is weakened when the slot that it leads from is written again,
-    and not when the slot that it leads to is: that would change rows in all of the
+    Departures: a link is weakened only when the slot that it starts from is written
+    again. Weakening it when its target is written again would change rows all over the
     memory.
 
     Args:

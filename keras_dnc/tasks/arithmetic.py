@@ -6,7 +6,6 @@ import numpy.typing as npt
 from keras_dnc.tasks.task import Episode
 from keras_dnc.tasks.task import EpisodeBatch
 from keras_dnc.tasks.task import Task
-from keras_dnc.tasks.task import check_positive_integers
 
 
 class AddingTask(Task):
@@ -85,10 +84,11 @@ class AddingTask(Task):
             ValueError: `marked` is not two different indices of `values`.
         """
         values, marked = np.asarray(values, "float32"), np.asarray(marked)
-        if len(set(marked.tolist())) != 2 or not set(marked) <= set(range(len(values))):
+        indices = marked.tolist() if marked.shape == (2,) else []
+        if len(set(indices)) != 2 or not set(indices) <= set(range(len(values))):
             raise ValueError(
                 "Argument `marked` must be two different numbers from 0 to "
-                f"{len(values) - 1}. Received: marked={marked}"
+                f"{len(values) - 1}. Received: marked={marked.tolist()}"
             )
         inputs = np.zeros((len(values), 2), "float32")
         inputs[:, 0] = values
@@ -201,10 +201,9 @@ class ArgmaxTask(Task):
             ValueError: `values` is empty or has more than `max_length` numbers.
         """
         values = np.asarray(values, "float32")
-        check_positive_integers(length=len(values))
-        if len(values) > self.max_length:
+        if not 1 <= len(values) <= self.max_length:
             raise ValueError(
-                f"Argument `values` must be at most {self.max_length} numbers. "
+                f"Argument `values` must be 1 to {self.max_length} numbers. "
                 f"Received: {len(values)} numbers"
             )
         time = len(values) + 1

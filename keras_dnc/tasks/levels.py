@@ -1,5 +1,6 @@
 """Curricula: one task at several levels of difficulty, from the easiest on."""
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,7 +112,8 @@ class Levels(Task):
 
     @level.setter
     def level(self, level: int) -> None:
-        if level not in range(len(self.tasks)):
+        is_integer = isinstance(level, numbers.Integral) and not isinstance(level, bool)
+        if not is_integer or level not in range(len(self.tasks)):
             raise ValueError(
                 f"Argument `level` must be an integer from 0 to {len(self.tasks) - 1}. "
                 f"Received: level={level!r}"

@@ -406,13 +406,14 @@ class OmniglotTask(Task):
         """Compute the fraction of wrong answers in each sequence.
 
         Args:
-            batch: `EpisodeBatch`.
+            batch: `EpisodeBatch`. Steps whose mask is 0 are not counted.
             outputs: Logits, `(batch, time, target_size)`.
 
         Returns:
             `(batch,)`, in [0, 1].
         """
-        return np.mean(~self._is_correct(batch, outputs), axis=1)
+        wrong = ~self._is_correct(batch, outputs)
+        return np.average(wrong, axis=1, weights=batch.mask > 0)
 
     def instance_accuracy(
         self, batch: EpisodeBatch, outputs: npt.ArrayLike
@@ -420,15 +421,17 @@ class OmniglotTask(Task):
         """Compute the accuracy at the first, second, ... drawing of a class.
 
         Args:
-            batch: `EpisodeBatch`.
+            batch: `EpisodeBatch`. Steps whose mask is 0 are not counted.
             outputs: Logits, `(batch, time, target_size)`.
 
         Returns:
-            `(num_drawings,)`, in [0, 1], the mean over classes and sequences.
+            `(num_drawings,)`, in [0, 1], the mean over classes and sequences; NaN where
+            no class has as many drawings.
         """
         correct = self._is_correct(batch, outputs)
         same = np.all(batch.targets[:, :, None] == batch.targets[:, None], axis=-1)
         instance = np.sum(np.tril(same), axis=2)  # 1 at the first of its class
+        instance *= batch.mask > 0
         return np.array(
             [np.mean(correct[instance == k]) for k in range(1, self.num_drawings + 1)]
         )

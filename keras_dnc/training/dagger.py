@@ -60,17 +60,26 @@ class DAgger(keras.callbacks.Callback):
         self.dataset, self.task = dataset, task
         self.own = probability("own", own, includes_one=True)
         self.share = probability("share", share, includes_one=True)
-        self._copy: keras.Model | None = None
+        self._copy: keras.Model
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Make the copy, before an epoch begins.
+
+        Initializers draw from Python's random numbers, on which the order of batches in
+        the epoch depends.
+
+        Args:
+            logs: Not used.
+        """
+        self._copy = keras.models.clone_model(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Copy the model, whose choices are followed until the epoch ends.
+        """Copy the weights, whose choices are followed until the epoch ends.
 
         Args:
             epoch: Index of the epoch. Not used.
             logs: Not used.
         """
-        if self._copy is None:
-            self._copy = keras.models.clone_model(self.model)
         self._copy.set_weights(self.model.get_weights())
         self.dataset.revise = functools.partial(
             self._revise, self._copy.predict_on_batch

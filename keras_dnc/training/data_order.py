@@ -6,7 +6,11 @@ import keras
 import numpy as np
 
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import probability
+from keras_dnc.arguments import random_seed
 from keras_dnc.arguments import switch
+
+_BATCH_SIZE = 32  # as in `model.fit`
 
 
 class ShuffledArrays(keras.utils.PyDataset):
@@ -54,7 +58,7 @@ class ShuffledArrays(keras.utils.PyDataset):
         (self.length,) = lengths
         self.batch_size = positive_integer("batch_size", batch_size)
         self.shuffle = switch("shuffle", shuffle)
-        self.seed = seed
+        self.seed = random_seed("seed", seed)
         self.epoch = 0
 
     @property
@@ -117,16 +121,22 @@ def in_order(
     )
     while data[-1] is None:
         data = data[:-1]
-    size, shuffle = arguments.pop("batch_size", None), arguments.pop("shuffle", True)
-    if split := arguments.pop("validation_split", 0.0):
+    size = arguments.pop("batch_size", None) or _BATCH_SIZE
+    arguments.setdefault("validation_batch_size", size)
+    split = arguments.pop("validation_split", 0.0)
+    if split and arguments.get("validation_data") is None:
         data, arguments["validation_data"] = _split(data, split)
-    return ShuffledArrays(data, size or 32, shuffle, seed), arguments
+    shuffle = arguments.pop("shuffle", True)
+    # Else Keras would also shuffle the batches of `ShuffledArrays`.
+    arguments["shuffle"] = False
+    return ShuffledArrays(data, size, shuffle, seed), arguments
 
 
 def _split(
     data: tuple[Any, ...], validation_split: float
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Split the last fraction of each array off, as `model.fit` does."""
+    probability("validation_split", validation_split)
     length = len(keras.tree.flatten(data)[0])
     start = int(np.floor(length * (1.0 - validation_split)))
     return _rows(data, slice(None, start)), _rows(data, slice(start, None))

@@ -363,12 +363,14 @@ class ExactGroups(keras.metrics.Metric):
         logits = ops.reshape(logits, shape)
         targets = ops.reshape(ops.cast(y_true, logits.dtype), shape)
         best = ops.max(logits, axis=-1, keepdims=True)
-        is_right = ops.sum(targets * ops.cast(logits >= best, logits.dtype), axis=-1)
-        wrong = ops.any(is_right < ops.max(targets, axis=-1), axis=-1)
+        chosen = ops.cast(logits >= best, logits.dtype)  # none of NaN
+        right = ops.sum(targets * chosen, axis=-1)
+        right = right / ops.maximum(ops.sum(chosen, axis=-1), 1.0)  # a tie is wrong
+        wrong = ops.any(right < ops.max(targets, axis=-1), axis=-1)
         if sample_weight is not None:
             wrong = wrong & (ops.convert_to_tensor(sample_weight) > 0)
-        right = ops.cast(~ops.any(wrong, axis=1), self.dtype)
-        self.right.assign_add(ops.sum(right))
+        exact = ops.cast(~ops.any(wrong, axis=1), self.dtype)
+        self.right.assign_add(ops.sum(exact))
         self.count.assign_add(ops.cast(batch_size, self.dtype))
 
     def result(self) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
+from keras_dnc.arguments import random_seed
 from keras_dnc.training.callbacks import monitored
 from keras_dnc.training.checkpoints import Checkpoint
 from keras_dnc.training.checkpoints import newest_checkpoint
@@ -86,10 +87,11 @@ def fit_or_resume(
         List of dicts, one per epoch, from the names of metrics to floats.
 
     Raises:
-        ValueError: `epochs` is not a positive integer, `mode` is neither `"min"` nor
-            `"max"`, the logs have no metric `monitor`, the position in the data could
-            not be restored, or the folder holds the run of a model with other variables
-            or of an earlier version of this package.
+        ValueError: `epochs` is not a positive integer, `seed` is not an integer of at
+            least 0, `mode` is neither `"min"` nor `"max"`, the logs have no metric
+            `monitor`, the position in the data could not be restored, training has
+            ended and `model` is not built, or the folder holds the run of a model with
+            other variables or of an earlier version of this package.
         RuntimeError: Another process trains in this folder.
         OSError: A file cannot be written, as on a full disk. Training can be resumed
             from the last checkpoint.
@@ -102,6 +104,7 @@ def fit_or_resume(
         ```
     """
     positive_integer("epochs", epochs)
+    random_seed("seed", seed)
     check_choice("mode", mode, ("min", "max"))
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +123,12 @@ def fit_or_resume(
                 epochs=epochs,
                 callbacks=[_EpochStart(seed), *run.callbacks, run],
                 **arguments,
+            )
+        if not model.built:
+            raise ValueError(
+                "Argument `model` must be built, because training in this folder has "
+                "ended: call `model.build`, or begin it with a `keras.Input`. "
+                f"Received: model={model!r}, folder={str(folder)!r}"
             )
         _check_shapes(folder, model.weights, run.best)
         model.set_weights(run.best)

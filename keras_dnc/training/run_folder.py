@@ -78,7 +78,7 @@ def check_settings(
         was, now = ({name: a.get(name) for name in others} for a in (kept, ours))
         raise ValueError(
             f"Argument `settings` must be those of the run in {path.parent}, which has "
-            f"{was}, or the output another folder. Received: {now}"
+            f"{was}, or choose another folder for the output. Received: {now}"
         )
 
 

@@ -87,7 +87,8 @@ def save_variables(model: keras.Model, path: str | os.PathLike, epochs: int) -> 
     Args:
         model: Compiled `keras.Model`, whose optimizer is built.
         path: Path of an `.npz` file: the variables of the model and then those of the
-            optimizer, by index, and the number of epochs.
+            optimizer, by index, and the number of epochs. Those in bfloat16 are written
+            as float32.
         epochs: Number of epochs that the model has been trained.
 
     Example:
@@ -103,7 +104,9 @@ def save_variables(model: keras.Model, path: str | os.PathLike, epochs: int) -> 
     """
     arrays: dict[str, Any] = {_EPOCHS: np.asarray(epochs)}
     for index, variable in enumerate(_variables(model)):
-        arrays[str(index)] = keras.ops.convert_to_numpy(variable)
+        array = keras.ops.convert_to_numpy(variable)
+        is_bfloat16 = array.dtype.kind == "V"  # which NumPy's files do not hold
+        arrays[str(index)] = array.astype("float32") if is_bfloat16 else array
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -192,7 +195,7 @@ def largest_difference(path: str | os.PathLike, other: str | os.PathLike) -> flo
 
     Returns:
         Largest difference within a variable, divided by the largest absolute value of
-        that variable in `other`; the maximum over all variables.
+        that variable in `other`; the maximum over all variables. NaN if any value is.
 
     Raises:
         ValueError: The files hold other variables, or different numbers of epochs.
@@ -208,7 +211,7 @@ def largest_difference(path: str | os.PathLike, other: str | os.PathLike) -> flo
             f"epochs as `other`. Received: path={os.fspath(path)!r}, "
             f"other={os.fspath(other)!r}"
         )
-    return max(_relative(first[name], second[name]) for name in first)
+    return float(np.max([_relative(first[name], second[name]) for name in first]))
 
 
 def _relative(array: np.ndarray, other: np.ndarray) -> float:
@@ -223,14 +226,17 @@ def worker_index() -> int | None:
 
     Returns:
         Index from `TF_CONFIG` or `KERAS_DISTRIBUTION_PROCESS_ID`, or `None` if neither
-        is set. The worker of index 0 writes the checkpoints.
+        names a task. The process of index 0 writes the checkpoints. A chief, if the
+        cluster has one, is 0, and the workers count from 1.
 
     Example:
         >>> worker_index() is None
         True
     """
-    if config := os.environ.get("TF_CONFIG"):
-        return int(json.loads(config)["task"]["index"])
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    if task := config.get("task"):
+        follows_chief = task["type"] == "worker" and "chief" in config["cluster"]
+        return int(task["index"]) + follows_chief
     index = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID")
     return None if index is None else int(index)
 

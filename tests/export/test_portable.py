@@ -115,7 +115,7 @@ def test_a_step_without_a_state_to_start_from_is_refused(whole, tmp_path):
     step = {"step": loaded.signatures["step"]}
     tf.saved_model.save(loaded, str(tmp_path / "step"), step)
     with pytest.raises(
-        ValueError, match="'step'.* Received: signature='initial_state'"
+        ValueError, match=r"`folder` must be .* which lacks \['initial_state'\]"
     ):
         export_litert(tmp_path / "step", tmp_path / "model.tflite")
 

@@ -182,7 +182,7 @@ def test_all_plots_have_slot_0_at_the_bottom(seen):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_cell_has_its_pictures_and_all_are_labelled(traces, kind):
     seen = traces(kind)
-    figures = dict(plots.all_plots(seen, labels="abcdef", sequence=1))
+    figures = dict(plots.all_plots(seen, labels=iter("abcdef"), sequence=1))
     assert set(figures) == ALWAYS | SHOWN[kind]
     for name, figure in figures.items():
         assert figure.get_suptitle(), name

@@ -38,7 +38,8 @@ def test_held_out_examples_follow_from_the_seed(rng):
     [
         ({"labels": [0, 1]}, "must have shapes .* Received: shapes .4, 2. and .2,"),
         ({"features": np.ones(4)}, "must have shapes"),
-        ({"held_out": 1.0}, "`held_out` must be at least 0 and below 1"),
+        ({"held_out": 0.0}, "`held_out` must be above 0 and below 1"),
+        ({"held_out": 1.0}, "`held_out` must be above 0 and below 1"),
         ({"held_out": 0.99}, "`features` must have more than one example"),
         ({"ridge": 0.0}, "`ridge` must be a finite number above 0"),
         ({"seed": -1}, "`seed`"),

@@ -36,7 +36,7 @@ def events(folder):
 @pytest.mark.only("tensorflow", "jax")
 def test_every_few_epochs_there_are_pictures_and_histograms(rng, tmp_path):
     pytest.importorskip("tensorflow")
-    look = MemoryTrace(random_inputs(rng), tmp_path, every=2, labels="abcdef")
+    look = MemoryTrace(random_inputs(rng), tmp_path, every=2, labels=iter("abcdef"))
     fit(rng, look, epochs=5)
     found = events(tmp_path)
     for name in ("plot_write_weights", "plot_links", "plot_memory"):

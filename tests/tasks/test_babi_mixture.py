@@ -182,6 +182,10 @@ def test_answers_are_judged_by_all_their_words():
     "changes, match",
     [
         ({"stories": []}, "`stories` must not be empty"),
+        (
+            {"stories": [*STORIES, babi.EncodedStory(2, *np.zeros((3, 6), "int32"))]},
+            "a question in each story. Received: one of task 2",
+        ),
         ({"lessons": []}, "`lessons` must not be empty"),
         ({"lessons": [babi.Lesson(0, 9)]}, "`questions` must be a positive integer"),
         ({"lessons": [babi.Lesson(1, 0.5)]}, "`tokens` must be a positive integer"),

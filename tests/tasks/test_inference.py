@@ -41,7 +41,8 @@ def test_relations_have_the_same_numbers_in_all_episodes_and_nodes_new_ones(fami
     found = [TASK.ask(family, ("Ann", "uncle"), seed).labels for seed in range(5)]
     assert len({tuple(labels.nodes.values()) for labels in found}) == 5
     assert len({tuple(labels.edges.items()) for labels in found}) == 1
-    again = graphs.InferenceTask(RELATIONS).ask(family, ("Ann", "uncle")).labels
+    again = graphs.InferenceTask(RELATIONS, max_degree=2)
+    again = again.ask(family, ("Ann", "uncle")).labels
     assert again.edges == found[0].edges
 
 
@@ -89,7 +90,8 @@ def test_lessons_end_with_all_labels_and_relations():
     "arguments, match",
     [
         ({"max_labels": 0}, "`max_labels` must be a positive integer"),
-        ({"max_labels": 1, "max_degree": 2}, "`max_labels` must be at least"),
+        ({"max_labels": 1, "max_degree": 2}, "`max_degree` must be at most.*labels=1"),
+        ({"max_degree": 3}, "`max_degree` must be at most the number.* 2 labels"),
         ({"max_labels": 1, "min_path": 3}, "of the first `max_labels` labels"),
     ],
 )
@@ -186,7 +188,7 @@ def test_relations_that_are_none_are_refused(relations, match):
 
 def test_lengths_without_a_relation_are_refused():
     with pytest.raises(ValueError, match="relations of `min_path` to `max_path`"):
-        graphs.InferenceTask(RELATIONS, min_path=4)
+        graphs.InferenceTask(RELATIONS, max_degree=2, min_path=4)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +207,5 @@ def test_families_of_impossible_sizes_are_refused(arguments, match, rng):
 def test_more_edges_than_labels_are_refused(rng):
     with pytest.raises(ValueError, match="at least `max_degree` labels"):
         graphs.random_graph(5, 2, 3, rng, labels=["a", "b"])
+    with pytest.raises(ValueError, match="`min_degree` must be at most `max_degree`"):
+        graphs.random_graph(5, 3, 2, rng)

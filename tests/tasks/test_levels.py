@@ -80,7 +80,7 @@ def test_levels_are_measured_as_their_tasks_are(rng):
     assert " = " in sums.to_text(sums.sample(rng))
 
 
-@pytest.mark.parametrize("level", [-1, 2])
+@pytest.mark.parametrize("level", [-1, 2, 1.0, True])
 def test_a_level_that_there_is_not_is_refused(level):
     with pytest.raises(ValueError, match="`level` must be an integer from 0 to 1"):
         Levels(exact(1, 2)).level = level

@@ -260,6 +260,15 @@ def test_accuracy_is_counted_by_how_often_a_class_was_seen(characters, rng):
     accuracy = task.instance_accuracy(batch, outputs)
     np.testing.assert_array_equal(accuracy, [0.0, 1.0, 1.0, 1.0])
     np.testing.assert_allclose(task.errors(batch, outputs), 3 / 12)
+    pad = [(0, 0), (0, 5), (0, 0)]  # as `Levels` do
+    longer = EpisodeBatch(
+        np.pad(batch.inputs, pad),
+        np.pad(batch.targets, pad),
+        np.pad(batch.mask, pad[:2]),
+    )
+    padded = np.pad(outputs, pad)
+    np.testing.assert_array_equal(task.instance_accuracy(longer, padded), accuracy)
+    np.testing.assert_allclose(task.errors(longer, padded), 3 / 12)
 
 
 def test_of_a_string_every_letter_must_be_right(characters):

@@ -44,12 +44,40 @@ def test_batches_follow_the_choices_of_the_model_as_it_was(model):
     assert dataset.revise is None  # after training
 
 
+class KillAt(keras.callbacks.Callback):
+    """Ends the training at the beginning of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(model, tmp_path):
+    start = model.get_weights()
+
+    def fit(folder, *callbacks):
+        model.set_weights(start)
+        model.compile(keras.optimizers.Adam(0.1), keras_dnc.GroupedCrossentropy())
+        dataset = TASK.dataset(batch_size=4, steps=6, seed=5)
+        callbacks = [keras_dnc.DAgger(dataset, TASK), *callbacks]
+        log = keras_dnc.fit_or_resume(
+            *(model, dataset, folder, "loss", 3, callbacks), verbose=0
+        )
+        return [epoch["loss"] for epoch in log]
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", KillAt())
+    assert fit(tmp_path / "killed") == whole
+
+
 def test_a_share_of_the_batches_follows_choices(model):
     dataset = TASK.dataset(batch_size=2, steps=200)
     dagger = keras_dnc.DAgger(dataset, TASK, share=0.25)
     calls = []
     dagger.task = type("Counting", (), {"follow": lambda *a: calls.append(a) or a[2]})()
     dagger.set_model(model)
+    dagger.on_train_begin()
     dagger.on_epoch_begin(0)
     for index in range(200):
         dataset[index]

@@ -45,7 +45,8 @@ def test_dicts_targets_and_sample_weights_keep_their_structure():
     arguments = {"y": -ROWS, "sample_weight": 2 * ROWS, "verbose": 0}
     batches, rest = in_order({"a": ROWS, "b": ROWS[:, None]}, 0, arguments)
     inputs, targets, weights = batches[0]
-    assert rest == {"verbose": 0} and inputs["b"].shape == (10, 1)
+    assert rest == {"verbose": 0, "shuffle": False, "validation_batch_size": 32}
+    assert inputs["b"].shape == (10, 1)
     np.testing.assert_array_equal(inputs["a"], -targets)
     np.testing.assert_array_equal(weights, 2 * inputs["a"])
     unlabelled, _ = in_order(ROWS, 0, {"sample_weight": ROWS})
@@ -58,6 +59,19 @@ def test_a_validation_split_is_the_last_fraction_of_each_array():
     assert sorted(batches[0][0].tolist()) == [0, 1, 2, 3, 4, 5, 6]
     inputs, targets = rest["validation_data"]
     assert inputs.tolist() == [7, 8, 9] and targets.tolist() == [-7, -8, -9]
+
+
+def test_validation_data_take_the_place_of_a_split():
+    arguments = {"y": ROWS, "validation_split": 0.25, "validation_data": (ROWS, ROWS)}
+    batches, rest = in_order(ROWS, 0, arguments)
+    assert batches.length == 10 and rest["validation_data"] == (ROWS, ROWS)
+
+
+def test_held_out_batches_have_the_batch_size_unless_they_have_their_own():
+    _, rest = in_order(ROWS, 0, {"batch_size": 2})
+    assert rest["validation_batch_size"] == 2
+    _, rest = in_order(ROWS, 0, {"batch_size": 2, "validation_batch_size": 5})
+    assert rest["validation_batch_size"] == 5
 
 
 def test_a_py_dataset_is_left_as_it_is():
@@ -80,6 +94,7 @@ def test_data_whose_position_is_lost_is_refused(batches, arguments):
         ({"y": ROWS[:3]}, r"`arrays` must be .* same length.*\[3, 10\]"),
         ({"batch_size": 0.5}, "`batch_size` must be a positive integer"),
         ({"shuffle": "batch"}, "`shuffle`"),
+        ({"validation_split": -0.2}, "`validation_split` must be at least 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes, match):

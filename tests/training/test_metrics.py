@@ -131,7 +131,8 @@ def test_exact_groups_counts_sequences_without_a_wrong_class(rng):
     assert metric.get_config()["group_size"] == 5
 
 
-def test_nan_is_no_exact_group():
+@pytest.mark.parametrize("logit", [np.nan, 0.0])
+def test_nan_or_a_tie_is_no_exact_group(logit):
     metric = ExactGroups(group_size=2)
-    metric.update_state(np.array([[[1.0, 0.0]]]), np.full((1, 1, 2), np.nan))
+    metric.update_state(np.array([[[1.0, 0.0]]]), np.full((1, 1, 2), logit))
     assert float(metric.result()) == 0.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_dnc
+from keras_dnc.training.data_order import ShuffledArrays
 
 INPUTS = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
 TARGETS = INPUTS.sum(axis=1, keepdims=True)
@@ -221,6 +222,32 @@ def test_another_model_is_refused(tmp_path):
         fit(tmp_path, epochs=2, model=model)
     with pytest.raises(ValueError, match=r"`model` must be that of .*\(3, 2\)"):
         fit(tmp_path, epochs=1, model=model)
+
+
+def test_after_the_end_a_model_without_weights_is_refused(tmp_path):
+    fit(tmp_path, epochs=1)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="`model` must be built"):
+        fit(tmp_path, epochs=1, model=model)
+
+
+def test_a_seed_is_checked_before_the_folder_is_made(tmp_path):
+    with pytest.raises(ValueError, match="`seed` must be an integer of at least 0"):
+        fit(tmp_path / "run", seed=-1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_shuffling_batches_are_trained_on_in_order(tmp_path, monkeypatch):
+    indices = []
+    batch = ShuffledArrays.__getitem__
+    monkeypatch.setattr(
+        ShuffledArrays,
+        "__getitem__",
+        lambda self, index: indices.append(index) or batch(self, index),
+    )
+    fit(tmp_path, epochs=2, batch_size=4, shuffle=False)
+    assert indices[-8:] == list(range(8))
 
 
 @pytest.mark.parametrize("name", ["backup", "done"])

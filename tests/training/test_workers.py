@@ -82,6 +82,18 @@ def test_the_index_comes_from_the_environment_of_a_cluster(monkeypatch):
                 assert workers.worker_index() == index
 
 
+@pytest.mark.parametrize(
+    "task, index",
+    [(("chief", 0), 0), (("worker", 0), 1), (("worker", 2), 3), (None, None)],
+)
+def test_a_chief_is_the_process_of_index_0(task, index, monkeypatch):
+    config = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1", "d:1"]}}
+    if task is not None:
+        config["task"] = dict(zip(("type", "index"), task, strict=True))
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert workers.worker_index() == index
+
+
 def test_all_workers_know_one_cluster():
     configs = [json.loads(each["TF_CONFIG"]) for each in workers.tf_cluster(3)]
     first, *others = [config["cluster"]["worker"] for config in configs]
@@ -114,6 +126,27 @@ def test_a_save_that_fails_leaves_the_file_before(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         workers.save_variables(model, path, 2)
     assert workers.load_variables(model, path) == 1
+
+
+def test_variables_in_bfloat16_come_back(tmp_path):
+    layers = [keras.Input((3,)), keras.layers.Dense(2, dtype="bfloat16")]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    expected = [keras.ops.convert_to_numpy(each) for each in model.variables]
+    workers.save_variables(model, tmp_path / "model.npz", 1)
+    model.set_weights([0.0 * each for each in expected])
+    assert workers.load_variables(model, tmp_path / "model.npz") == 1
+    for variable, value in zip(model.variables, expected, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+def test_a_difference_of_nan_is_not_passed_over(tmp_path):
+    model = model_of()
+    for name, value in (("one.npz", 1.0), ("two.npz", np.nan)):
+        model.trainable_variables[1].assign(np.full((2,), value))
+        workers.save_variables(model, tmp_path / name, 1)
+    found = workers.largest_difference(tmp_path / "two.npz", tmp_path / "one.npz")
+    assert np.isnan(found)
 
 
 def test_the_largest_difference_is_relative_to_each_variable(tmp_path):

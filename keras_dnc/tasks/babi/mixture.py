@@ -87,15 +87,16 @@ class StoryMixture(StoryBatches):
             its lesson.
         errors: Dict from the numbers of tasks to the errors that `set_errors` was
             called with, each in [0, 1]. A task that it lacks counts as always wrong.
-        epoch: Index of the epoch. Together with `seed`, the lessons and `learned` it
+        epoch: Index of the epoch. Together with `seed`, the lessons and `errors` it
             determines the batches.
 
     Raises:
         ValueError: `stories` or `lessons` is empty or not of `EncodedStory` and
             `Lesson`, `batch_size`, `per_epoch` or a number of a lesson is not a
-            positive integer, `tasks` is empty or has a task without stories, `buckets`
-            do not ascend to the longest story, `least_share` is not in (0, 1],
-            `augment` is not a function, or `earlier` or `seed` is out of range.
+            positive integer, a story has no question, `tasks` is empty or has a task
+            without stories, `buckets` do not ascend to the longest story, `least_share`
+            is not in (0, 1], `augment` is not a function, or `earlier` or `seed` is out
+            of range.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -138,7 +139,7 @@ class StoryMixture(StoryBatches):
         first = self._tasks if tasks is None else tasks
         self._check_tasks(first)
         self.lesson_of = dict.fromkeys(first, 0)
-        self._ends = [question_ends(story) for story in stories]
+        self._ends = [_ends_of(story) for story in stories]
         self._firsts = np.array([ends[0] for ends in self._ends])
         task_of = np.array([story.task for story in stories])
         self._numbers = {task: np.flatnonzero(task_of == task) for task in self._tasks}
@@ -372,6 +373,17 @@ def hold_out(
         [story for i, story in enumerate(stories) if i not in held],
         [story for i, story in enumerate(stories) if i in held],
     )
+
+
+def _ends_of(story: EncodedStory) -> np.ndarray:
+    """Return where the answers of a story end, or raise a `ValueError`."""
+    ends = question_ends(story)
+    if not len(ends):
+        raise ValueError(
+            "Argument `stories` must have a question in each story. "
+            f"Received: one of task {story.task} without"
+        )
+    return ends
 
 
 def _checked_lessons(lessons: Any) -> list[Lesson]:

@@ -57,24 +57,30 @@ def load_stories(
 
     builder = module.Builder(config=config, data_dir=data_dir)
     source = None if data is None else find_source(pathlib.Path(data))
+    was_prepared = pathlib.Path(builder.data_path).exists()
     builder.download_and_prepare(download_config=module.download_config(source))
     if source is not None:
-        _check_prepared_from(builder, source)
+        _check_prepared_from(builder, source, was_prepared)
     return [_to_story(example) for example in module.examples(builder, split)]
 
 
-def _check_prepared_from(builder: Any, source: pathlib.Path) -> None:
-    """Raise a `ValueError` if the prepared stories come from other files."""
+def _check_prepared_from(
+    builder: Any, source: pathlib.Path, was_prepared: bool
+) -> None:
+    """Raise a `ValueError` if the stories come from other files, or from a download."""
     subset, tasks = builder.builder_config.subset, builder.builder_config.tasks
     seen = fingerprint(source, subset, splits_of(subset), tasks)
     file = pathlib.Path(builder.data_path) / "source.sha256"
-    if not file.exists():
-        file.write_text(seen)
-    if file.read_text() != seen:
+    if not was_prepared:
+        partial = file.with_suffix(".partial")
+        partial.write_text(seen)
+        os.replace(partial, file)
+    if not file.exists() or file.read_text() != seen:
         raise ValueError(
             "Argument `data` must hold the files that the prepared stories in "
-            f"{builder.data_path} come from. Received: {source}, which holds others. "
-            "Remove that folder, or name another `data_dir`."
+            f"{builder.data_path} come from. These come from other files or from a "
+            "download: remove that folder, or name another `data_dir`. "
+            f"Received: data={str(source)!r}"
         )
 
 

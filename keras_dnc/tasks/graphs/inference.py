@@ -6,6 +6,7 @@ from typing import TypeAlias
 import networkx
 import numpy as np
 
+from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import positive_integer_or_none
 from keras_dnc.tasks.graphs.task import GraphTask
 from keras_dnc.tasks.graphs.task import check_node
@@ -20,7 +21,7 @@ _SEED = 2016  # of the numbers of edges and relations, which are equal in all ep
 
 
 class InferenceTask(GraphTask):
-    """Answer a relation between two nodes, such as "maternal great uncle".
+    """Find the node that a relation leads to, such as "maternal great uncle".
 
     A relation is a sequence of edge labels, such as `("mother", "mother", "son1")`;
     each edge label is a relation of one edge, too. A question is `(node, relation)`.
@@ -94,13 +95,14 @@ class InferenceTask(GraphTask):
         self.relations, self.edge_labels = _checked(relations)
         self._numbers = _numbers(list(self.relations))
         positive_integer_or_none("max_labels", max_labels)
-        if max_labels is not None and max_labels < max_degree:
-            raise ValueError(
-                "Argument `max_labels` must be at least `max_degree`, since labels "
-                f"differ at a node. Received: max_labels={max_labels}, "
-                f"max_degree={max_degree}"
-            )
         self._drawn_labels = self.edge_labels[:max_labels]
+        if positive_integer("max_degree", max_degree) > len(self._drawn_labels):
+            raise ValueError(
+                "Argument `max_degree` must be at most the number of edge labels in "
+                "`relations`, and at most `max_labels`, since labels differ at a node. "
+                f"Received: max_degree={max_degree}, {len(self.edge_labels)} labels, "
+                f"max_labels={max_labels}"
+            )
         self._asked = self._relations_asked(min_path, max_path)
         if not self._asked:
             raise ValueError(

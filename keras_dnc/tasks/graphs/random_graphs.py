@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 import networkx
 import numpy as np
 
+from keras_dnc.arguments import check_at_most
 from keras_dnc.arguments import positive_integer
 
 
@@ -34,8 +35,9 @@ def random_graph(
         two numbers in [0, 1], and of edges with the attribute `label`.
 
     Raises:
-        ValueError: An argument is not a positive integer, `num_nodes` is below 2, or
-            there are fewer labels than `max_degree`.
+        ValueError: An argument is not a positive integer, `num_nodes` is below 2,
+            `min_degree` is above `max_degree`, or there are fewer labels than
+            `max_degree`.
 
     Example:
         >>> graph = random_graph(5, 2, 3, np.random.default_rng(0))
@@ -44,6 +46,7 @@ def random_graph(
     """
     positive_integer("min_degree", min_degree)
     positive_integer("max_degree", max_degree)
+    check_at_most("min_degree", min_degree, "max_degree", max_degree)
     if positive_integer("num_nodes", num_nodes) < 2:
         raise ValueError(
             f"Argument `num_nodes` must be at least 2. Received: num_nodes={num_nodes}"

@@ -102,8 +102,8 @@ class GraphTask(Task):
             than 1,000 nodes.
 
     Departures:
-        In some of the random graphs, few edge labels repeat at many nodes. The paper
-        only says that labels differ at a node.
+        Some random graphs have only a few different edge labels, each used at many
+        nodes. The paper only says that labels differ at a node.
 
     References:
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
@@ -148,9 +148,9 @@ class GraphTask(Task):
         """Return tasks of rising difficulty, for `keras_dnc.tasks.levels.Levels`.
 
         Each row of `LESSONS` has the values of `LESSON_ARGUMENTS`. The lessons follow
-        the curriculum of Graves et al. (2016), with smaller graphs before it: a network
-        that has not yet learned to look an edge up learns it from two or three, and not
-        from ten.
+        the curriculum of Graves et al. (2016), preceded by smaller graphs: a network
+        learns to look up an edge among two or three edges, and does not learn it among
+        ten.
 
         Args:
             **arguments: Further arguments of the constructor.

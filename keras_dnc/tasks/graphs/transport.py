@@ -22,7 +22,7 @@ def read_transport_network(
 ) -> networkx.MultiDiGraph:
     """Read a network of stations and lines, such as the London Underground.
 
-    The folder has one file whose name ends with each of
+    The folder has one file for each of these endings of its name:
 
     - `stations.csv`: columns `id`, `name`, `latitude` and `longitude`; `zone` for
       `below_zone`, `total_lines` for `min_lines`;
@@ -48,9 +48,10 @@ def read_transport_network(
 
     Raises:
         FileNotFoundError: A table is missing.
-        ValueError: There are several tables of one kind, a column is missing, a number
-            is not one, a station or a line is unknown or occurs twice, two edges from a
-            station have one label of the column `label`, or nothing is left.
+        ValueError: There are several tables of one kind, a column is missing, a value
+            that must be a number is not one, a station or a line is unknown or occurs
+            twice, two edges from a station have one label of the column `label`, or
+            nothing is left.
 
     References:
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic

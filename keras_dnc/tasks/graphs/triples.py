@@ -57,8 +57,8 @@ def check_graph(graph: networkx.DiGraph) -> None:
 
     Raises:
         TypeError: `graph` is not a directed graph.
-        ValueError: The graph has no edge or more than 1,000 nodes or labels, an edge
-            has no label, or two edges from one node have the same label.
+        ValueError: The graph has no edge, an edge has no label, or two edges from one
+            node have the same label.
     """
     if not isinstance(graph, networkx.DiGraph):
         raise TypeError(

@@ -68,8 +68,8 @@ class ShrdluEnv(gymnasium.Env):
         """Begin a new episode.
 
         Args:
-            seed: Seed of the episodes. Defaults to `None`, to go on with the random
-                numbers as they are.
+            seed: Seed of the episodes. Defaults to `None`, to keep the current random
+                state.
             options: Dict with `"puzzles"`, `Puzzles` of one puzzle. Defaults to `None`,
                 for a new puzzle.
 

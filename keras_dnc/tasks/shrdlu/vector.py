@@ -31,7 +31,8 @@ class ShrdluVectorEnv(gymnasium.vector.VectorEnv):
     moves. An episode terminates when the goal is met, and is truncated after
     `task.move_limit` moves. An impossible move leaves the board as it is, and counts.
 
-    The reward is this package's, which leaves the optimal policy that of fewest moves.
+    The reward is this package's own. Under it, the optimal policy is still the one that
+    takes the fewest moves.
 
     `infos` holds arrays `(num_envs,)`: `acting`, whether the next action moves a block;
     `met`, the fraction of constraints met; `moves`, the number of moves made; and
@@ -123,7 +124,7 @@ class ShrdluVectorEnv(gymnasium.vector.VectorEnv):
 
         Args:
             seed: Seed of the episodes; the same one gives the same episodes. Defaults
-                to `None`, to go on with the random numbers as they are.
+                to `None`, to keep the current random state.
             options: Dict with `"reset_mask"`, `(num_envs,)`, bool, the boards to reset,
                 or with `"puzzles"`, `Puzzles` of the task or of the current level, one
                 for each board. Defaults to `None`, for new puzzles on all boards.
@@ -284,10 +285,10 @@ class ShrdluVectorEnv(gymnasium.vector.VectorEnv):
 
         Returns:
             Dict of `met`, the mean fraction of constraints met; `solved`, the fraction
-            of boards whose goal is met; `moves_ratio`, moves made by the optimal
-            number, over the boards whose goal is met, NaN if there are none; and `spl`,
-            success weighted by path length: the mean of the optimal number by moves
-            made, 0 for boards whose goal is not met.
+            of boards whose goal is met; `moves_ratio`, moves made divided by the
+            optimal number, over the boards whose goal is met, NaN if there are none;
+            and `spl`, success weighted by path length: the mean of the optimal number
+            divided by the moves made, 0 for boards whose goal is not met.
         """
         state = self._state
         solved, optimal, made = state.terminated, state.optimal, state.moves
