@@ -18,7 +18,9 @@ def memory_layout(
       norms, times of access, hash tables, links, and the gradient of the memory. Each
       device searches its own slots; the best ones of all devices are compared, and
       only their rows and scores are exchanged;
-    - the values of a `ProductKeyMemory`.
+    - the values of each `ProductKeyMemory` whose name contains `product_key_memory`, as
+      the default name does. Add others by name:
+      `layout_map[r".*knowledge/values"] = ("model", None)`.
 
     All other weights are on every device, unless entries are added to the layout. The
     number of slots must be a multiple of the number of devices along `axis`; tables of

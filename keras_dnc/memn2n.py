@@ -321,7 +321,7 @@ class MemN2N(keras.layers.Layer):
 
     def _look_up(self, table: Tensor, indices: Tensor) -> Tensor:
         """Return rows of a table in the compute dtype."""
-        rows = lookup(table, indices)
+        rows = lookup(table, ops.cast(indices, "int32"))  # not all take 8 bits
         return ops.cast(rows, self.compute_dtype)
 
     def _address(self, memory: Tensor, query: Tensor, present: Tensor) -> Tensor:
@@ -451,8 +451,9 @@ class LinearStart(keras.callbacks.Callback):
                 "Argument `monitor` must name an entry of the logs. Received: "
                 f"monitor={self.monitor!r}, the logs hold {sorted(logs or {})}"
             )
-        self._waited = 0 if loss < self._best else self._waited + 1
-        self._best = min(loss, self._best)
+        falls = loss < self._best  # not if it is NaN
+        self._waited = 0 if falls else self._waited + 1
+        self._best = loss if falls else self._best
         is_late = self.max_epochs is not None and epoch + 1 >= self.max_epochs
         if self._waited >= self.patience or is_late:
             for layer in self._layers:

@@ -33,6 +33,13 @@ def network(**arguments):
     return layer
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64"])
+def test_words_may_be_integers_of_any_size(dtype):
+    layer = network()
+    answer = layer(STORY.astype(dtype), QUESTION.astype(dtype))
+    assert_close(to_numpy(answer), to_numpy(layer(STORY, QUESTION)))
+
+
 def oracle_sentence(words, table, position_encoding):
     """m = sum_j l_j * A x_j over the words that are there (section 4.1)."""
     words = [word for word in words if word != 0]
@@ -249,7 +256,7 @@ def test_the_softmax_goes_in_when_the_loss_no_longer_falls():
     callback.set_model(model)
     callback.on_train_begin()
     still_linear = []
-    for epoch, loss in enumerate([3.0, 2.0, 2.5, 1.9, 1.95, 1.9]):
+    for epoch, loss in enumerate([3.0, 2.0, np.nan, 1.9, 1.95, 1.9]):
         callback.on_epoch_end(epoch, {"val_loss": loss})
         still_linear.append(model.layers[-1].is_linear)
     assert still_linear == [True] * 5 + [False]

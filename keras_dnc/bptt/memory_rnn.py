@@ -23,6 +23,7 @@ from keras_dnc.bptt.scan import Chunks
 from keras_dnc.bptt.scan import scan
 from keras_dnc.bptt.touched_rows import TouchedRows
 from keras_dnc.cells.access import Access
+from keras_dnc.cells.access_cell import AccessCell
 from keras_dnc.cells.controllers import unstacked
 from keras_dnc.cells.memory_cell import HOW_TO_FLATTEN
 from keras_dnc.cells.memory_cell import MemoryCell
@@ -101,11 +102,12 @@ class MemoryRNN(keras.layers.RNN):
     Raises:
         ValueError: If `cell` is a layer that runs a cell, such as `keras.layers.LSTM`;
             if `recompute` is neither `None` nor an integer of at least 0, or is
-            above 0 around a sparse memory; if a stack contains a sparse memory; if the
-            layer computes in half precision around a cell whose states contain indices
-            of slots; if sequences are ragged, or have another rank or length 0; if mask
-            or states have another batch size, or the mask another time; or if a cell
-            updates variables in its steps.
+            above 0 around a sparse memory; if a stack contains a sparse memory; if a
+            cell with a sparse memory overrides `step`; if the layer computes in half
+            precision around a cell whose states contain indices of slots; if sequences
+            are ragged, or have another rank or length 0; if mask or states have another
+            batch size, or the mask another time; or if a cell updates variables in its
+            steps.
 
     Example:
         >>> import keras_dnc
@@ -159,6 +161,8 @@ class MemoryRNN(keras.layers.RNN):
                 "memory in place: nothing is recomputed. "
                 f"Received: recompute={self.recompute!r}, cell={self.cell!r}"
             )
+        if _edits_in_place(self.cell) and self.recompute is None:
+            _check_step(self.cell)
 
     def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
         """Build the cell.
@@ -388,6 +392,16 @@ def _numbers_slots(cell: keras.layers.Layer) -> bool:
 def _edits_in_place(cell: keras.Layer) -> bool:
     """Return whether a cell has a sparse memory, which is updated in place."""
     return isinstance(getattr(cell, "access", None), RowAccess)
+
+
+def _check_step(cell: keras.Layer) -> None:
+    """Raise a `ValueError` unless the step of a sparse cell is that of `step_with`."""
+    if getattr(type(cell), "step", None) is not AccessCell.step:
+        raise ValueError(
+            "Argument `cell` must be an `AccessCell` that does not override `step`, "
+            "because its memory is edited in place: override `step_with`, or pass "
+            f"`recompute=0`. Received: cell={cell!r}"
+        )
 
 
 def _steps_per_chunk(recompute: Any) -> int | None:

@@ -89,6 +89,11 @@ class PureCell:
         takes_training = "training" in inspect.signature(cell.call).parameters
         self._flags = {"training": training} if takes_training else {}
 
+    @property
+    def drops(self) -> tuple[bool, ...]:
+        """Whether each dropout has a mask."""
+        return tuple(mask is not None for mask in tree.flatten(self._masks))
+
     def sequence(self, inputs: Tensor, mask: Tensor | None) -> Sequence:
         """Return the arguments of the recurrence over a sequence.
 
@@ -145,7 +150,10 @@ class PureCell:
         with self.substituted(sequence):
             states = tree.pack_sequence_as(self.states, state[1:])
             output, states = self.cell(inputs, states, **self._flags)
-        return [output, *tree.flatten(states)]
+        new = [output, *tree.flatten(states)]
+        # Cells of a stack may compute in other dtypes than it carries.
+        pairs = zip(new, state, strict=True)
+        return [ops.cast(tensor, old.dtype) for tensor, old in pairs]
 
     @contextlib.contextmanager
     def substituted(self, sequence: Sequence) -> Iterator[None]:
@@ -224,9 +232,8 @@ class PureMemoryCell(PureCell):
             if name not in _attributes_of_keras()
         )
         variables = tuple(map(_Same, self.cell.trainable_variables))
-        masks = tuple(mask is None for mask in tree.flatten(self._masks))
         defaults = keras.config.floatx(), keras.config.epsilon()
-        return self.training, variables, masks, settings, defaults
+        return self.training, variables, self.drops, settings, defaults
 
     def first_state(self, batch_size: Tensor) -> Tensors:
         """Return the state before the first step."""

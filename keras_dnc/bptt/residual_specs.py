@@ -48,7 +48,7 @@ def step_specs(cell: PureMemoryCell) -> StepSpecs:
         `StepSpecs` for a batch of one.
     """
     known = _SPECS.setdefault(cell.cell, {})
-    use = cell.training, *map(id, cell.cell.trainable_variables)
+    use = cell.training, cell.drops, *map(id, cell.cell.trainable_variables)
     if use not in known:
         known[use] = _symbolic_step(cell)
     return known[use]

@@ -204,9 +204,11 @@ class BaseAccess(keras.layers.Layer):
             Dict from the names of the arguments of this class and of its bases up to
             `BaseAccess` to their values.
         """
-        options = {name: getattr(self, name) for name in _arguments(type(self))}
-        biases = self.interface.get_config()["control_biases"]
-        return {**options, "control_biases": biases}
+        names = _arguments(type(self))
+        options = {name: getattr(self, name) for name in names}
+        if "control_biases" in names:
+            options["control_biases"] = self.interface.get_config()["control_biases"]
+        return options
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -254,8 +256,8 @@ class Access(BaseAccess):
         >>> class SlotState(NamedTuple):
         ...     memory: Tensor
         >>> class SlotAccess(Access):
-        ...     def __init__(self, memory_size, word_size, **kwargs):
-        ...         super().__init__(memory_size, word_size, num_reads=1, **kwargs)
+        ...     def __init__(self, memory_size, word_size, num_reads=1, **kwargs):
+        ...         super().__init__(memory_size, word_size, num_reads, **kwargs)
         ...         self.create_interface()
         ...     @property
         ...     def state_shapes(self):
@@ -400,4 +402,4 @@ def _arguments(kind: type) -> list[str]:
         if issubclass(base, BaseAccess) and "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()
             names |= dict.fromkeys(p.name for p in parameters if p.kind in _NAMED)
-    return [name for name in names if name not in ("self", "dtype", "control_biases")]
+    return [name for name in names if name not in ("self", "dtype")]

@@ -1,5 +1,6 @@
 """A controller with an external memory, as one RNN cell."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self, cast
 
@@ -87,8 +88,9 @@ class AccessCell(MemoryCell):
     Raises:
         ValueError: If a size is not a positive integer, `controller` is neither a
             positive integer nor an RNN cell, `access` is no memory, `lstm` is not a
-            class of layers, `clip_value` or `bypass_dropout` is out of range, or inputs
-            or states have the wrong shape.
+            class of layers, `clip_value` or `bypass_dropout` is out of range, a layer
+            of `controller` or `access` is not built by its `build`, or inputs or states
+            have the wrong shape.
 
     Example:
         >>> import keras_dnc
@@ -209,6 +211,12 @@ class AccessCell(MemoryCell):
         # Layers without weights are marked as built, too: on JAX, Keras runs a model
         # that has a layer not built once more before each batch.
         for layer in layers_of(self)[1:]:
+            if not layer.built and type(layer).build is not keras.Layer.build:
+                raise ValueError(
+                    "Arguments `controller` and `access` must build all of their "
+                    "layers in `build`, because a recurrence cannot create weights. "
+                    f"Received: one whose layer {layer!r} is not built"
+                )
             layer.built = True
 
     def decode(self, state: CellState) -> CellState:
@@ -279,9 +287,9 @@ class AccessCell(MemoryCell):
         return ops.clip(tensor, -self.clip_value, self.clip_value)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; in subclasses, those of `access` too."""
+        """Return the constructor's arguments, `access` or those of the memory."""
         serialize = keras.saving.serialize_keras_object
-        is_general = type(self) is AccessCell
+        is_general = "access" in inspect.signature(type(self).__init__).parameters
         return {
             **super().get_config(),
             "output_size": self.output_size,

@@ -79,8 +79,10 @@ def _check_cell(cell: keras.Layer) -> None:
         )
     options = cell.get_config()
     improved = {name: True for name in _IMPROVEMENTS if options.get(name)}
-    if not cell.temporal_links:
-        improved["temporal_links"] = False
+    published = {"temporal_links": True, "strength": "softplus", "link_top_k": None}
+    for name, value in published.items():
+        if options.get(name, value) != value:
+            improved[name] = options[name]
     if improved:
         raise ValueError(
             "Argument `cell` must have the equations of deepmind/dnc. "

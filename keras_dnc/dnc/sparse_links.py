@@ -22,7 +22,7 @@ from keras_dnc.ops.rows import set_rows
 from keras_dnc.ops.rows import values_at
 from keras_dnc.typing import DType, Tensor
 
-_TINY = 1e-30  # keeps the quotient, and its gradient, finite in the branch not taken
+_TINY = 1e-12  # smaller weights count as none; the square of it is not 0 in float32
 
 
 class SparseLink(NamedTuple):
@@ -58,7 +58,8 @@ class SparseTemporalLinkage(keras.layers.Layer):
       nothing must add no links.
 
     Args:
-        link_top_k: Links kept per slot, K. Defaults to 8.
+        link_top_k: Links kept per slot, K. With 1, links below 1 are dropped, so that
+            hardly any is kept. Defaults to 8.
         dtype: Policy of the layer; float32 in place of half precision. Defaults to
             Keras's global policy.
         **kwargs: `name` and `trainable` of `keras.layers.Layer`.
@@ -136,7 +137,8 @@ class SparseTemporalLinkage(keras.layers.Layer):
         kept = values_at(weights, slots)
         whole = ops.sum(weights, axis=1, keepdims=True)
         part = ops.sum(kept, axis=1, keepdims=True)
-        scale = ops.where(part > 0.0, whole / ops.maximum(part, _TINY), 0.0)
+        is_written = part > _TINY
+        scale = ops.where(is_written, whole / ops.where(is_written, part, 1.0), 0.0)
         return ops.cast(slots, weights.dtype), kept * scale
 
     def _linked(

@@ -38,8 +38,8 @@ class LSHSearch(Search):
 
     A slot enters and leaves buckets as its row changes. A row of zeros is in no bucket.
     A slot that enters a full bucket replaces another one, which this table then no
-    longer finds; if more slots enter a bucket in one step than it has entries, the rest
-    are not entered.
+    longer finds. If more slots enter a bucket in one step than it has free entries, or
+    entries if it is full, the rest are not entered.
 
     The index has about 4 `num_tables` numbers per slot. Among a million random rows,
     a key of a given cosine to a row finds that row this often:

@@ -30,7 +30,8 @@ class ActorCritic(keras.Model):
         num_actions: Number of actions.
         hidden_units: Numbers of rectified linear units of the layers between the
             recurrent layers and the policy and value. Defaults to `()`.
-        **kwargs: Keyword arguments of `keras.Model`: `name`, `trainable` and `dtype`.
+        **kwargs: Keyword arguments of `keras.Model`: `name`, `trainable` and `dtype`,
+            the policy of all layers but the recurrent ones.
 
     Call arguments:
         observations: `(batch, time, observation_size)`.
@@ -70,9 +71,10 @@ class ActorCritic(keras.Model):
         self.recurrent = _checked_layers(recurrent)
         self.num_actions = positive_integer("num_actions", num_actions)
         self.hidden_units = _checked_units(hidden_units)
+        dtype = self.dtype_policy
         self.heads = [
-            *(keras.layers.Dense(units, "relu") for units in self.hidden_units),
-            keras.layers.Dense(num_actions + 1, name="policy_and_value"),
+            *(keras.layers.Dense(n, "relu", dtype=dtype) for n in self.hidden_units),
+            keras.layers.Dense(num_actions + 1, dtype=dtype, name="policy_and_value"),
         ]
 
     def build(self, observations_shape: Shape) -> None:
@@ -205,6 +207,7 @@ class ActorCritic(keras.Model):
         """Return the constructor's arguments."""
         layers = [keras.saving.serialize_keras_object(one) for one in self.recurrent]
         return {
+            **super().get_config(),
             "recurrent": layers,
             "num_actions": self.num_actions,
             "hidden_units": self.hidden_units,

@@ -12,6 +12,7 @@ import keras_dnc
 from keras_dnc.bptt.pure_cell import PureMemoryCell
 from keras_dnc.bptt.residual_specs import step_specs
 from tests.numbers import assert_close
+from tests.numbers import to_numpy
 from tests.numbers import value_and_gradients
 
 FEATURES = 3
@@ -75,6 +76,21 @@ def test_dropout_in_the_controller_changes_what_is_deferred():
         return len(deferred_weights(controller, training))
 
     assert (products(False), products(True)) == (3, 2)
+
+
+@pytest.mark.only("tensorflow", "jax")
+def test_dropout_may_begin_after_a_first_training(rng):
+    controller = keras_dnc.FusedLSTMCell(8, seed=1)
+    cell = keras_dnc.DNCCell(4, controller, memory_size=6, word_size=5)
+    layer = keras_dnc.MemoryRNN(cell)
+    inputs = ops.convert_to_tensor(rng.normal(size=(2, 5, FEATURES)), "float32")
+    layer.build(inputs.shape)
+    for dropout in (0.0, 0.2, 0.0):
+        controller.recurrent_dropout = dropout
+        _, gradients = value_and_gradients(
+            lambda: ops.sum(layer(inputs, training=True)), cell.trainable_variables
+        )
+        assert all(np.all(np.isfinite(to_numpy(g))) for g in gradients)
 
 
 def test_the_gradient_of_a_weight_that_is_read_twice_is_whole(rng):

@@ -91,6 +91,48 @@ def test_what_is_written_is_read():
 
 
 def test_the_constructors_arguments_are_the_config():
-    access = SlotAccess(7, 3, num_reads=1)
-    config = access.get_config()
+    config = SlotAccess(7, 3, num_reads=1).get_config()
     assert {config[n] for n in ("memory_size", "word_size", "num_reads")} == {7, 3, 1}
+    assert SlotAccess.from_config(config).get_config() == config
+
+
+class DoublingCell(keras_dnc.AccessCell):
+    """A cell with another step and the constructor of `AccessCell`."""
+
+    def step(self, inputs, state):
+        return super().step(2.0 * inputs, state)
+
+
+def test_a_cell_with_another_step_comes_back_from_its_config():
+    cell = DoublingCell(3, 4, SlotAccess(7, 3))
+    objects = {"SlotAccess": SlotAccess}
+    with keras.saving.custom_object_scope(objects):
+        twin = DoublingCell.from_config(cell.get_config())
+    assert twin.get_config() == cell.get_config()
+
+
+class LazyCell(keras.Layer):
+    """A cell whose layer would be built in its first call."""
+
+    state_size = output_size = 4
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, inputs, states):
+        return self.dense(inputs), states
+
+
+class BuiltCell(LazyCell):
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
+
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer")
+def test_a_controller_must_build_its_layers():
+    inputs = keras.Input((6, 2))
+    with pytest.raises(ValueError, match="must build all of their layers.*name=dense"):
+        keras.layers.RNN(keras_dnc.DNCCell(3, LazyCell(), memory_size=5))(inputs)
+    built = keras_dnc.MemoryRNN(keras_dnc.DNCCell(3, BuiltCell(), memory_size=5))
+    assert built(inputs).shape == (None, 3)

@@ -153,11 +153,17 @@ def test_states_of_half_precision_can_be_named(make, rng, policy):
     check_same(flat, states)
 
 
+@pytest.mark.parametrize("order", [("dnc", "dnc"), ("dnc", "lstm"), ("lstm", "dnc")])
 @graph_backends
-def test_memory_rnn_stacks_cells_under_mixed_precision(rng):
+def test_memory_rnn_stacks_cells_under_mixed_precision(rng, order):
     with dtype_policy("mixed_bfloat16"):
         inputs = keras.Input((None, 5))
-        cells = [random_cell(rng), random_cell(rng, input_size=3)]
+        cells = [
+            keras.layers.LSTMCell(3)
+            if kind == "lstm"
+            else random_cell(rng, input_size=5 if place == 0 else 3)
+            for place, kind in enumerate(order)
+        ]
         outputs = keras_dnc.MemoryRNN(cells, return_sequences=True)(inputs)
         model = compile_model(keras.Model(inputs, outputs))
     check_learns(model, random_inputs(rng), random_targets(rng)[:, :, :3])

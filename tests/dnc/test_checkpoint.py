@@ -310,10 +310,16 @@ def test_what_is_no_dnc_cell_is_refused(weights, what):
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["masked_content", "deallocate", "link_sharpness", "normalize"],
+    "option, value",
+    [
+        *((n, True) for n in ("masked_content", "deallocate", "link_sharpness")),
+        ("normalize", True),
+        ("temporal_links", False),
+        ("strength", "oneplus"),
+        ("link_top_k", 4),
+    ],
 )
-def test_a_cell_of_other_equations_is_refused(option):
-    cell = keras_dnc.DNCCell(3, controller=8, **{option: True})
+def test_a_cell_of_other_equations_is_refused(option, value):
+    cell = keras_dnc.DNCCell(3, controller=8, **{option: value})
     with pytest.raises(ValueError, match=f"equations of deepmind/dnc.*{option}"):
         keras_dnc.load_deepmind_weights(cell, {})

@@ -111,6 +111,21 @@ def test_sharp_writing_is_followed_as_with_all_links(rng):
     assert_close(to_numpy(backward)[0, 0, 0], writes[3, 0, 0])
 
 
+def test_gradients_are_finite_where_nothing_is_written(rng):
+    linkage = SparseTemporalLinkage(3)
+    shapes = linkage.link_shape(1, SLOTS)
+    link = [ops.zeros((1, *shape)) for shape in shapes]
+    weights = [keras.Variable(np.zeros((1, 1, SLOTS))) for _ in range(2)]
+
+    def loss():
+        write, last = (ops.convert_to_tensor(variable) for variable in weights)
+        state = linkage(write, TemporalLinkageState(link, last))
+        return ops.sum(state.link[1]) + ops.sum(state.precedence_weights)
+
+    for gradient in value_and_gradients(loss, weights)[1]:
+        assert np.all(np.isfinite(to_numpy(gradient)))
+
+
 def test_memory_rnn_gives_the_numbers_of_the_plain_layer(rng):
     cell = random_cell(rng, link_top_k=3, num_writes=2)
     inputs = rng.normal(size=(3, 9, 5)).astype("float32")

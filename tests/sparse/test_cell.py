@@ -195,3 +195,29 @@ def test_a_stateful_layer_runs_on_beyond_what_float32_can_count(rng, kind, borde
         found, *old = layer(inputs, initial_state=old)
         np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
     assert np.max(to_numpy(cell.unflatten(old).access.time)) < border
+
+
+class ScaledCell(keras_dnc.SAMCell):
+    """Changes the step in the way of dense cells."""
+
+    def step(self, inputs, state):
+        return super().step(2.0 * inputs, state)
+
+
+class StepWithScaledCell(keras_dnc.SAMCell):
+    """Changes the step in the way of sparse cells."""
+
+    def step_with(self, use_memory, inputs, state):
+        return super().step_with(use_memory, 2.0 * inputs, state)
+
+
+def test_a_step_that_would_not_be_taken_is_refused(rng):
+    with pytest.raises(ValueError, match="override `step_with`, or pass"):
+        keras_dnc.MemoryRNN(ScaledCell(3, 8))
+    inputs = rng.normal(size=(2, 5, 4)).astype("float32")
+    outputs = []
+    for kind, recompute in ((ScaledCell, 0), (StepWithScaledCell, None)):
+        keras.utils.set_random_seed(1)
+        cell = kind(3, 8, memory_size=6, word_size=4, top_k=2)
+        outputs.append(to_numpy(keras_dnc.MemoryRNN(cell, recompute)(inputs)))
+    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)

@@ -173,6 +173,18 @@ def test_a_saved_model_acts_as_before(tmp_path, rng):
     assert loaded.evaluate(rollouts) == model.evaluate(rollouts)
 
 
+def test_the_constructors_arguments_are_the_config():
+    lstm = keras.layers.LSTM(3, return_sequences=True, return_state=True)
+    model = keras_dnc.ActorCritic(
+        [lstm], 4, (2,), name="player", trainable=False, dtype="mixed_bfloat16"
+    )
+    twin = keras_dnc.ActorCritic.from_config(model.get_config())
+    assert (twin.name, twin.trainable, twin.num_actions) == ("player", False, 4)
+    assert twin.hidden_units == (2,) and len(twin.recurrent) == 1
+    policies = {layer.dtype_policy.name for layer in (twin, *twin.heads)}
+    assert policies == {"mixed_bfloat16"}
+
+
 def test_progress_is_shown_epoch_by_epoch(capsys):
     rollouts = keras_dnc.Rollouts(environment(), steps=2)
     network().fit(rollouts, epochs=2)
