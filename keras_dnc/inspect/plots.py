@@ -435,8 +435,8 @@ def _steps_to_show(times: Sequence[int] | None, steps: int) -> np.ndarray:
         return np.unique(np.linspace(0, steps - 1, 5).round().astype(int))
     if any(time not in range(-steps, steps) for time in times):
         raise ValueError(
-            f"A step must be an integer from 0 to {steps - 1}, or below 0 to count "
-            f"from the end. Received: {list(times)}"
+            f"Argument `times` must be integers from 0 to {steps - 1}, or below 0 to "
+            f"count from the end. Received: times={list(times)}"
         )
     return np.array(times) % steps
 

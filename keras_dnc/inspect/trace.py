@@ -110,8 +110,8 @@ class Trace(types.SimpleNamespace):
             )
         if missing := sorted(set(names) - set(vars(self))):
             raise ValueError(
-                f"This needs {missing}, and a trace of this cell has no such arrays. "
-                f"Received: a trace with the arrays {sorted(vars(self))}"
+                f"Argument `trace` must have the arrays {missing}, which this cell "
+                f"does not have. Received: a trace with {sorted(vars(self))}"
             )
 
 

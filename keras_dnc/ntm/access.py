@@ -211,6 +211,7 @@ class NTMAccess(Access):
     def build(self, inputs_shape: Shape, state_shape: Any = None) -> None:
         """Create the interface, and the initial memory unless it is constant."""
         super().build(inputs_shape, state_shape)
+        self.addressing.build((inputs_shape[0], self.memory_size, self.word_size))
         self.fresh_memory = None
         if self.initial_memory != "constant":
             self.fresh_memory = self.add_weight(

@@ -217,7 +217,9 @@ def test_what_the_cell_does_not_have_is_refused(traces):
         (plots.plot_links, "link"),
         (plots.plot_read_modes, "read_m"),
     ):
-        with pytest.raises(ValueError, match=f"This needs .*{missing}.*Received"):
+        with pytest.raises(
+            ValueError, match=f"`trace` must have .*{missing}.*Received"
+        ):
             plot(seen)
     for time in (6, -7):
         with pytest.raises(ValueError, match="0 to 5.*Received"):

@@ -169,7 +169,7 @@ def test_an_episode_is_written_as_triples(underground):
 @pytest.mark.parametrize(
     "question, match",
     [
-        (("Bank", ["Central"]), "must be about nodes of its graph. Received: 'Bank'"),
+        (("Bank", ["Central"]), "must be about nodes of the graph. Received: 'Bank'"),
         (("Bond Street", ["Central"]), "'Central' from 'Bond Street', which has"),
         (("Bond Street", []), "at least one edge"),
     ],
@@ -197,7 +197,7 @@ def test_more_nodes_than_numbers_are_refused(rng):
     graph = networkx.DiGraph()
     for node in range(1001):
         graph.add_edge(node, (node + 1) % 1001, label="next")
-    with pytest.raises(ValueError, match="1000 labels of nodes. Received: 1001"):
+    with pytest.raises(ValueError, match="at most 1000 nodes. Received: 1001"):
         TASK.ask(graph, (0, ["next"]))
 
 

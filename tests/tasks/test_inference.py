@@ -152,8 +152,8 @@ def test_kin_are_reached_by_their_edges():
 @pytest.mark.parametrize(
     "question, match",
     [
-        (("Ann", "cousin"), "a relation of the task. Received: 'cousin'"),
-        (("Eve", "uncle"), "nodes of its graph. Received: 'Eve'"),
+        (("Ann", "cousin"), "a relation of the task. Received.*'cousin'"),
+        (("Eve", "uncle"), "nodes of the graph. Received: 'Eve'"),
         (("Beth", "grandmother"), "Received: 'mother' from 'Cleo', which has \\['son'"),
     ],
 )
@@ -165,7 +165,7 @@ def test_questions_without_an_answer_are_refused(family, question, match):
 def test_a_graph_with_other_edges_is_refused(family):
     family.add_edge("Dan", "Eve", label="wife")
     with pytest.raises(
-        ValueError, match="only the edge labels.*Received: \\['wife'\\]"
+        ValueError, match="no other edge labels than.*Received: \\['wife'\\]"
     ):
         TASK.ask(family, ("Ann", "uncle"))
 

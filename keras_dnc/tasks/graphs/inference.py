@@ -155,8 +155,8 @@ class InferenceTask(GraphTask):
         source, relation = question
         if relation not in self.relations:
             raise ValueError(
-                "A question must ask for a relation of the task. "
-                f"Received: {relation!r}"
+                "Argument `question` must ask for a relation of the task. "
+                f"Received: question={question!r}"
             )
         check_node(graph, source)
         node = source
@@ -170,7 +170,8 @@ class InferenceTask(GraphTask):
         unknown = {edge.edge for edge in edges} - set(self.edge_labels)
         if unknown:
             raise ValueError(
-                f"A graph must have only the edge labels {list(self.edge_labels)}. "
+                "Argument `graph` must have no other edge labels than "
+                f"{list(self.edge_labels)}. "
                 f"Received: {sorted(map(str, unknown))}"
             )
         return Labels(Labels.drawn(edges, rng).nodes, self._numbers)

@@ -105,8 +105,8 @@ class ShortestPathTask(GraphTask):
         nearer = edges_nearer_to(triples_of(graph), goal)
         if source not in nearer:
             raise ValueError(
-                "A question must ask for a path of at least one edge. Received: none "
-                f"leads from {source!r} to {goal!r}"
+                "Argument `question` must ask for a path of at least one edge. "
+                f"Received: question={question!r}, between which there is none"
             )
         answer = [nearer[source][0]]
         while answer[-1].target != goal:

@@ -408,7 +408,8 @@ def check_node(graph: networkx.DiGraph, node: Hashable) -> None:
     """
     if node not in graph:
         raise ValueError(
-            f"A question must be about nodes of its graph. Received: {node!r}"
+            "Argument `question` must be about nodes of the graph. "
+            f"Received: {node!r}, which is none"
         )
 
 
@@ -432,6 +433,6 @@ def edge_with(graph: networkx.DiGraph, source: Hashable, label: Hashable) -> Tri
             return Triple(source, label, target)
     known = [found for _, _, found in graph.out_edges(source, data="label")]
     raise ValueError(
-        f"A question must follow edges of its graph. Received: {label!r} from "
-        f"{source!r}, which has {known}"
+        "Argument `question` must follow edges of the graph. "
+        f"Received: {label!r} from {source!r}, which has {known}"
     )

@@ -92,7 +92,8 @@ class TraversalTask(GraphTask):
         node, labels = question
         if not labels:
             raise ValueError(
-                f"A question must name at least one edge. Received: {question!r}"
+                "Argument `question` must name at least one edge. "
+                f"Received: question={question!r}"
             )
         asked, answer = [], []
         for number, label in enumerate(labels):

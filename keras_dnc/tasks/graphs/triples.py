@@ -130,7 +130,7 @@ class Labels:
             different = list(dict.fromkeys(labels))
             if len(different) > NUMBERS:
                 raise ValueError(
-                    f"A graph must have at most {NUMBERS} labels of {name}. "
+                    f"Argument `triples` must have at most {NUMBERS} {name}. "
                     f"Received: {len(different)}"
                 )
             numbers = rng.choice(NUMBERS, len(different), replace=False)
@@ -163,7 +163,8 @@ class Labels:
             ]
         except KeyError as error:
             raise ValueError(
-                f"A question must use labels of its graph. Received: {error.args[0]!r}"
+                "Argument `triples` must have labels of the graph. "
+                f"Received: {error.args[0]!r}"
             ) from None
 
     def decode(self, vectors: npt.ArrayLike) -> list[Triple]:

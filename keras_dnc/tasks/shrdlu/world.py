@@ -219,13 +219,17 @@ class BlockWorld:
             known = block in blocks and other in blocks and relation in RELATIONS
             if not known or block == other:
                 raise ValueError(
-                    f"A constraint must relate two of the blocks 1 to {self.num_blocks}"
-                    f" by one of {RELATIONS}. Received: {(block, relation, other)}"
+                    "Argument `constraints` must relate two of the blocks 1 to "
+                    f"{self.num_blocks} by one of {RELATIONS}. "
+                    f"Received: {(block, relation, other)}"
                 )
             parts = block - 1, RELATIONS.index(relation), other - 1
             goal.add(int(np.ravel_multi_index(parts, self.constraint_shape)))
         if not goal:
-            raise ValueError("A goal must have at least one constraint. Received: none")
+            raise ValueError(
+                "Argument `constraints` must have at least one. "
+                f"Received: constraints={constraints!r}"
+            )
         return tuple(sorted(goal))
 
     def constraint(self, number: int) -> Constraint:
@@ -318,7 +322,7 @@ class BlockWorld:
         if self.distances(goal)[position] < 0:
             constraints = [tuple(self.constraint(number)) for number in goal]
             raise ValueError(
-                "A goal must have a solution on this board. Received: a goal of the "
+                "Argument `goal` must have a solution on this board. Received: the "
                 f"constraints {constraints}, from {self.boards[position].tolist()}"
             )
 
