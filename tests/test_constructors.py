@@ -186,7 +186,7 @@ REQUIRED = {  # class -> function that returns the required arguments not guesse
     "DAgger": lambda: {"dataset": CopyTask().dataset(2, 2), "task": ShortestPathTask()},
     "EpisodeDataset": lambda: {"task": CopyTask()},
     "GeneralisationReport": lambda: {"tasks": {"short": CopyTask()}},
-    "InferenceTask": lambda: {"relations": {"grandmother": ("mother", "mother")}},
+    "InferenceTask": lambda: {"relations": {"aunt": ("a", "b", "c", "d")}},
     "Interface": lambda: {"controls": {"key": ((2, 3), "linear")}},
     "Labels": lambda: {"nodes": {"a": 1, "b": 2}, "edges": {"next": 1}},
     "Levels": lambda: {"tasks": [CopyTask()]},

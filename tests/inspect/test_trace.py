@@ -218,7 +218,7 @@ def test_a_table_has_a_column_for_each_number(rng):
 
 def test_a_table_of_what_is_not_there_is_refused(rng):
     seen = trace(random_cell(rng), rng.normal(size=(2, 4, 5)))
-    with pytest.raises(ValueError, match=r"needs \['age'\].*arrays \[.*'usage'"):
+    with pytest.raises(ValueError, match=r"arrays \['age'\].*Received.*'usage'"):
         seen.to_dataframe(names=["age"])
     with pytest.raises(ValueError, match="`sequence` must be .* from 0 to 1.*=2"):
         seen.to_dataframe(sequence=2)

@@ -180,7 +180,7 @@ def test_the_constructors_arguments_are_the_config():
     )
     twin = keras_dnc.ActorCritic.from_config(model.get_config())
     assert (twin.name, twin.trainable, twin.num_actions) == ("player", False, 4)
-    assert twin.hidden_units == (2,) and len(twin.recurrent) == 1
+    assert list(twin.hidden_units) == [2] and len(twin.recurrent) == 1
     policies = {layer.dtype_policy.name for layer in (twin, *twin.heads)}
     assert policies == {"mixed_bfloat16"}
 
