@@ -1,5 +1,6 @@
 """Loading stories from the TensorFlow dataset `babi` or from a portable file."""
 
+import collections
 import os
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from keras_dnc.tasks.babi.source import Line
 from keras_dnc.tasks.babi.source import Story
 from keras_dnc.tasks.babi.source import find_source
 from keras_dnc.tasks.babi.source import fingerprint
+from keras_dnc.tasks.babi.source import read_stories
 from keras_dnc.tasks.babi.source import splits_of
 
 
@@ -67,21 +69,35 @@ def load_stories(
 def _check_prepared_from(
     builder: Any, source: pathlib.Path, was_prepared: bool
 ) -> None:
-    """Raise a `ValueError` if the stories come from other files, or from a download."""
+    """Raise a `ValueError` if the prepared stories come from other files.
+
+    TFDS leaves no record of the files: then the stories are compared, once.
+    """
     subset, tasks = builder.builder_config.subset, builder.builder_config.tasks
     seen = fingerprint(source, subset, splits_of(subset), tasks)
     file = pathlib.Path(builder.data_path) / "source.sha256"
-    if not was_prepared:
+    if not was_prepared or (not file.exists() and _are_in(builder, source)):
         partial = file.with_suffix(".partial")
         partial.write_text(seen)
         os.replace(partial, file)
     if not file.exists() or file.read_text() != seen:
         raise ValueError(
             "Argument `data` must hold the files that the prepared stories in "
-            f"{builder.data_path} come from. These come from other files or from a "
-            "download: remove that folder, or name another `data_dir`. "
-            f"Received: data={str(source)!r}"
+            f"{builder.data_path} come from. These come from other files: remove that "
+            f"folder, or name another `data_dir`. Received: data={str(source)!r}"
         )
+
+
+def _are_in(builder: Any, source: pathlib.Path) -> bool:
+    """Return whether the prepared stories are those of some files."""
+    from keras_dnc.tasks.babi.babi_dataset_builder import examples
+
+    subset, tasks = builder.builder_config.subset, builder.builder_config.tasks
+    return all(
+        collections.Counter(map(_to_story, examples(builder, split)))
+        == collections.Counter(read_stories(source, subset, split, tasks))
+        for split in splits_of(subset)
+    )
 
 
 def _to_story(example: Mapping[str, Any]) -> Story:
