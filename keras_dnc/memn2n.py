@@ -451,9 +451,10 @@ class LinearStart(keras.callbacks.Callback):
                 "Argument `monitor` must name an entry of the logs. Received: "
                 f"monitor={self.monitor!r}, the logs hold {sorted(logs or {})}"
             )
-        falls = loss < self._best  # not if it is NaN
-        self._waited = 0 if falls else self._waited + 1
-        self._best = loss if falls else self._best
+        if loss < self._best:
+            self._best, self._waited = loss, 0
+        else:  # also if it is NaN
+            self._waited += 1
         is_late = self.max_epochs is not None and epoch + 1 >= self.max_epochs
         if self._waited >= self.patience or is_late:
             for layer in self._layers:

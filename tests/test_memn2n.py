@@ -250,13 +250,14 @@ def test_training_ends_its_linear_start_and_goes_on(tmp_path):
     assert_close(loaded.predict(INPUTS, verbose=0), model.predict(INPUTS, verbose=0))
 
 
-def test_the_softmax_goes_in_when_the_loss_no_longer_falls():
+@pytest.mark.parametrize("higher", [2.5, np.nan])
+def test_the_softmax_goes_in_when_the_loss_no_longer_falls(higher):
     callback = keras_dnc.LinearStart(patience=2)
     model = model_of(linear_start=True)
     callback.set_model(model)
     callback.on_train_begin()
     still_linear = []
-    for epoch, loss in enumerate([3.0, 2.0, np.nan, 1.9, 1.95, 1.9]):
+    for epoch, loss in enumerate([3.0, 2.0, higher, 1.9, 1.95, 1.9]):
         callback.on_epoch_end(epoch, {"val_loss": loss})
         still_linear.append(model.layers[-1].is_linear)
     assert still_linear == [True] * 5 + [False]

@@ -17,7 +17,15 @@ _LSTM_KERNEL = ("lstm/w", "lstm/w_gates")  # name in a dict, name in a checkpoin
 _LSTM_BIAS = ("lstm/b", "lstm/b_gates")
 _FORGET_BIAS = 1.0  # deepmind/dnc adds it at run time; Keras keeps it in the bias
 _RULE = "Argument `weights` must be a dict or the path of a TensorFlow checkpoint."
-_IMPROVEMENTS = ("masked_content", "deallocate", "link_sharpness", "normalize")
+_PUBLISHED = {  # options with which a cell has the equations of deepmind/dnc
+    "masked_content": False,
+    "deallocate": False,
+    "normalize": False,
+    "temporal_links": True,
+    "link_sharpness": False,
+    "link_top_k": None,
+    "strength": "softplus",
+}
 
 
 Arrays: TypeAlias = dict[str, np.ndarray]  # from the names of weights to their values
@@ -78,15 +86,16 @@ def _check_cell(cell: keras.Layer) -> None:
             f"Argument `cell` must be a `DNCCell`. Received: cell={cell!r}"
         )
     options = cell.get_config()
-    improved = {name: True for name in _IMPROVEMENTS if options.get(name)}
-    published = {"temporal_links": True, "strength": "softplus", "link_top_k": None}
-    for name, value in published.items():
-        if options.get(name, value) != value:
-            improved[name] = options[name]
-    if improved:
+    # A cell without links has no options of links.
+    others = {
+        name: options[name]
+        for name, value in _PUBLISHED.items()
+        if options.get(name, value) != value
+    }
+    if others:
         raise ValueError(
             "Argument `cell` must have the equations of deepmind/dnc. "
-            f"Received: a cell with {improved}"
+            f"Received: a cell with {others}"
         )
     _check_controller(cell.controller)
 

@@ -169,28 +169,29 @@ def test_a_broken_archive_is_refused(tmp_path):
         babi.load_stories("en-10k-qa1", "test", broken, tmp_path)
 
 
+def edited(folder):
+    """Write the files of task 1 with another name in them, and return their folder."""
+    files = folder / "edited" / "en-10k"
+    files.mkdir(parents=True)
+    for file in DUMMY.glob("en-10k/qa1_*"):
+        (files / file.name).write_text(file.read_text().replace("Mary", "Emily"))
+    return files.parent
+
+
 def test_stories_prepared_from_other_files_are_refused(archive, tmp_path):
     babi.load_stories("en-10k-qa1", "test", archive, tmp_path)
     assert babi.load_stories("en-10k-qa1", "test", DUMMY, tmp_path)  # the same files
-    other = tmp_path / "other" / "en-10k"
-    other.mkdir(parents=True)
-    for file in DUMMY.glob("en-10k/qa1_*"):
-        (other / file.name).write_text(file.read_text().replace("Mary", "Emily"))
     with pytest.raises(ValueError, match="come from other files"):
-        babi.load_stories("en-10k-qa1", "test", other.parent, tmp_path)
+        babi.load_stories("en-10k-qa1", "test", edited(tmp_path), tmp_path)
 
 
 def test_stories_without_a_record_of_their_files_are_compared(archive, tmp_path):
     """TFDS may have prepared them, which leaves none."""
     babi.load_stories("en-10k-qa1", "test", archive, tmp_path)
     (record,) = tmp_path.rglob("source.sha256")
-    other = tmp_path / "other" / "en-10k"
-    other.mkdir(parents=True)
-    for file in DUMMY.glob("en-10k/qa1_*"):
-        (other / file.name).write_text(file.read_text().replace("Mary", "Emily"))
     record.unlink()
     with pytest.raises(ValueError, match="come from other files"):
-        babi.load_stories("en-10k-qa1", "test", other.parent, tmp_path)
+        babi.load_stories("en-10k-qa1", "test", edited(tmp_path), tmp_path)
     assert not record.exists()
     assert babi.load_stories("en-10k-qa1", "test", DUMMY, tmp_path)
     assert record.exists()
