@@ -13,11 +13,12 @@ import keras_dnc
 ROOT = pathlib.Path(keras_dnc.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 PAPERS = {"dnc", "mann", "memn2n", "ntm", "product_key", "sparse"}
-EVERYWHERE = {"arguments", "lazy_modules", "signature", "typing"}
+EVERYWHERE = {"arguments", "files", "lazy_modules", "signature", "typing"}
 MAY_IMPORT = {  # room -> rooms of ours that it may import, besides itself
     "typing": set(),
     "signature": set(),
     "arguments": set(),
+    "files": set(),
     "backend": set(),
     "ops": {"backend"},
     "cells": {"backend", "ops"},

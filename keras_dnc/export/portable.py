@@ -1,6 +1,5 @@
 """Conversion of exported models to ONNX and LiteRT files."""
 
-import contextlib
 import importlib.util
 import os
 import pathlib
@@ -15,6 +14,7 @@ import numpy as np
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.export import guide
+from keras_dnc.files import whole_file
 
 _Functions: TypeAlias = dict[str, Any]  # from names to concrete functions of TensorFlow
 
@@ -64,7 +64,7 @@ def export_onnx(
     if importlib.util.find_spec("tf2onnx") is None:
         raise ImportError("`export_onnx` needs tf2onnx: `pip install keras_dnc[onnx]`.")
     loaded = _loaded(folder)
-    with tempfile.TemporaryDirectory() as renamed, _aside(path) as partial:
+    with tempfile.TemporaryDirectory() as renamed, whole_file(path) as partial:
         _save(loaded, {signature: _renamed(loaded.signatures[signature])}, renamed)
         done = subprocess.run(
             # In a process of its own, because it disables eager execution.
@@ -126,20 +126,6 @@ def _check_path(path: pathlib.Path) -> None:
             "Argument `path` must be the name of a file. "
             f"Received: path={str(path)!r}, a folder"
         )
-
-
-@contextlib.contextmanager
-def _aside(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a path to write to, and move what is there to `path` if nothing is raised.
-
-    A file that was at `path` before stays as it is if something is raised.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _renamed(signature: Any) -> Any:
@@ -221,7 +207,7 @@ def export_litert(
     functions = _of_fixed_batch(loaded.signatures, batch_size)
     content = _converted(loaded, functions)
     _check_numbers(content, functions)
-    with _aside(path) as partial:
+    with whole_file(path) as partial:
         partial.write_bytes(content)
     return path
 

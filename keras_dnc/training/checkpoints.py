@@ -5,20 +5,21 @@ to the disk and renamed, and its name holds the SHA-256 of its content. Killed a
 moment, a process leaves the previous checkpoint; a damaged file is recognized.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dnc.files import PARTIAL
+from keras_dnc.files import flush
+from keras_dnc.files import removed_on_error
+from keras_dnc.files import replace
+
 _RECORD = "record"  # name of the array that holds the JSON record
 _SUFFIX = ".checkpoint"
-_PARTIAL = "partial-"
 _KEPT = 2  # the newest and, should it be damaged, the one before it
 
 
@@ -55,13 +56,13 @@ def write_checkpoint(folder: pathlib.Path, checkpoint: Checkpoint) -> None:
         name: _storable(array) for name, array in checkpoint.arrays.items()
     }
     arrays[_RECORD] = np.frombuffer(record, "uint8")
-    partial = folder / f"{_PARTIAL}{checkpoint.epoch}"
-    with _removed_on_error(partial):
+    partial = folder / f"{PARTIAL}{checkpoint.epoch}"
+    with removed_on_error(partial):
         with partial.open("wb") as file:
             np.savez(file, **arrays)
-            _flush(file)
+            flush(file)
         name = f"{checkpoint.epoch:06d}-{_sha256(partial)}{_SUFFIX}"
-        _replace(partial, folder / name)
+        replace(partial, folder / name)
     _delete_others(folder, checkpoint.epoch, name)
 
 
@@ -86,28 +87,6 @@ def newest_checkpoint(folder: pathlib.Path) -> Checkpoint | None:
             f"No checkpoint in {folder} is whole: training starts over.", stacklevel=2
         )
     return None
-
-
-def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Write a file that is never left partly written.
-
-    Args:
-        path: `pathlib.Path` of the file; replaced if it exists.
-        write: Function that writes the file at the path it is passed.
-
-    Example:
-        >>> import tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "notes.txt"
-        >>> write_whole(path, lambda partial: partial.write_text("whole"))
-        >>> path.read_text()
-        'whole'
-    """
-    partial = path.with_name(f"{_PARTIAL}{path.name}")
-    with _removed_on_error(partial):
-        write(partial)
-        with partial.open("rb+") as file:
-            _flush(file)
-        _replace(partial, path)
 
 
 def _read(path: pathlib.Path) -> Checkpoint:
@@ -155,30 +134,3 @@ def _sha256(path: pathlib.Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(file: Any) -> None:
-    """Make sure that what was written to a file is on the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _replace(partial: pathlib.Path, path: pathlib.Path) -> None:
-    """Rename a file, and make sure that the new name is on the disk."""
-    os.replace(partial, path)
-    if os.name == "posix":  # other systems cannot open a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextlib.contextmanager
-def _removed_on_error(partial: pathlib.Path) -> Iterator[None]:
-    """Remove a partly written file if writing fails."""
-    try:
-        yield
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -16,11 +16,11 @@ import numpy as np
 from keras_dnc.arguments import check_choice
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import random_seed
+from keras_dnc.files import whole_file
 from keras_dnc.training.callbacks import monitored
 from keras_dnc.training.checkpoints import Checkpoint
 from keras_dnc.training.checkpoints import newest_checkpoint
 from keras_dnc.training.checkpoints import write_checkpoint
-from keras_dnc.training.checkpoints import write_whole
 from keras_dnc.training.data_order import in_order
 from keras_dnc.training.run_folder import CHECKPOINTS
 from keras_dnc.training.run_folder import write_log
@@ -223,14 +223,11 @@ class _Run(keras.callbacks.Callback):
 
 def _save_best(model: keras.Model, folder: pathlib.Path) -> None:
     """Write the weights of a model as the best ones of a run."""
-
-    def write(path: pathlib.Path) -> None:
+    with whole_file(folder / _BEST) as partial:
         try:
-            model.save_weights(path)
+            model.save_weights(partial)
         except RuntimeError as error:  # of h5py, on a full disk
-            raise OSError(f"{path} cannot be written: {error}") from error
-
-    write_whole(folder / _BEST, write)
+            raise OSError(f"{partial} cannot be written: {error}") from error
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from keras_dnc.files import whole_file
 from keras_dnc.training.checkpoints import newest_checkpoint
-from keras_dnc.training.checkpoints import write_whole
 
 CHECKPOINTS = "checkpoints"
 _LOG = "log.csv"
@@ -36,14 +36,11 @@ def write_log(folder: pathlib.Path, log: list[dict[str, float]]) -> None:
         log: List of dicts, one per epoch, from the names of metrics to floats.
     """
     names = list(dict.fromkeys(name for row in log for name in row))
-
-    def write(path: pathlib.Path) -> None:
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(log)
-
-    write_whole(folder / _LOG, write)
+    path = folder / _LOG
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(log)
 
 
 def check_settings(
@@ -69,7 +66,8 @@ def check_settings(
     path = pathlib.Path(path)
     text = json.dumps(settings, indent=1, default=str)
     if not path.exists() or not path.read_bytes():
-        write_whole(path, lambda partial: partial.write_text(text + "\n"))
+        with whole_file(path) as partial:
+            partial.write_text(text + "\n")
         return
     kept, ours = _read_settings(path), json.loads(text)
     names = [name for name in kept.keys() | ours.keys() if name not in free]

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_dnc.arguments import positive_integer
-from keras_dnc.training.checkpoints import write_whole
+from keras_dnc.files import whole_file
 
 _POLL = 0.1  # seconds between two looks at the workers
 _GRACE = 5.0  # seconds that a worker has to end after SIGTERM, before SIGKILL
@@ -109,12 +109,8 @@ def save_variables(model: keras.Model, path: str | os.PathLike, epochs: int) -> 
         arrays[str(index)] = array.astype("float32") if is_bfloat16 else array
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(partial: pathlib.Path) -> None:
-        with partial.open("wb") as file:  # `np.savez` adds a suffix to a path
-            np.savez(file, **arrays)
-
-    write_whole(path, write)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # which adds a suffix to a path
 
 
 def load_variables(model: keras.Model, path: str | os.PathLike) -> int:

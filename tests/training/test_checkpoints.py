@@ -6,11 +6,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from keras_dnc.training import checkpoints
+from keras_dnc import files
 from keras_dnc.training.checkpoints import Checkpoint
 from keras_dnc.training.checkpoints import newest_checkpoint
 from keras_dnc.training.checkpoints import write_checkpoint
-from keras_dnc.training.checkpoints import write_whole
 
 
 def checkpoint(epoch):
@@ -90,22 +89,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(tmp_path, checkpoint(2))
     monkeypatch.undo()
     assert len(os.listdir(tmp_path)) == 1
     assert_equal(newest_checkpoint(tmp_path), checkpoint(1))
-
-
-def test_a_file_is_as_before_if_writing_it_fails(tmp_path):
-    path = tmp_path / "log.csv"
-    write_whole(path, lambda partial: partial.write_text("before"))
-
-    def write(partial):
-        partial.write_text("half")
-        raise OSError
-
-    with pytest.raises(OSError):
-        write_whole(path, write)
-    assert os.listdir(tmp_path) == ["log.csv"] and path.read_text() == "before"

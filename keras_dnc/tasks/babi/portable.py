@@ -7,12 +7,12 @@ as gzipped JSON, whose checksum covers every story. `load_stories` reads it when
 
 import gzip
 import json
-import os
 import pathlib
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_dnc.files import whole_file
 from keras_dnc.tasks.babi.source import SUBSETS
 from keras_dnc.tasks.babi.source import TASK_NAMES
 from keras_dnc.tasks.babi.source import Line
@@ -37,17 +37,9 @@ def write_portable(
         stories_by_split: Dict from the name of a split to its list of `Story`.
     """
     content = {"version": _VERSION, "subset": subset, "splits": stories_by_split}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            # The header holds no time, so that equal stories give equal files.
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                packed.write(json.dumps(content).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        # The header holds no time, so that equal stories give equal files.
+        partial.write_bytes(gzip.compress(json.dumps(content).encode(), mtime=0))
 
 
 def read_portable(path: pathlib.Path, config: str, split: str) -> list[Story]:

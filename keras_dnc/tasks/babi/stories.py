@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from keras_dnc.files import whole_file
 from keras_dnc.tasks.babi.portable import ENDING
 from keras_dnc.tasks.babi.portable import read_portable
 from keras_dnc.tasks.babi.source import Line
@@ -77,9 +78,8 @@ def _check_prepared_from(
     seen = fingerprint(source, subset, splits_of(subset), tasks)
     file = pathlib.Path(builder.data_path) / "source.sha256"
     if not was_prepared or (not file.exists() and _are_in(builder, source)):
-        partial = file.with_suffix(".partial")
-        partial.write_text(seen)
-        os.replace(partial, file)
+        with whole_file(file) as partial:
+            partial.write_text(seen)
     if not file.exists() or file.read_text() != seen:
         raise ValueError(
             "Argument `data` must hold the files that the prepared stories in "
