@@ -1,10 +1,9 @@
 """Train a memory network to answer questions about graphs it has never seen.
 
     python examples/train_graph.py --task traversal --map FOLDER
-    python examples/train_graph.py --task inference --weights MODEL
 
-Training graphs are random; FOLDER has a map to test on. A network that begins with a
-MODEL of traversal learns inference faster. The program resumes if it was killed.
+Training graphs are random; FOLDER has a map to test on. With `--weights`, a network of
+traversal goes on to inference, which it learns faster. A killed program resumes.
 """
 
 import argparse
@@ -28,10 +27,10 @@ CELLS = {  # class, LSTM of the controller, and options
     "sam": (keras_dnc.SAMCell, keras_dnc.FusedLSTMCell, {}),
     "sdnc": (keras_dnc.SDNCCell, keras_dnc.FusedLSTMCell, {}),
 }
-RELATIONS = {"relations": graphs.family_relations(), "planning_steps": 4}
+FAMILY = {"relations": graphs.family_relations(), "planning_steps": 4}
 TASKS = {  # class, edges asked in the test of a map or tree, and further arguments
     "traversal": (graphs.TraversalTask, 7, {}),
-    "inference": (graphs.InferenceTask, 4, RELATIONS),
+    "inference": (graphs.InferenceTask, 4, FAMILY | {"least_share": 0.05}),
     "shortest_path": (graphs.ShortestPathTask, 4, {}),
 }
 
@@ -44,7 +43,6 @@ def parse_arguments():
     add("--units", default=128, type=int, help="of the LSTM controller")
     add("--options", default={}, type=json.loads, help="changes to the cell, in JSON")
     add("--goal", default=0.9, type=float, help="fraction right that ends a lesson")
-    add("--own", default=0.8, type=float, help="share of own choices, shortest paths")
     add("--batch-size", default=32, type=int)
     add("--learning-rate", default=2e-3, type=float, help="falls to a twentieth")
     add("--steps", default=200, type=int, help="updates in an epoch")
@@ -59,14 +57,14 @@ def parse_arguments():
 
 def recurrent_layers(settings):
     """The layers between the steps of an episode and the logits of its digits."""
-    units = settings.units
+    units, answer_size = settings.units, graphs.GraphTask.target_size
     if settings.cell == "lstm":
         stack = [keras.layers.LSTM(units, return_sequences=True) for _ in range(2)]
-        return [*stack, keras.layers.Dense(graphs.GraphTask.target_size)]
+        return [*stack, keras.layers.Dense(answer_size)]
     kind, lstm, options = CELLS[settings.cell]
     options = {"memory_size": 256, "word_size": 64, "num_reads": 2} | options
-    controller = keras_dnc.SkipController(lstm(units), skip_units=units)
-    cell = kind(graphs.GraphTask.target_size, controller, **options | settings.options)
+    controller = keras_dnc.SkipController(lstm(units), skip_units=128)
+    cell = kind(answer_size, controller, **options | settings.options)
     return [keras_dnc.MemoryRNN(cell, return_sequences=True)]
 
 
@@ -131,8 +129,10 @@ def main():
         model.set_weights(keras.models.load_model(settings.weights).get_weights())
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
     callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
+    if settings.task == "inference":
+        callbacks.append(keras_dnc.RelationSampling(levels))
     if settings.task == "shortest_path":
-        callbacks.append(keras_dnc.DAgger(data, lessons[-1], settings.own))
+        callbacks.append(keras_dnc.DAgger(data, lessons[-1]))
     held_out = tuple(lessons[-1].batch(300, np.random.default_rng(1000)))
     run = model, data, folder / "training", "val_right", settings.epochs, callbacks
     log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")

@@ -80,6 +80,7 @@ from keras_dnc.training.metrics import InstanceAccuracy
 from keras_dnc.training.metrics import QuestionError
 from keras_dnc.training.optimizers import SparseAdam
 from keras_dnc.training.policy_gradient import ActorCriticLoss
+from keras_dnc.training.relation_sampling import RelationSampling
 from keras_dnc.training.resumable import fit_or_resume
 from keras_dnc.training.rollouts import Rollouts
 from keras_dnc.training.run_folder import check_settings
@@ -134,6 +135,7 @@ __all__ = [
     "NormalizedLSTMCell",
     "ProductKeyMemory",
     "QuestionError",
+    "RelationSampling",
     "Rollouts",
     "RowAccess",
     "SAMCell",

@@ -29,6 +29,7 @@ from keras_dnc.tasks.babi import Lesson
 from keras_dnc.tasks.babi import StoryMixture
 from keras_dnc.tasks.babi import Vocabulary
 from keras_dnc.tasks.copy import CopyTask
+from keras_dnc.tasks.graphs import InferenceTask
 from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.levels import Levels
 from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
@@ -130,6 +131,7 @@ KIND = {  # where one name has two meanings
     ("DAgger", "own"): "fraction",
     ("DAgger", "share"): "fraction",
     ("Renaming", "groups"): "words of tasks",
+    ("InferenceTask", "least_share"): "share",
     ("StoryMixture", "least_share"): "share",
     ("Rollouts", "discount"): "fraction",
     ("Rollouts", "trace"): "fraction",
@@ -175,6 +177,10 @@ def mixture():
     return StoryMixture(stories(), 1, per_epoch=1, lessons=[Lesson(1, 10)])
 
 
+def inference_levels():
+    return Levels([InferenceTask({"aunt": ("a", "b", "c", "d")})])
+
+
 def lstm():
     return keras.layers.LSTM(4, return_sequences=True, return_state=True)
 
@@ -195,6 +201,7 @@ REQUIRED = {  # class -> function that returns the required arguments not guesse
     "OmniglotTask": lambda: {"characters": dict.fromkeys("abcde", np.ones((10, 8, 8)))},
     "Renaming": lambda: {"vocabulary": Vocabulary(["mary", "went"])},
     "QuestionBatches": lambda: {"questions": questions()},
+    "RelationSampling": lambda: {"levels": inference_levels()},
     "Rollouts": lambda: {"env": ShrdluVectorEnv(autoreset_mode="Disabled")},
     "SampleReport": lambda: {"task": CopyTask()},
     "StopAt": lambda: {"monitor": "loss"},

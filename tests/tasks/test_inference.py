@@ -79,6 +79,42 @@ def test_few_labels_are_drawn_and_only_their_relations_asked(rng):
     assert {relation for _, relation in asked} == {"mother", "grandmother"}
 
 
+def test_relations_are_asked_in_proportion_to_their_errors(family, rng):
+    task = graphs.InferenceTask(RELATIONS, **SIZES, least_share=0.25)
+    task.set_relation_errors({"mother": 0.5, "son": 0.0, "uncle": 0.25})
+    assert task.relation_errors == {"mother": 0.5, "son": 0.0, "uncle": 0.25}
+    asked = [task.draw_question(family, rng)[1] for _ in range(2000)]
+    shares = {relation: asked.count(relation) / 2000 for relation in set(asked)}
+    expected = {"grandmother": 0.5, "mother": 0.25, "son": 0.125, "uncle": 0.125}
+    assert shares == pytest.approx(expected, abs=0.04)
+    _, surveyed = task.survey(400, rng)
+    assert 30 < surveyed.count("son") < 170  # equal shares, if a graph has the relation
+    assert task.relation_errors["mother"] == 0.5
+
+
+def test_a_survey_names_the_relation_of_each_question(rng):
+    batch, relations = TASK.survey(6, rng)
+    numbers = TASK.ask(networkx.DiGraph([("a", "b", {"label": "son"})]), ("a", "son"))
+    numbers = numbers.labels.edges
+    for targets, mask, relation in zip(
+        batch.targets, batch.mask, relations, strict=True
+    ):
+        ((_, number, _),) = graphs.numbers_of(targets[mask > 0]).tolist()
+        assert number == numbers[relation]
+
+
+@pytest.mark.parametrize(
+    "errors, match",
+    [
+        ({"aunt": 0.5}, "`errors` must be about relations of the task.*aunt"),
+        ({"uncle": 1.5}, "`errors` must be at least 0 and at most 1"),
+    ],
+)
+def test_wrong_errors_of_relations_are_refused(errors, match):
+    with pytest.raises(ValueError, match=match):
+        TASK.set_relation_errors(errors)
+
+
 def test_lessons_end_with_all_labels_and_relations():
     lessons = graphs.InferenceTask.lessons(relations=graphs.family_relations())
     assert [task.max_labels for task in lessons].count(2) == 4

@@ -1,5 +1,6 @@
 """Inference: answer with relations that are composed of several edges."""
 
+import copy
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -8,12 +9,16 @@ import numpy as np
 
 from keras_dnc.arguments import positive_integer
 from keras_dnc.arguments import positive_integer_or_none
+from keras_dnc.arguments import probability
 from keras_dnc.tasks.graphs.task import GraphTask
 from keras_dnc.tasks.graphs.task import check_node
 from keras_dnc.tasks.graphs.task import edge_with
 from keras_dnc.tasks.graphs.triples import NUMBERS
 from keras_dnc.tasks.graphs.triples import Labels
 from keras_dnc.tasks.graphs.triples import Triple
+from keras_dnc.tasks.task import EpisodeBatch
+from keras_dnc.tasks.task import check_positive_integers
+from keras_dnc.tasks.task import padded_batch
 
 Relations: TypeAlias = Mapping[Hashable, Sequence[Hashable]]
 
@@ -44,6 +49,14 @@ class InferenceTask(GraphTask):
         max_labels: Greatest number of edge labels in random graphs, at least
             `max_degree`. The first ones in `relations` are used, and only relations of
             these are asked. Defaults to `None`, for all labels.
+        least_share: Relations are asked in proportion to their errors, once these are
+            set; a relation without errors has this share of the questions of a relation
+            that is always answered wrongly. In (0, 1]. Defaults to 1, for equal shares.
+
+    Attributes:
+        relation_errors: Dict from relations to the errors that `set_relation_errors`
+            was called with, each in [0, 1]. A relation that it lacks counts as always
+            answered wrongly.
 
     Raises:
         ValueError: `relations` is empty, has no relation of `min_path` to `max_path`
@@ -51,7 +64,8 @@ class InferenceTask(GraphTask):
             and labels; a relation of several edges has the name of a label; a relation
             has no edges; a number is not a positive integer, `planning_steps` is below
             0, a least number is above the greatest one, `max_labels` is below
-            `max_degree`, or there are fewer than 2 or more than 1,000 nodes.
+            `max_degree`, `least_share` is not in (0, 1], or there are fewer than 2 or
+            more than 1,000 nodes.
 
     Example:
         >>> graph = networkx.DiGraph()
@@ -90,6 +104,7 @@ class InferenceTask(GraphTask):
         max_path: int = 4,
         planning_steps: int = 10,
         max_labels: int | None = None,
+        least_share: float = 1.0,
     ) -> None:
         self._check_range("min_path", min_path, "max_path", max_path)
         self.relations, self.edge_labels = _checked(relations)
@@ -111,6 +126,10 @@ class InferenceTask(GraphTask):
                 f"min_path={min_path}, max_path={max_path}, max_labels={max_labels}"
             )
         self.min_path, self.max_path, self.max_labels = min_path, max_path, max_labels
+        self.least_share = probability(
+            "least_share", least_share, includes_one=True, includes_zero=False
+        )
+        self.set_relation_errors({})
         sizes = (min_nodes, max_nodes, min_degree, max_degree)
         super().__init__(*sizes, 1, 1, planning_steps)
 
@@ -132,21 +151,69 @@ class InferenceTask(GraphTask):
     ) -> tuple[Hashable, Hashable] | None:
         """Draw a relation, and a node that has it.
 
-        A relation is drawn evenly, and replaced by another of its length if no node has
-        it. Few small graphs have a given relation of four edges; drawn from those that
-        a graph has, these relations would be asked less often than others.
+        A relation is drawn by its share, and replaced by another of its length if no
+        node has it. Few small graphs have a given relation of four edges; drawn from
+        those that a graph has, these relations would be asked less often than others.
         """
         follow = {(a, label): b for a, b, label in graph.edges(data="label")}
-        drawn = self._asked[rng.integers(len(self._asked))]
-        length = len(self.relations[drawn])
-        alike = [name for name in self._asked if len(self.relations[name]) == length]
-        for index in rng.permutation(len(alike)).tolist():
-            relation = alike[index]
+        # The least of exponential variables is each in proportion to its rate.
+        order = np.argsort(rng.exponential(size=len(self._shares)) / self._shares)
+        drawn = [self._asked[index] for index in order.tolist()]
+        length = len(self.relations[drawn[0]])
+        for relation in drawn:
             path = self.relations[relation]
+            if len(path) != length:
+                continue
             nodes = [node for node in graph if _end(follow, node, path) is not None]
             if nodes:
                 return nodes[rng.integers(len(nodes))], relation
         return None
+
+    def set_relation_errors(self, errors: Mapping[Hashable, float]) -> None:
+        """Set the errors of relations, to which their shares of the questions adapt.
+
+        Args:
+            errors: Dict from relations to their fraction of wrong answers, in [0, 1].
+
+        Raises:
+            ValueError: The task has no such relation, or an error is not in [0, 1].
+        """
+        unknown = [relation for relation in errors if relation not in self.relations]
+        if unknown:
+            raise ValueError(
+                "Argument `errors` must be about relations of the task. "
+                f"Received: {unknown}"
+            )
+        self.relation_errors = {
+            relation: probability("errors", error, includes_one=True)
+            for relation, error in errors.items()
+        }
+        found = [self.relation_errors.get(relation, 1.0) for relation in self._asked]
+        self._shares = np.maximum(found, self.least_share)
+
+    def survey(
+        self, size: int, rng: np.random.Generator
+    ) -> tuple[EpisodeBatch, list[Hashable]]:
+        """Draw questions in which all relations have equal shares.
+
+        Args:
+            size: Number of questions.
+            rng: `numpy.random.Generator`; the same state gives the same questions.
+
+        Returns:
+            `(batch, relations)`: an `EpisodeBatch`, and the list of the relations that
+            its questions ask.
+
+        Raises:
+            ValueError: `size` is not a positive integer, or graphs of this size have no
+                question.
+        """
+        check_positive_integers(size=size)
+        even = copy.copy(self)
+        even.set_relation_errors({})
+        asked = [even.ask_about(self.draw_graph, rng) for _ in range(size)]
+        batch = padded_batch([one.episode for one in asked], self.max_time)
+        return batch, [one.question[0].edge for one in asked]
 
     def question_and_answer(
         self, graph: networkx.DiGraph, question: tuple[Hashable, Hashable]

@@ -202,15 +202,28 @@ class GraphTask(Task):
         Returns:
             `Episode`.
         """
-        return self._sample_about(self.draw_graph, rng)
+        return self.ask_about(self.draw_graph, rng).episode
 
-    def _sample_about(self, draw_graph: DrawGraph, rng: np.random.Generator) -> Episode:
-        """Draw graphs until one has a question, and ask it."""
+    def ask_about(self, draw_graph: DrawGraph, rng: np.random.Generator) -> Asked:
+        """Draw graphs until one has a question, and ask it.
+
+        Args:
+            draw_graph: Function from a `numpy.random.Generator` to a graph, as `ask`
+                takes it, such as the method `draw_graph`.
+            rng: `numpy.random.Generator`; the same state gives the same question.
+
+        Returns:
+            `Asked`.
+
+        Raises:
+            ValueError: None of 1,000 graphs has a question that fits the sizes of the
+                task.
+        """
         for _ in range(_DRAWS):
             graph = draw_graph(rng)
             question = self.draw_question(graph, rng)
             if question is not None:
-                return self.ask(graph, question, rng).episode
+                return self.ask(graph, question, rng)
         raise ValueError(
             f"A graph must have a question, but none of {_DRAWS} has one. Use "
             "more nodes, fewer edges or shorter paths. Received: "
@@ -237,7 +250,8 @@ class GraphTask(Task):
                 question that fits the sizes of the task.
         """
         check_positive_integers(batch_size=batch_size)
-        episodes = [self._sample_about(draw_graph, rng) for _ in range(batch_size)]
+        asked = (self.ask_about(draw_graph, rng) for _ in range(batch_size))
+        episodes = [question.episode for question in asked]
         return padded_batch(episodes, max(len(episode.mask) for episode in episodes))
 
     def draw_graph(self, rng: np.random.Generator) -> networkx.DiGraph:
