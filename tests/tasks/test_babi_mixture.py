@@ -63,6 +63,11 @@ def test_shares_are_in_proportion_to_errors_down_to_the_least():
         assert (tasks.count(1), tasks.count(2)) == (count, 20 - count)
 
 
+def test_the_order_cannot_be_kept():
+    with pytest.raises(TypeError, match="'shuffle'"):
+        mixture(shuffle=False)
+
+
 def test_a_least_share_of_nothing_is_refused():
     with pytest.raises(ValueError, match="`least_share` must be above 0.*Received"):
         mixture(least_share=0.0)

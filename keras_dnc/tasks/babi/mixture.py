@@ -80,7 +80,7 @@ class StoryMixture(StoryBatches):
         **kwargs: `buckets`, ascending numbers of tokens to pad to, which defaults to
             `None`, for quantiles of the lengths in all lessons; `seed` of the
             draws, which defaults to 0; and keyword arguments of
-            `keras.utils.PyDataset`.
+            `keras.utils.PyDataset`. Stories are shuffled in any case.
 
     Attributes:
         lesson_of: Dict from the number of each task that has started to the index of
@@ -97,6 +97,7 @@ class StoryMixture(StoryBatches):
             without stories, `buckets` do not ascend to the longest story, `least_share`
             is not in (0, 1], `augment` is not a function, or `earlier` or `seed` is out
             of range.
+        TypeError: `shuffle` is passed.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -144,7 +145,7 @@ class StoryMixture(StoryBatches):
         task_of = np.array([story.task for story in stories])
         self._numbers = {task: np.flatnonzero(task_of == task) for task in self._tasks}
         self._drawn: list[EncodedStory] = []
-        super().__init__(stories, batch_size, **kwargs)
+        super().__init__(stories, batch_size, shuffle=True, **kwargs)
 
     def _check_tasks(self, tasks: Sequence[int]) -> None:
         """Raise a `ValueError` unless there are tasks, and each has stories."""
