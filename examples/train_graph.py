@@ -97,10 +97,8 @@ def measure(model, settings, task):
         batches["central map"] = exact.batch_about(lambda rng: central, size, rng)
     if settings.task == "shortest_path":
         batches = {name: task.follow(predict, batches[name]) for name in batches}
-    return {
-        name: task.score(batch, predict(batch.inputs))._asdict()
-        for name, batch in batches.items()
-    }
+    scores = {name: task.score(b, predict(b.inputs)) for name, b in batches.items()}
+    return {name: score._asdict() for name, score in scores.items()}
 
 
 def draw(log, path):
@@ -128,11 +126,12 @@ def main():
     if settings.weights is not None:
         model.set_weights(keras.models.load_model(settings.weights).get_weights())
     data = levels.dataset(settings.batch_size, settings.steps, settings.seed)
-    callbacks = [keras_dnc.Curriculum(levels, "right", settings.goal, mode="max")]
+    monitor, callbacks = "right", []
     if settings.task == "inference":
-        callbacks.append(keras_dnc.RelationSampling(levels))
-    if settings.task == "shortest_path":
-        callbacks.append(keras_dnc.DAgger(data, lessons[-1]))
+        monitor, callbacks = "relations_right", [keras_dnc.RelationSampling(levels)]
+    elif settings.task == "shortest_path":
+        callbacks = [keras_dnc.DAgger(data, lessons[-1])]
+    callbacks.append(keras_dnc.Curriculum(levels, monitor, settings.goal, mode="max"))
     held_out = tuple(lessons[-1].batch(300, np.random.default_rng(1000)))
     run = model, data, folder / "training", "val_right", settings.epochs, callbacks
     log = keras_dnc.fit_or_resume(*run, validation_data=held_out, mode="max")

@@ -22,8 +22,10 @@ class RelationSampling(keras.callbacks.Callback):
     fraction of wrong answers, averaged with the earlier estimate, which counts as five
     questions.
 
-    Logged are `relation_error`, the mean over the relations asked so far, and
-    `worst_relation`, the greatest of these errors.
+    Logged are `relations_right`, the fraction of right answers as a mean over the
+    relations of the level, and `worst_relation_right`, the least of these fractions.
+    Use the former as the goal of a curriculum: the training questions are mostly about
+    relations with errors.
 
     Args:
         levels: `keras_dnc.tasks.levels.Levels` of `InferenceTask`s with the same
@@ -91,8 +93,9 @@ class RelationSampling(keras.callbacks.Callback):
         errors = self._updated(relations, task.errors(batch, outputs) > 0)
         self._tell(errors)
         if logs is not None:
-            logs["relation_error"] = float(np.mean(list(errors.values())))
-            logs["worst_relation"] = max(errors.values())
+            right = [1.0 - errors[relation] for relation in dict.fromkeys(relations)]
+            logs["relations_right"] = float(np.mean(right))
+            logs["worst_relation_right"] = min(right)
 
     def _updated(self, relations: list[Any], wrong: np.ndarray) -> dict[Any, float]:
         """Average the new answers with the earlier estimates of the errors."""

@@ -56,7 +56,7 @@ def end_epoch(sampling, epoch):
 def test_all_levels_are_told_the_errors_of_the_current_one(sampling):
     sampling.levels.level = 1
     logs = end_epoch(sampling, epoch=3)
-    assert logs == {"relation_error": 0.5, "worst_relation": 1.0}
+    assert logs == {"relations_right": 0.5, "worst_relation_right": 0.0}
     for task in sampling.levels.tasks:
         assert task.relation_errors == {"mother": 0.0, "grandmother": 1.0}
 
@@ -72,8 +72,9 @@ def test_an_error_is_averaged_with_the_earlier_estimate(sampling):
 def test_a_relation_that_the_level_does_not_ask_keeps_its_error(sampling):
     for task in sampling.levels.tasks:
         task.set_relation_errors({"grandmother": 0.25})
-    end_epoch(sampling, epoch=0)
+    logs = end_epoch(sampling, epoch=0)
     assert sampling.errors["grandmother"] == 0.25
+    assert logs["relations_right"] == 1.0  # of those that the level asks
 
 
 def test_its_state_is_restored_from_json(sampling):
@@ -94,7 +95,7 @@ def test_a_model_is_measured_while_it_is_trained():
         callbacks=[keras_dnc.RelationSampling(levels, size=10)],
         verbose=0,
     )
-    assert history.history["worst_relation"] == [1.0]
+    assert history.history["worst_relation_right"] == [0.0]
 
 
 @pytest.mark.parametrize(
