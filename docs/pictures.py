@@ -2,25 +2,30 @@
 
     python docs/pictures.py
 
-Needs `pip install '.[plot,rl]'`, and Chromium for the picture of the report.
+Needs `pip install '.[plot,graphs,rl]'`, and Chromium for the picture of the report.
 """
 
+import itertools
 import pathlib
 import shutil
+import string
 import subprocess
 import tempfile
 
+import networkx
 import numpy as np
 
 from keras_dnc import Rollouts
 from keras_dnc import saved_models
 from keras_dnc.inspect import plots
 from keras_dnc.inspect.animation import animate_memory
+from keras_dnc.inspect.graph_reasoning import plot_graph_reasoning
 from keras_dnc.inspect.report import report
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.graphs import TraversalTask
 from keras_dnc.tasks.shrdlu import ShrdluTask
 from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
 from keras_dnc.tasks.shrdlu import animate_episode
@@ -60,13 +65,28 @@ def animate_copy():
 
 
 def animate_planning():
-    """Animate a network that reads two goals, and meets the one asked."""
+    """Animate a network that reads two goals, and meets the requested one."""
     env = ShrdluVectorEnv(ShrdluTask(min_moves=4), 1, autoreset_mode="Disabled")
     model = saved_models.load("shrdlu-dnc").model
     observed = Rollouts(env, steps=1, seed=PUZZLE).play(model, 0, greedy=True)
     seen = trace(model, observed.observations)
     movie = animate_episode(seen, env.task, env.puzzles[0])
     movie.save(PICTURES / "planning.gif", writer="pillow", dpi=70)
+
+
+def draw_route():
+    """Draw a network that follows the longest shortest path of a random graph."""
+    task = TraversalTask(20, 20, 2, 4)
+    graph = task.draw_graph(np.random.default_rng(5))
+    graph = networkx.relabel_nodes(graph, dict(enumerate(string.ascii_uppercase)))
+    paths = networkx.all_pairs_shortest_path(graph)
+    path = max((path for _, ends in paths for path in ends.values()), key=len)
+    labels = [graph.edges[edge]["label"] for edge in itertools.pairwise(path)]
+    asked = task.ask(graph, (path[0], labels))
+    seen = trace(saved_models.load("graph-sam").model, asked.episode.inputs[None])
+    title = "A route through a graph that the network has never seen"
+    figure = plot_graph_reasoning(seen, asked, graph, title=title)
+    figure.savefig(PICTURES / "route.png", dpi=80)
 
 
 def draw_story():
@@ -98,6 +118,7 @@ def main():
     draw_repeat_copy()
     animate_copy()
     animate_planning()
+    draw_route()
     draw_story()
     results = [f"examples/results/{name}.png" for name in ("copy", "shrdlu")]
     for figure in ("benchmarks/speed.png", *results):

@@ -6,32 +6,26 @@ The head positions of the copy task come from `saved_models/copy-ntm`.
 """
 
 import csv
-import itertools
 import json
 import pathlib
-import string
 import sys
 
-import networkx
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from keras_dnc import saved_models
-from keras_dnc.inspect.graph_reasoning import plot_graph_reasoning
 from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import omniglot
 from keras_dnc.tasks.babi import TASK_NAMES
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
 from keras_dnc.tasks.copy import normal_repeats
-from keras_dnc.tasks.graphs import TraversalTask
 from keras_dnc.tasks.ngram import NGramTask
 from keras_dnc.tasks.recall import AssociativeRecallTask
 from keras_dnc.tasks.sorting import PrioritySortTask
 
 HERE = pathlib.Path(__file__).parent
-PICTURES = HERE.parents[1] / "docs" / "pictures"
 POINTS = "offset points"
 HEIGHTS = {"LSTM": 0, "DNC": -5, "NTM": 5}  # of names, which may end side by side
 
@@ -336,22 +330,6 @@ def draw_planning():
     figure.savefig(HERE / "shrdlu.png", dpi=100)
 
 
-def draw_route():
-    """Draw how `graph-sam` follows the longest shortest path of a random graph."""
-    task = TraversalTask(20, 20, 2, 4)
-    graph = task.draw_graph(np.random.default_rng(5))
-    graph = networkx.relabel_nodes(graph, dict(enumerate(string.ascii_uppercase)))
-    paths = networkx.all_pairs_shortest_path(graph)
-    path = max((path for _, ends in paths for path in ends.values()), key=len)
-    labels = [graph.edges[edge]["label"] for edge in itertools.pairwise(path)]
-    asked = task.ask(graph, (path[0], labels))
-    seen = trace(saved_models.load("graph-sam").model, asked.episode.inputs[None])
-    title = "A route through a graph that the network has never seen"
-    plot_graph_reasoning(seen, asked, graph, title=title).savefig(
-        PICTURES / "route.png", dpi=80
-    )
-
-
 def draw_omniglot(archives):
     """Draw one episode: the drawings, and the label each of them has in it."""
     task = omniglot.OmniglotTask(omniglot.read_zips(archives), num_drawings=3)
@@ -375,7 +353,6 @@ def main():
     draw_algorithms()
     draw_instances()
     draw_planning()
-    draw_route()
     if archives := sys.argv[1:]:
         draw_omniglot(archives)
 
