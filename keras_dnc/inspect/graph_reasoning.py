@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _Edge: TypeAlias = tuple[Hashable, Hashable]
 
-_RIGHT, _ANSWERED = "#4477aa", "#ee6677"  # distinguishable if colour-blind
+# Distinguishable if colour-blind.
+_RIGHT, _ANSWERED, _READ = "#4477aa", "#ee6677", "#ddaa33"
 _EDGE, _NODE = "#cccccc", "#999999"
 _WIDTH, _CHARACTER = 13.0, 0.064  # inches, of a figure and of a character in the table
 _LEAST_READ = 0.1  # fraction of a read word below which an edge counts as not read
@@ -37,9 +38,10 @@ def plot_graph_reasoning(
 ) -> Figure:
     """Draw the right and the answered route, and the edges that each head reads.
 
-    The upper panel shows the graph. The lower one is a table with a row for each step
-    from the question on: the edge of the description that each read head reads most,
-    and how far it reads it, from 0 to 1.
+    The upper panel shows the graph, both routes, and the edges that are read from the
+    question on, the more opaque the further a head reads them. The lower panel is a
+    table with a row for each of these steps: the edge of the description that each read
+    head reads most, and how far it reads it, from 0 to 1.
 
     Args:
         trace: Record of the memory cell, from `keras_dnc.inspect.trace.trace`. The
@@ -78,9 +80,11 @@ def plot_graph_reasoning(
     answered = _answered(trace, asked, sequence)
     rows = len(_step_names(asked))
     figure, (upper, lower) = _new_figure([7.0, 0.5 + 0.25 * rows], title)
-    _draw_graph(upper, graph, _positions(graph))
-    _draw_routes(upper, graph, asked, answered)
-    _draw_reads(lower, _edges_read(trace, asked, sequence), asked, answered)
+    reads, positions = _edges_read(trace, asked, sequence), _positions(graph)
+    _draw_graph(upper, graph, positions)
+    _draw_weights(upper, positions, asked.edges, reads.max(axis=(0, 1)))
+    _draw_routes(upper, positions, asked, answered)
+    _draw_reads(lower, reads, asked, answered)
     return figure
 
 
@@ -205,20 +209,26 @@ def _draw_edges(
 
 
 def _draw_routes(
-    axis: Axes, graph: networkx.DiGraph, asked: Any, answered: Sequence[Any]
+    axis: Axes, positions: Any, asked: Any, answered: Sequence[Any]
 ) -> None:
-    """Draw the right route, and upon it the answered one where it has edges."""
-    positions = _positions(graph)
+    """Draw the right route, and upon it the answered one where it has nodes.
+
+    An answer need not be an edge: that of an inference leads to the end of a relation.
+    """
     for triples, color, width, style in (
         (asked.answer, _RIGHT, 5.0, "solid"),
         (answered, _ANSWERED, 2.0, "dotted"),
     ):
-        ends = [(a, b) for a, _, b in triples if graph.has_edge(a, b)]
+        ends = [(a, b) for a, _, b in triples if a in positions and b in positions]
         _draw_edges(axis, positions, ends, [1.0] * len(ends), color, width, style)
     right = sum(a == b for a, b in zip(asked.answer, answered, strict=True))
     title = f"{right} of {len(answered)} steps answered rightly"
     axis.set_title(title, fontsize=10, loc="left")
-    for label, color in (("right route", _RIGHT), ("answered route", _ANSWERED)):
+    for label, color in (
+        ("right route", _RIGHT),
+        ("answered route", _ANSWERED),
+        ("edges read", _READ),
+    ):
         axis.plot([], [], color=color, label=label)
     axis.legend(loc="best", fontsize=8)
 
@@ -259,7 +269,7 @@ def _draw_weights(
     ]
     opacities = [float(weight) for weight in weights if weight > _LEAST_READ]
     ends = [(a, b) for a, _, b in read]
-    _draw_edges(axis, positions, ends, np.minimum(opacities, 1.0), _RIGHT, 4.0)
+    _draw_edges(axis, positions, ends, np.minimum(opacities, 1.0), _READ, 9.0)
 
 
 def _step_names(asked: Any) -> list[str]:

@@ -3,6 +3,7 @@
 import networkx
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 import keras_dnc
 from keras_dnc.inspect import views
@@ -10,6 +11,7 @@ from keras_dnc.inspect.graph_reasoning import animate_graph_reasoning
 from keras_dnc.inspect.graph_reasoning import plot_graph_reasoning
 from keras_dnc.inspect.trace import Trace
 from keras_dnc.inspect.trace import trace
+from keras_dnc.tasks.graphs import InferenceTask
 from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.graphs import TraversalTask
 
@@ -94,6 +96,37 @@ def test_wrong_steps_are_counted(graph, asked):
     figure = plot_graph_reasoning(planted(asked, wrong, {}), asked, graph)
     title = figure.axes[0].get_title(loc="left")
     assert title == "1 of 2 steps answered rightly"
+
+
+def arrows(figure):
+    """How many arrows have each colour and opacity."""
+    patches = figure.axes[0].patches
+    colors = [to_hex(patch.get_edgecolor(), keep_alpha=True) for patch in patches]
+    return {color: colors.count(color) for color in set(colors)}
+
+
+def test_edges_that_are_read_are_drawn_the_more_opaque_the_further(graph, asked):
+    first, second = asked.answer
+    reads = {6: (first, 1.0), 7: (second, 0.6)}
+    found = arrows(
+        plot_graph_reasoning(planted(asked, [first] * 2, reads), asked, graph)
+    )
+    assert (found["#ddaa33ff"], found["#ddaa3399"]) == (1, 1)
+
+
+def test_an_answer_that_is_no_edge_is_drawn():
+    graph = networkx.DiGraph()
+    graph.add_edge("Ann", "Beth", label="mother")
+    graph.add_edge("Beth", "Cleo", label="mother")
+    task = InferenceTask(
+        {"grandmother": ("mother", "mother")}, max_degree=1, min_degree=1
+    )
+    asked = task.ask(graph, ("Ann", "grandmother"))
+    nothing = [("Ann", "grandmother", None)]
+    found = arrows(plot_graph_reasoning(planted(asked, asked.answer, {}), asked, graph))
+    assert (found["#4477aaff"], found["#ee6677ff"]) == (1, 1)
+    found = arrows(plot_graph_reasoning(planted(asked, nothing, {}), asked, graph))
+    assert found["#4477aaff"] == 1 and "#ee6677ff" not in found
 
 
 def test_long_names_are_cut_to_their_cell():
