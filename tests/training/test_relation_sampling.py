@@ -85,17 +85,38 @@ def test_its_state_is_restored_from_json(sampling):
     assert all(task.relation_errors == {"mother": 0.5} for task in other.levels.tasks)
 
 
-def test_a_model_is_measured_while_it_is_trained():
-    levels = make_levels()
-    inputs = keras.Input((None, levels.observation_size))
+class KillAt(keras.callbacks.Callback):
+    """Ends the training at the beginning of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path):
+    inputs = keras.Input((None, graphs.GraphTask.observation_size))
     model = keras.Model(inputs, keras.layers.Dense(90)(inputs))
-    model.compile("sgd", keras_dnc.GroupedCrossentropy())
-    history = model.fit(
-        levels.dataset(batch_size=2, steps=1),
-        callbacks=[keras_dnc.RelationSampling(levels, size=10)],
-        verbose=0,
-    )
-    assert history.history["worst_relation_right"] == [0.0]
+    start = model.get_weights()
+
+    def fit(folder, *callbacks):
+        levels = make_levels()
+        levels.level = 1
+        for task in levels.tasks:
+            task.set_relation_errors({"mother": 0.0})  # rises as it is answered wrongly
+        model.set_weights(start)
+        model.compile(keras.optimizers.Adam(0.1), keras_dnc.GroupedCrossentropy())
+        data = levels.dataset(batch_size=8, steps=5)
+        callbacks = [keras_dnc.RelationSampling(levels, size=20), *callbacks]
+        log = keras_dnc.fit_or_resume(
+            *(model, data, folder, "loss", 4, callbacks), verbose=0
+        )
+        return [(epoch["loss"], epoch["relations_right"]) for epoch in log]
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", KillAt())
+    assert fit(tmp_path / "killed") == whole
+    assert len({right for _, right in whole}) > 1  # so that the shares have changed
 
 
 @pytest.mark.parametrize(
