@@ -17,7 +17,9 @@ RELATIONS = {"grandmother": ("mother", "mother")}
 def make_levels():
     return Levels(
         [
-            graphs.InferenceTask(RELATIONS, 3, 4, 1, 1, max_path=longest)
+            graphs.InferenceTask(
+                RELATIONS, 3, 4, 1, 1, max_path=longest, least_share=0.1
+            )
             for longest in (1, 2)
         ]
     )
