@@ -7,6 +7,8 @@ import pytest
 import keras_dnc
 from keras_dnc.tasks.graphs import ShortestPathTask
 from keras_dnc.tasks.task import EpisodeBatch
+from tests.training.killing import KillAt
+from tests.training.killing import KilledError
 
 TASK = ShortestPathTask(4, 6, 2, 2, max_path=3, planning_steps=1)
 
@@ -44,14 +46,6 @@ def test_batches_follow_the_choices_of_the_model_as_it_was(model):
     assert dataset.revise is None  # after training
 
 
-class KillAt(keras.callbacks.Callback):
-    """Ends the training at the beginning of an epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-
 def test_a_killed_run_ends_as_if_it_had_not_been(model, tmp_path):
     start = model.get_weights()
 
@@ -66,8 +60,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(model, tmp_path):
         return [epoch["loss"] for epoch in log]
 
     whole = fit(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "killed", KillAt())
+    with pytest.raises(KilledError):
+        fit(tmp_path / "killed", KillAt(1))
     assert fit(tmp_path / "killed") == whole
 
 

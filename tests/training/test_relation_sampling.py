@@ -10,6 +10,8 @@ import keras_dnc
 from keras_dnc.tasks import graphs
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.levels import Levels
+from tests.training.killing import KillAt
+from tests.training.killing import KilledError
 
 RELATIONS = {"grandmother": ("mother", "mother")}
 
@@ -87,14 +89,6 @@ def test_its_state_is_restored_from_json(sampling):
     assert all(task.relation_errors == {"mother": 0.5} for task in other.levels.tasks)
 
 
-class KillAt(keras.callbacks.Callback):
-    """Ends the training at the beginning of an epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path):
     inputs = keras.Input((None, graphs.GraphTask.observation_size))
     model = keras.Model(inputs, keras.layers.Dense(90)(inputs))
@@ -115,8 +109,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path):
         return [(epoch["loss"], epoch["relations_right"]) for epoch in log]
 
     whole = fit(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "killed", KillAt())
+    with pytest.raises(KilledError):
+        fit(tmp_path / "killed", KillAt(2))
     assert fit(tmp_path / "killed") == whole
     assert len({right for _, right in whole}) > 1  # so that the shares have changed
 

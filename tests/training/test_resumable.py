@@ -9,25 +9,11 @@ import pytest
 
 import keras_dnc
 from keras_dnc.training.data_order import ShuffledArrays
+from tests.training.killing import KillAt
+from tests.training.killing import KilledError
 
 INPUTS = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
 TARGETS = INPUTS.sum(axis=1, keepdims=True)
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(keras.callbacks.Callback):
-    """As if the process ended in the middle of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.at = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.at:
-            raise KilledError
 
 
 class Worse(keras.callbacks.Callback):
