@@ -4,13 +4,13 @@ import os
 import pathlib
 import tempfile
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_dnc import backend
 from keras_dnc.arguments import positive_integer
+from keras_dnc.backend.keras_internals import all_layers
 from keras_dnc.export import endpoints
 from keras_dnc.export import guide
 from keras_dnc.export import warmup as warmup_requests
@@ -119,7 +119,9 @@ def _archive(
     """Build an archive of a model's signatures; return it and why others are absent."""
     archive = keras.export.ExportArchive()
     reasons: dict[str, NotServableError] = {}
-    archive.track(model)
+    for layer in all_layers(model):
+        if not layer.trainable_variables:  # a variable that is tracked is saved twice
+            archive.track(layer)  # the tables of a layer, such as `StringLookup`
     archive.add_endpoint("serving_default", *endpoints.sequence_endpoint(model))
     for name, endpoint in _OPTIONAL.items():
         try:
@@ -141,21 +143,13 @@ def _check_model(model: Any) -> None:
             "Argument `model` must be a Keras model that has been built, by an Input "
             f"or by a call. Received: model={model!r}"
         )
-    stateful = [x.name for x in _all_layers(model) if getattr(x, "stateful", False)]
+    stateful = [x.name for x in all_layers(model) if getattr(x, "stateful", False)]
     if stateful:
         raise ValueError(
             "Argument `model` must have no stateful layer: a server keeps no state "
             "between requests, and the `step` signature takes and gives it instead. "
             f"Received: stateful layers {stateful}"
         )
-
-
-def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yield the layers of a model and of the models inside it."""
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
 
 
 def _checked_version(base_path: pathlib.Path, version: int | None) -> int:

@@ -194,6 +194,18 @@ def test_words_are_served_as_they_are(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["dnc", "words"])
+def test_every_weight_is_saved_once(exported, name):
+    import tensorflow as tf
+
+    model, folder, _ = exported(name)
+    saved = tf.train.list_variables(str(folder / "variables" / "variables"))
+    shapes = sorted(shape for _, shape in saved if len(shape) > 1)
+    weights = [list(weight.shape) for weight in model.trainable_weights]
+    assert shapes == sorted(shape for shape in weights if len(shape) > 1)
+
+
+@pytest.mark.slow
 def test_states_have_the_names_and_shapes_of_the_named_tuples(exported):
     _, specs = exported("dnc").signature("step").structured_input_signature
     assert {name: tuple(spec.shape[1:]) for name, spec in specs.items()} == {
