@@ -161,6 +161,20 @@ def test_a_family_tree_is_one(seed):
     assert {tree.nodes[person]["generation"] for person in tree} == {0, 1, 2, 3}
 
 
+def test_a_family_tree_is_drawn_with_a_row_for_each_generation_and_couples_together():
+    tree = graphs.family_tree(4, 3, np.random.default_rng(0))
+    places = tree.nodes(data="position")
+    assert len({place for _, place in places}) == len(tree)
+    for person, (_, height) in places:
+        assert height == -tree.nodes[person]["generation"]
+        couple = [
+            places[parent][0]
+            for _, parent, label in tree.out_edges(person, data="label")
+            if label in ("mother", "father")
+        ]
+        assert not couple or abs(couple[0] - couple[1]) == 1.0
+
+
 def test_kin_are_reached_by_their_edges():
     relations = graphs.family_relations()
     tree = graphs.family_tree(5, 3, np.random.default_rng(0))

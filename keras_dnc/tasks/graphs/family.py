@@ -1,6 +1,7 @@
 """Family trees, and relations as sequences of edges (Graves et al. 2016, figure 3)."""
 
 import itertools
+from collections.abc import Sequence
 
 import networkx
 import numpy as np
@@ -38,8 +39,9 @@ def family_tree(
 
     Returns:
         `networkx.DiGraph` whose nodes are names of persons, with the attributes
-        `gender`, `"male"` or `"female"`, and `generation`, from 0 on, and whose edges
-        have the attribute `label`.
+        `gender`, `"male"` or `"female"`, `generation`, from 0 on, and `position`, where
+        `plot_graph_reasoning` draws them: a row for each generation. Edges have the
+        attribute `label`.
 
     Raises:
         ValueError: `num_generations` is below 2, or `max_children` is not an integer
@@ -62,14 +64,18 @@ def family_tree(
         )
     tree = _Tree(rng)
     couples = [(tree.person("daughter", 0), tree.person("son", 0))]
+    tree.place(couples[0], 0)
     for generation in range(1, num_generations):
         children = [
             child
             for couple in couples
             for child in tree.children(couple, max_children, generation)
         ]
+        row = children
         if generation < num_generations - 1:
             couples = [tree.marry(child, generation) for child in children]
+            row = list(itertools.chain.from_iterable(couples))
+        tree.place(row, generation)
     return tree.graph
 
 
@@ -110,6 +116,12 @@ class _Tree:
                 self.graph.add_edge(parent, child, label=f"{kind}{counts[kind]}")
             found.append(child)
         return found
+
+    def place(self, people: Sequence[str], generation: int) -> None:
+        """Set the positions of a generation: a row, below the one before."""
+        for column, person in enumerate(people):
+            position = column - (len(people) - 1) / 2, -float(generation)
+            self.graph.nodes[person]["position"] = position
 
     def marry(self, child: str, generation: int) -> tuple[str, str]:
         """Return a couple, mother first: a child and somebody from outside."""
