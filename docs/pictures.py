@@ -25,7 +25,10 @@ from keras_dnc.inspect.trace import trace
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.graphs import InferenceTask
 from keras_dnc.tasks.graphs import TraversalTask
+from keras_dnc.tasks.graphs import family_relations
+from keras_dnc.tasks.graphs import family_tree
 from keras_dnc.tasks.shrdlu import ShrdluTask
 from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
 from keras_dnc.tasks.shrdlu import animate_episode
@@ -89,6 +92,17 @@ def draw_route():
     figure.savefig(PICTURES / "route.png", dpi=80)
 
 
+def draw_relation():
+    """Draw a network that finds a cousin in a family tree."""
+    task = InferenceTask(family_relations(), planning_steps=4)
+    tree = family_tree(4, 3, np.random.default_rng(5))
+    asked = task.ask(tree, ("Jane", "mother's brother1's son1"))
+    seen = trace(saved_models.load("family-dnc").model, asked.episode.inputs[None])
+    title = "Who is the son of the brother of Jane's mother?"
+    figure = plot_graph_reasoning(seen, asked, tree, title=title)
+    figure.savefig(PICTURES / "relation.png", dpi=80)
+
+
 def draw_story():
     """Draw a network that reads a story and answers a question."""
     model, config, *_ = saved_models.load("babi-dnc")
@@ -119,8 +133,9 @@ def main():
     animate_copy()
     animate_planning()
     draw_route()
+    draw_relation()
     draw_story()
-    results = [f"examples/results/{name}.png" for name in ("copy", "shrdlu")]
+    results = [f"examples/results/{name}.png" for name in ("copy", "graphs", "shrdlu")]
     for figure in ("benchmarks/speed.png", *results):
         shutil.copy(HERE.parent / figure, PICTURES)
 

@@ -10,7 +10,10 @@ from keras_dnc import saved_models
 from keras_dnc.tasks import babi
 from keras_dnc.tasks.copy import CopyTask
 from keras_dnc.tasks.copy import RepeatCopyTask
+from keras_dnc.tasks.graphs import InferenceTask
 from keras_dnc.tasks.graphs import TraversalTask
+from keras_dnc.tasks.graphs import family_relations
+from keras_dnc.tasks.graphs import family_tree
 from keras_dnc.tasks.graphs import random_graph
 from keras_dnc.tasks.omniglot import OmniglotTask
 from keras_dnc.tasks.shrdlu import ShrdluVectorEnv
@@ -146,21 +149,36 @@ def test_the_babi_model_is_served_as_it_is(answerer):
     assert "step" in loaded.signatures
 
 
+def different_labels(rng):
+    return random_graph(12, 2, 4, rng)
+
+
+def four_generations(rng):
+    return family_tree(4, 2, rng)
+
+
+OF_FOUR_EDGES = {"min_path": 4, "max_path": 4, "planning_steps": 4}
+GRAPHS = {
+    "graph-sam": (TraversalTask(10, 12, min_path=3, max_path=3), different_labels),
+    "family-dnc": (
+        InferenceTask(family_relations(), **OF_FOUR_EDGES),
+        four_generations,
+    ),
+}
+
+
 @pytest.mark.slow
-def test_the_graph_model_follows_paths_through_graphs_it_has_not_seen():
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_model_answers_questions_about_graphs_it_has_not_seen(name):
     import tensorflow as tf
 
-    model, _, _, folder = saved_models.load("graph-sam")
-    task = TraversalTask(min_nodes=10, max_nodes=12, min_path=3, max_path=3)
-    batch = task.batch_about(different_labels, 40, np.random.default_rng(2026))
+    model, _, _, folder = saved_models.load(name)
+    task, draw = GRAPHS[name]
+    batch = task.batch_about(draw, 40, np.random.default_rng(2026))
     loaded = tf.saved_model.load(str(folder / "serving" / "1"))
     served = loaded.signatures["serving_default"](inputs=tf.constant(batch.inputs))
     for outputs in (model.predict(batch.inputs, verbose=0), served["outputs"].numpy()):
         assert task.score(batch, outputs).questions >= 0.9
-
-
-def different_labels(rng):
-    return random_graph(12, 2, 4, rng)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,13 @@ PLANNING = {
     "dnc-warm-up": ("DNC, imitates at first", BROWN, "-"),
     "dnc-entropy-0.01": ("DNC, little entropy", BLUE, ":"),
 }
+GRAPHS = {  # logs of the stages of each run
+    "traversal, SAM": (BLUE, "traversal-sam", "traversal-sam-repeated-labels"),
+    "inference, DNC": (BROWN, "inference-dnc", "inference-dnc-relation-sampling"),
+    "shortest paths, DNC": ("#8E4A78", "shortest-path-dnc-trees-under-way"),
+    "traversal, LSTM": (GREY, "traversal-lstm-under-way"),
+}
+UPDATES_OF_EPOCH = 200  # of the runs on graphs
 
 
 def column(path, name):
@@ -330,6 +337,21 @@ def draw_planning():
     figure.savefig(HERE / "shrdlu.png", dpi=100)
 
 
+def draw_graphs():
+    """Draw held-out questions about graphs answered rightly, by updates."""
+    title = "Held-out questions about random graphs"
+    figure, axis = new_axis(title, "updates", "answered rightly, %")
+    for name, (colour, *stages) in GRAPHS.items():
+        paths = [HERE / "graphs" / f"{stage}.csv" for stage in stages]
+        right = 100.0 * np.concatenate([column(path, "val_right") for path in paths])
+        updates = UPDATES_OF_EPOCH * (1 + np.arange(len(right)))
+        axis.plot(updates, right, color=colour, linewidth=1.2, label=name)
+    axis.set(ylim=(-2, 102))
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(HERE / "graphs.png", dpi=100)
+
+
 def draw_omniglot(archives):
     """Draw one episode: the drawings, and the label each of them has in it."""
     task = omniglot.OmniglotTask(omniglot.read_zips(archives), num_drawings=3)
@@ -353,6 +375,7 @@ def main():
     draw_algorithms()
     draw_instances()
     draw_planning()
+    draw_graphs()
     if archives := sys.argv[1:]:
         draw_omniglot(archives)
 
