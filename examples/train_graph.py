@@ -86,8 +86,8 @@ def measure(model, settings, task):
     """Score random graphs of the last lesson, and other graphs at a fixed length."""
     predict = functools.partial(model.predict, batch_size=50, verbose=0)
     rng, size = np.random.default_rng([settings.seed, 2000]), settings.test_size
-    batches = {"random graphs": task.batch(size, rng)}
     kind, steps, arguments = TASKS[settings.task]
+    batches = {"random graphs": kind.lessons(**arguments)[-1].batch(size, rng)}
     exact = kind(min_path=steps, max_path=steps, **arguments)
     if settings.task == "inference":
         tree = functools.partial(graphs.family_tree, 5, 2)

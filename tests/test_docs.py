@@ -15,6 +15,7 @@ DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.parent.name != "api"]
 RESULTS = ROOT / "examples" / "results" / "README.md"
 WITH_PICTURES = [*PAGES, ROOT / "README.md", ROOT / "examples" / "README.md", RESULTS]
+WITH_PICTURES += [RESULTS.parent / "graphs" / "README.md"]
 BACKENDS = {"TensorFlow": "tensorflow", "JAX": "jax"}  # titles of programs for one only
 
 
@@ -98,7 +99,8 @@ def test_notebooks_are_those_of_their_pages():
 
 
 def test_pictures_of_the_documentation_are_those_of_results_and_benchmarks():
-    for original in (RESULTS.parent / "copy.png", ROOT / "benchmarks" / "speed.png"):
+    results = [RESULTS.parent / f"{name}.png" for name in ("copy", "graphs", "shrdlu")]
+    for original in (*results, ROOT / "benchmarks" / "speed.png"):
         copy = DOCS / "pictures" / original.name
         assert copy.read_bytes() == original.read_bytes(), "run docs/pictures.py"
 

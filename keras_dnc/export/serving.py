@@ -119,9 +119,7 @@ def _archive(
     """Build an archive of a model's signatures; return it and why others are absent."""
     archive = keras.export.ExportArchive()
     reasons: dict[str, NotServableError] = {}
-    for layer in all_layers(model):
-        if not layer.trainable_variables:  # a variable that is tracked is saved twice
-            archive.track(layer)  # the tables of a layer, such as `StringLookup`
+    archive.track(_tables(model))
     archive.add_endpoint("serving_default", *endpoints.sequence_endpoint(model))
     for name, endpoint in _OPTIONAL.items():
         try:
@@ -129,6 +127,19 @@ def _archive(
         except NotServableError as reason:
             reasons[name] = reason
     return archive, reasons
+
+
+def _tables(model: keras.Model) -> Any:
+    """Return an object whose lookup tables are those of a model.
+
+    A model that Keras tracks itself has its variables saved twice: the signatures save
+    those that they use.
+    """
+    import tensorflow as tf
+
+    holder = tf.Module()
+    holder.model = model
+    return holder
 
 
 def _check_model(model: Any) -> None:

@@ -36,9 +36,9 @@ def plot_graph_reasoning(
     sequence: int = 0,
     title: str = "Reasoning over a graph",
 ) -> Figure:
-    """Draw the right and the answered route, and the edges that each head reads.
+    """Draw the right answer, that of a network, and the edges that each head reads.
 
-    The upper panel shows the graph, both routes, and the edges that are read from the
+    The upper panel shows the graph, both answers, and the edges that are read from the
     question on, the more opaque the further a head reads them. The lower panel is a
     table with a row for each of these steps: the edge of the description that each read
     head reads most, and how far it reads it, from 0 to 1.
@@ -56,8 +56,8 @@ def plot_graph_reasoning(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If the batch has no sequence of this index, or the sequence is
-            shorter than the episode of `asked`.
+        ValueError: If the batch has no sequence of this index, the sequence is shorter
+            than the episode of `asked`, or `graph` lacks nodes of its edges.
 
     Example:
         >>> import keras_dnc
@@ -77,6 +77,7 @@ def plot_graph_reasoning(
         - Graves et al. 2016, Hybrid computing using a neural network with dynamic
           external memory, figure 3.
     """
+    _check_graph(graph, asked)
     answered = _answered(trace, asked, sequence)
     rows = len(_step_names(asked))
     figure, (upper, lower) = _new_figure([7.0, 0.5 + 0.25 * rows], title)
@@ -109,11 +110,12 @@ def animate_graph_reasoning(
         writer="pillow")` writes it.
 
     Raises:
-        ValueError: If the batch has no sequence of this index, or the sequence is
-            shorter than the episode of `asked`.
+        ValueError: If the batch has no sequence of this index, the sequence is shorter
+            than the episode of `asked`, or `graph` lacks nodes of its edges.
     """
     from matplotlib.animation import FuncAnimation
 
+    _check_graph(graph, asked)
     figure, (axis,) = _new_figure([7.0], "")
     positions = _positions(graph)
     answered = _answered(trace, asked, sequence)
@@ -128,6 +130,17 @@ def animate_graph_reasoning(
 
     draw(0)
     return FuncAnimation(figure, draw, frames=len(reads), interval=1000 * seconds)
+
+
+def _check_graph(graph: networkx.DiGraph, asked: Any) -> None:
+    """Refuse a graph that lacks nodes of the edges that were read."""
+    nodes = dict.fromkeys(end for a, _, b in asked.edges for end in (a, b))
+    missing = [node for node in nodes if node not in graph]
+    if missing:
+        raise ValueError(
+            "Argument `graph` must be the graph that `asked` is about. "
+            f"Received: a graph without the nodes {missing[:5]}"
+        )
 
 
 def _new_figure(heights: list[float], title: str) -> tuple[Figure, list[Axes]]:
@@ -161,7 +174,7 @@ def _edges_read(trace: Trace, asked: Any, sequence: int) -> np.ndarray:
 
 
 def _positions(graph: networkx.DiGraph) -> dict[Hashable, Any]:
-    """Return where nodes are drawn."""
+    """Return the positions of nodes in the plot."""
     positions = networkx.get_node_attributes(graph, "position")
     if len(positions) == len(graph):
         return positions
@@ -211,7 +224,7 @@ def _draw_edges(
 def _draw_routes(
     axis: Axes, positions: Any, asked: Any, answered: Sequence[Any]
 ) -> None:
-    """Draw the right route, and upon it the answered one where it has nodes.
+    """Draw the right answer, and upon it that of the network where it has nodes.
 
     An answer need not be an edge: that of an inference leads to the end of a relation.
     """
@@ -225,8 +238,8 @@ def _draw_routes(
     title = f"{right} of {len(answered)} steps answered rightly"
     axis.set_title(title, fontsize=10, loc="left")
     for label, color in (
-        ("right route", _RIGHT),
-        ("answered route", _ANSWERED),
+        ("right answer", _RIGHT),
+        ("answer of the network", _ANSWERED),
         ("edges read", _READ),
     ):
         axis.plot([], [], color=color, label=label)

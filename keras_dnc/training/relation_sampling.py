@@ -22,10 +22,10 @@ class RelationSampling(keras.callbacks.Callback):
     fraction of wrong answers, averaged with the earlier estimate, which counts as five
     questions.
 
-    Logged are `relations_right`, the fraction of right answers as a mean over the
-    relations of the level, and `worst_relation_right`, the least of these fractions.
-    Use the former as the goal of a curriculum: the training questions are mostly about
-    relations with errors.
+    Logged are `relations_right`, 1 minus the mean error of the relations of the level,
+    and `worst_relation_right`, 1 minus the greatest. Use the former as the goal of a
+    `Curriculum` that comes after this callback: the training questions are mostly about
+    relations with errors. With a `least_share` of 1 it logs, and changes no shares.
 
     Args:
         levels: `keras_dnc.tasks.levels.Levels` of `InferenceTask`s with the same
@@ -36,8 +36,9 @@ class RelationSampling(keras.callbacks.Callback):
             to 2^32 - 1. Defaults to 0.
 
     Raises:
-        ValueError: `levels` has no levels of inference, a number is not a positive
-            integer, or `seed` is out of range.
+        ValueError: `levels` has no levels of inference or levels with other relations
+            than the last, a number is not a positive integer, or `seed` is out of
+            range.
 
     Example:
         >>> import keras_dnc
@@ -69,10 +70,21 @@ class RelationSampling(keras.callbacks.Callback):
         check_attributes("levels", levels, kind, ("level", "tasks"))
         for task in levels.tasks:
             check_attributes("levels", task, kind, ("survey", "set_relation_errors"))
+        self._check_relations(levels.tasks)
         self.levels = levels
         self.size = positive_integer("size", size)
         self.batch_size = positive_integer("batch_size", batch_size)
         self.seed = random_seed("seed", seed)
+
+    @staticmethod
+    def _check_relations(tasks: Any) -> None:
+        """Refuse tasks with different relations, whose errors cannot be shared."""
+        for level, task in enumerate(tasks):
+            if task.relations != tasks[-1].relations:
+                raise ValueError(
+                    "Argument `levels` must have tasks with the same relations. "
+                    f"Received: other relations at level {level} than at the last"
+                )
 
     @property
     def errors(self) -> dict[Any, float]:

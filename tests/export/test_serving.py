@@ -194,15 +194,39 @@ def test_words_are_served_as_they_are(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dnc", "words"])
-def test_every_weight_is_saved_once(exported, name):
+@pytest.mark.parametrize("trainable", [True, False])
+def test_every_weight_is_saved_once(model, tmp_path, trainable):
     import tensorflow as tf
 
-    model, folder, _ = exported(name)
+    model.trainable = trainable
+    folder = export_for_serving(model, tmp_path)
     saved = tf.train.list_variables(str(folder / "variables" / "variables"))
-    shapes = sorted(shape for _, shape in saved if len(shape) > 1)
-    weights = [list(weight.shape) for weight in model.trainable_weights]
-    assert shapes == sorted(shape for shape in weights if len(shape) > 1)
+    shapes = [shape for name, shape in saved if name.endswith("VARIABLE_VALUE")]
+    assert sorted(shapes) == sorted(list(weight.shape) for weight in model.weights)
+
+
+@pytest.mark.slow
+def test_the_table_of_a_layer_with_weights_is_exported(tmp_path):
+    import tensorflow as tf
+
+    class Words(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            words = tf.lookup.KeyValueTensorInitializer(["mary"], [1], None, tf.int64)
+            self.table = tf.lookup.StaticHashTable(words, 0)
+
+        def build(self, shape):
+            self.vectors = self.add_weight(shape=(2, 3))
+
+        def call(self, inputs):
+            return keras.ops.take(self.vectors, self.table.lookup(inputs), axis=0)
+
+    layer = Words()
+    model = keras.Sequential([keras.Input((None,), dtype="string"), layer])
+    with pytest.warns(UserWarning, match="layer 'words'"):  # which has no other signatures
+        served = signatures(export_for_serving(model, tmp_path))["serving_default"]
+    outputs = served(inputs=tf.constant([["mary", "john"]]))["outputs"]
+    assert_close(outputs[0], layer.vectors.numpy()[[1, 0]])
 
 
 @pytest.mark.slow

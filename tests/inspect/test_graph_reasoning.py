@@ -180,3 +180,10 @@ def test_a_shorter_trace_is_refused(graph, asked):
     longer = TraversalTask().ask(graph, ("Bank", ["west", "east", "west"]))
     with pytest.raises(ValueError, match="must have the 10 steps of `asked`"):
         plot_graph_reasoning(seen, longer, graph)
+
+
+@pytest.mark.parametrize("draw", [plot_graph_reasoning, animate_graph_reasoning])
+def test_another_graph_is_refused(graph, asked, draw):
+    graph.remove_node("Green Park")
+    with pytest.raises(ValueError, match=r"`graph` must be .*without.*Green Park"):
+        draw(planted(asked, asked.answer, {}), asked, graph)

@@ -27,6 +27,14 @@ def make_levels():
     )
 
 
+OTHER_RELATIONS = Levels(
+    [
+        graphs.InferenceTask({"ancestor": ("mother",) * count}, 3, 4, 1, 1)
+        for count in (2, 3)
+    ]
+)
+
+
 class KnowsMothers:
     """A model that answers questions of one edge rightly, and all others wrongly."""
 
@@ -120,6 +128,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path):
     [
         ({"levels": 3}, "`levels` must be a `Levels` of `InferenceTask`"),
         ({"levels": Levels([CopyTask()])}, "`levels` must be .*without.*survey"),
+        ({"levels": OTHER_RELATIONS}, "the same relations.*at level 0 than"),
         ({"size": 0}, "`size` must be a positive integer"),
         ({"batch_size": 0.5}, "`batch_size` must be a positive integer"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),

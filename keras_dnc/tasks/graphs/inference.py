@@ -156,7 +156,8 @@ class InferenceTask(GraphTask):
         those that a graph has, these relations would be asked less often than others.
         """
         follow = {(a, label): b for a, b, label in graph.edges(data="label")}
-        # The least of exponential variables is each in proportion to its rate.
+        # Each exponential variable is the least with a probability proportional to its
+        # rate: this draws relations by their shares, without replacement.
         order = np.argsort(rng.exponential(size=len(self._shares)) / self._shares)
         drawn = [self._asked[index] for index in order.tolist()]
         length = len(self.relations[drawn[0]])
