@@ -223,7 +223,7 @@ def test_the_table_of_a_layer_with_weights_is_exported(tmp_path):
 
     layer = Words()
     model = keras.Sequential([keras.Input((None,), dtype="string"), layer])
-    with pytest.warns(UserWarning, match="layer 'words'"):  # which has no other signatures
+    with pytest.warns(UserWarning, match="layer 'words'"):  # not run step by step
         served = signatures(export_for_serving(model, tmp_path))["serving_default"]
     outputs = served(inputs=tf.constant([["mary", "john"]]))["outputs"]
     assert_close(outputs[0], layer.vectors.numpy()[[1, 0]])
