@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import re
+import sys
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "dnc")
 
@@ -14,6 +15,13 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "dnc")
 def installed(name):
     """Return whether a package can be imported."""
     return importlib.util.find_spec(name) is not None
+
+
+def needs(*packages):
+    """End the program, without failure, if a package is not installed."""
+    if absent := [name for name in packages if not installed(name)]:
+        print(f"skipped: needs {', '.join(absent)}", file=sys.stderr)
+        sys.exit()
 
 
 def versions(packages=PACKAGES):

@@ -28,7 +28,7 @@ FEATURES = 64
 
 
 def build(size, options):
-    """Give a compiled model around one cell."""
+    """Return a compiled model around one cell."""
     cell = keras_dnc.DNCCell(
         FEATURES,
         controller=size["units"],
@@ -45,15 +45,17 @@ def build(size, options):
 
 
 def seconds(model, batch, steps):
-    """Time one training step, the mean of a few."""
-    started = time.perf_counter()
+    """Return the median of a few training steps."""
+    times = []
     for _ in range(steps):
+        started = time.perf_counter()
         model.train_on_batch(*batch)
-    return (time.perf_counter() - started) / steps
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 def measure(size, rounds, steps):
-    """Give each cell's seconds, one for each round."""
+    """Return each cell's seconds, one for each round."""
     rng = np.random.default_rng(0)
     shape = (size["batch"], size["time"], FEATURES)
     batch = [rng.normal(size=shape).astype("float32") for _ in range(2)]

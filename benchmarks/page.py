@@ -3,6 +3,12 @@
 import re
 
 
+def stamped(date, processor, versions):
+    """Return the line with the date, the machine and the versions of a measurement."""
+    names = [f"{name} {version}" for name, version in versions.items()]
+    return f"{date}, {processor}; {', '.join(names)}.\n"
+
+
 def write_figures(lines, mark, folder):
     """Write lines between the README's marks `<!-- mark -->`, in place of others."""
     path = folder / "README.md"

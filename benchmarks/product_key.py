@@ -3,14 +3,14 @@
     python benchmarks/product_key.py
 
 Writes `product_key.json`, and from it the figures in `README.md`. Each backend is a
-process of its own; in it, contenders take turns.
+process of its own, in which contenders run in turn. Backends that are not installed are
+skipped.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -20,7 +20,12 @@ from statistics import median
 import keras
 import numpy as np
 from keras import ops
+from machine import installed
+from machine import stamp
+from page import stamped
 from page import write_figures
+from worker import peak_bytes
+from worker import take_turn
 
 import keras_dnc
 
@@ -83,7 +88,7 @@ def scoring_all(slots, places):
 
 
 def addressing(rounds):
-    """Give milliseconds a call, by places and contender, for each round."""
+    """Return milliseconds of a call, by places and contender, for each round."""
     found = {}
     for places in (1, 32):
         contenders = {
@@ -100,18 +105,13 @@ def addressing(rounds):
     return found
 
 
-def milliseconds(run, least=0.3):
-    """Time runs for a third of a second, at least one; the median."""
-    times = []
-    while sum(times) < least:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * median(times)
+def milliseconds(run):
+    """Return the median of a turn, without its first run."""
+    return 1e3 * median(take_turn(run)[1:])
 
 
 def training(sparse_gradient, optimizer, rounds):
-    """Give milliseconds a step, and of its forward and backward pass alone."""
+    """Return milliseconds of a step, and of one with frozen values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         memory = keras_dnc.ProductKeyMemory(
@@ -137,8 +137,7 @@ def training(sparse_gradient, optimizer, rounds):
         step = lambda: model.train_on_batch(batch, batch)  # noqa: E731
         found[name] = median(milliseconds(step) for _ in range(rounds))
         if trained:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            found["peak_bytes"] = 1024 * peak
+            found["peak_bytes"] = peak_bytes()
     return found
 
 
@@ -156,8 +155,10 @@ def ask(backend, *arguments):
 def tables(results):
     """Yield the lines of both tables."""
     yield "### Reading: 4 heads of size 256, the best 32 slots of each, values of 256\n"
+    if "stamp" in results:
+        yield stamped(**results["stamp"])
     yield (
-        "| | places | 1,024 slots, ms | 262,144 slots, ms | times | "
+        "| | places | 1,024 slots, ms | 262,144 slots, ms | growth | "
         "all 262,144 keys scored, ms | times faster |"
     )
     yield "|---|---|---|---|---|---|---|"
@@ -204,13 +205,16 @@ def main():
         return
     rounds = arguments.rounds
     results = {
+        "stamp": stamp(),
         "addressing": {
             name: ask(backend, "addressing", rounds)
             for name, backend in ADDRESSING.items()
+            if installed(backend)
         },
         "training": {
             name: ask(backend, "training", rounds, *rest)
             for name, (backend, *rest) in TRAINING.items()
+            if installed(backend)
         },
     }
     (HERE / "product_key.json").write_text(json.dumps(results, indent=1))

@@ -53,7 +53,7 @@ def keys_near(rng, memory, asked, cosine):
 
 
 def shares(search, memory, index, keys):
-    """Give the share of best slots, and of the best four, that hashing finds."""
+    """Return the share of best slots, and of the best four, that hashing finds."""
     exact = keras_dnc.ExactSearch()
     norms = np.linalg.norm(memory, axis=2)
     find = jax.jit(lambda *tensors: search.find(*tensors, top_k=4))

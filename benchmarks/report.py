@@ -4,6 +4,7 @@ import json
 import pathlib
 import statistics
 
+from page import stamped
 from page import write_figures
 
 PEER = "dnc 1.1.0, PyTorch"
@@ -42,10 +43,11 @@ def tables(results):
         size = ", ".join(f"{key} {value}" for key, value in result["size"].items())
         yield f"### {name}: {size}\n"
         if "stamp" in result:
-            yield stamped(**result["stamp"]) + "\n"
+            yield stamped(**result["stamp"])
         yield (
             "| | train, ms | forward, ms | training adds, GB | first training step, s "
-            "| train, times faster than dnc | forward | memory of dnc's |"
+            "| train, times faster than dnc | forward, times faster | memory, share of "
+            "dnc's |"
         )
         yield "|---|---|---|---|---|---|---|---|"
         peer = result["contenders"][PEER]
@@ -53,17 +55,13 @@ def tables(results):
             yield row(contender, found, peer)
         yield ""
     if "growth" in results:
-        yield from growth(results["growth"])
-
-
-def stamped(date, processor, versions):
-    """Return the line with the date, the machine and the versions of a size."""
-    names = [f"{name} {version}" for name, version in versions.items()]
-    return f"{date}, {processor}; {', '.join(names)}."
+        yield from growth(results["growth"], results.get("growth_stamp"))
 
 
 def row(contender, found, peer):
-    """Give one contender's line."""
+    """Return one contender's line."""
+    if "error" in found:
+        return f"| {contender} | {found['error']} |" + " |" * 6
     cells = [contender, f"{milliseconds(found, 'train'):.1f}"]
     cells += [f"{milliseconds(found, 'forward'):.1f}"]
     cells += [f"{found['added_bytes'] / 1e9:.2f}", f"{found['train']['first']:.1f}"]
@@ -83,10 +81,12 @@ def ratio(peer, found, kind):
     return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
-def growth(found):
+def growth(found, stamp):
     """Yield the lines of the tables against time and slots."""
     yield "### Milliseconds of a training step per time step\n"
-    yield "Size D unless noted; milliseconds, medians of 3.\n"
+    if stamp:
+        yield stamped(**stamp)
+    yield "Size D unless noted; milliseconds, medians of the rounds.\n"
     yield "| steps | " + " | ".join(found["time"]) + " |"
     yield "|---" * (len(found["time"]) + 1) + "|"
     yield (
@@ -131,8 +131,8 @@ def placed(sizes):
     """Yield `(place, size, contender)`, with room for a heading above each size."""
     place = 0.0
     for size, found in sizes.items():
-        for name in found["contenders"]:
-            if name not in (PEER, FLOOR):
+        for name, measured in found["contenders"].items():
+            if name not in (PEER, FLOOR) and "error" not in measured:
                 yield place, size, name
                 place += 1.0
         place += 1.4
@@ -192,7 +192,7 @@ def finish(axis, title, limits):
 
 def share(contenders, name, kind):
     """Time or memory of a contender, in those of the peer; `None` if not measured."""
-    if name not in contenders:
+    if "error" in contenders.get(name, {"error": "not measured"}):
         return None
     if kind == "memory":
         return contenders[name]["added_bytes"] / contenders[PEER]["added_bytes"]

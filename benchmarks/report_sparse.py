@@ -2,6 +2,7 @@
 
 import statistics
 
+from page import stamped
 from page import write_figures
 
 
@@ -22,7 +23,11 @@ def tables(results):
         ("learning", learning),
     ):
         if part in results:
-            yield from lines(results[part])
+            heading, *rest = lines(results[part])
+            yield heading
+            if part in results.get("stamps", {}):
+                yield stamped(**results["stamps"][part])
+            yield from rest
 
 
 def pairs(found):
@@ -83,13 +88,13 @@ def growth(found):
         yield "| slots | " + " | ".join(f"{n:,}" for n in slots) + " |"
         yield "|---" * (len(slots) + 1) + "|"
         for name, many in found.items():
-            cells = [shown(many.get(str(n)) or many.get(n), what) for n in slots]
+            cells = [shown(many.get(str(n)), what) for n in slots]
             yield f"| {name} | " + " | ".join(cells) + " |"
         yield ""
 
 
 def shown(answer, what):
-    """Give one cell of the table; nothing where nothing was measured."""
+    """Return one cell of the table, empty if nothing was measured."""
     if answer is None:
         return ""
     value = answer[what]
@@ -97,7 +102,7 @@ def shown(answer, what):
 
 
 def recall(found):
-    """Yield the lines of what hashing finds."""
+    """Yield the lines of the shares that hashing finds."""
     cosines = list(next(iter(next(iter(found.values())).values())))
     yield "### Recall of hashing\n"
     yield (
@@ -115,7 +120,7 @@ def recall(found):
 
 
 def learning(found):
-    """Yield the lines of what associative recall has come to."""
+    """Yield the lines of the results of associative recall."""
     yield "### Learning: associative recall, doubling the number of items\n"
     yield "| | items learned: seconds | total, s | bits per bit |"
     yield "|---|---|---|---|"

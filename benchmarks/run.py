@@ -3,10 +3,10 @@
     python benchmarks/run.py            # all sizes, cost against time and slots
     python benchmarks/run.py --sizes A  # one size
 
-Every contender is a process of its own. They take turns of a third of a second or two
-runs, round after round, so that a machine whose speed drifts drifts for all; a ratio
-is the median of the rounds' ratios. Writes `results.json`, and from it the
-figures in `README.md` and the plot `speed.png`.
+Every contender is a process of its own. They run in turn, for a third of a second or
+two runs, round after round, so that a machine whose speed drifts drifts for all; each
+round begins with another contender. A ratio is the median of the rounds' ratios.
+Writes `results.json`, and from it the figures in `README.md` and the plot `speed.png`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TIMES, SLOTS = (100, 200, 500, 1000, 2000), (16, 64, 256, 1024)
 
 
 class Contender:
-    """A worker process; `options` are those of `subprocess.Popen`."""
+    """A worker process, a context; `options` are those of `subprocess.Popen`."""
 
     def __init__(self, name, size, **options):
         self.name = name
@@ -48,7 +48,7 @@ class Contender:
         )
 
     def run(self, what):
-        """Run one `train` or `forward`; give the worker's answer."""
+        """Run one `train` or `forward`; return the worker's answer."""
         with contextlib.suppress(BrokenPipeError):  # its answer may still be there
             self.process.stdin.write(what + "\n")
             self.process.stdin.flush()
@@ -57,6 +57,12 @@ class Contender:
         if "error" in answer:
             raise RuntimeError(f"{self.name!r} stopped at {what!r}: {answer['error']}")
         return answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def silence(self):
         """Say how a process ended that does not answer."""
@@ -69,42 +75,57 @@ class Contender:
         self.process.wait()
 
 
-def installed_contenders():
+def installed_contenders(names):
     """Return the names of the contenders whose packages are installed; print others."""
-    absent = {}
-    for name in worker.CONTENDERS:
-        absent[name] = [p for p in worker.needed(name) if not installed(p)]
-    for name, packages in absent.items():
-        if packages:
-            print(f"skipped: {name!r} needs {', '.join(packages)}", file=sys.stderr)
-    if absent[PEER]:
-        sys.exit("Ratios need the peer: pip install -r benchmarks/requirements.txt")
-    return [name for name, packages in absent.items() if not packages]
+    found = []
+    for name in names:
+        if absent := [p for p in worker.needed(name) if not installed(p)]:
+            print(f"skipped: {name!r} needs {', '.join(absent)}", file=sys.stderr)
+        else:
+            found.append(name)
+    return found
 
 
 def measure(names, size, rounds, kinds=("train", "forward")):
-    """Give each contender's seconds, first and later, and the memory it adds."""
-    contenders = [Contender(name, size) for name in names]
+    """Return each contender's seconds, first and later, and the memory it adds.
+
+    A contender that fails has an `error` instead. Errors of `OURS` and `PEER`, without
+    which there are no ratios, are raised.
+    """
     results = {name: {} for name in names}
-    for kind in kinds:
-        for contender in contenders:
-            answer = contender.run(kind)
-            results[contender.name][kind] = {"first": answer["first"], "rounds": []}
-        for number in range(rounds):
-            print(f"  {kind}, round {number + 1} of {rounds}", file=sys.stderr)
-            for contender in contenders:
-                answer = contender.run(kind)
-                result = results[contender.name]
-                result[kind]["rounds"].append(answer["seconds"])
-                if kind == "train":
-                    result["added_bytes"] = answer["added_bytes"]
-    for contender in contenders:
-        contender.close()
+    with contextlib.ExitStack() as stack:
+        contenders = [stack.enter_context(Contender(name, size)) for name in names]
+        for kind in kinds:
+            for number in range(1 + rounds):  # the first compiles, and is not timed
+                print(f"  {kind}, round {number} of {rounds}", file=sys.stderr)
+                start = number % len(contenders)
+                for contender in contenders[start:] + contenders[:start]:
+                    add_turn(results[contender.name], contender, kind)
     return results
 
 
+def add_turn(result, contender, kind):
+    """Let a contender run once, unless it has failed, and add its answer."""
+    if "error" in result:
+        return
+    try:
+        answer = contender.run(kind)
+    except RuntimeError as error:
+        if contender.name in (OURS, PEER):
+            raise
+        result.clear()
+        result["error"] = str(error)
+        return
+    if kind not in result:
+        result[kind] = {"first": answer["first"], "rounds": []}
+        return
+    result[kind]["rounds"].append(answer["seconds"])
+    if kind == "train":
+        result["added_bytes"] = answer["added_bytes"]
+
+
 def growth(rounds):
-    """Give milliseconds per step against time, and against slots, small batches."""
+    """Return milliseconds per step against time, and against slots, small batches."""
     by_time, by_slots = {}, {OURS: {}, PEER: {}}
     for time in TIMES:
         size = SIZES["D"]._replace(time=time)
@@ -119,7 +140,7 @@ def growth(rounds):
 
 
 def main():
-    """Measure what is asked for, keep what was measured before of the rest."""
+    """Measure the sizes that are named; keep the figures of the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
@@ -127,7 +148,9 @@ def main():
     arguments = parser.parse_args()
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {"sizes": {}}
-    names = installed_contenders()
+    names = installed_contenders(worker.CONTENDERS)
+    if PEER not in names:
+        sys.exit("Ratios need the peer: pip install -r benchmarks/requirements.txt")
     for name in arguments.sizes:
         print(f"size {name}", file=sys.stderr)
         results["sizes"][name] = {
@@ -137,7 +160,8 @@ def main():
         }
         path.write_text(json.dumps(results, indent=1))
     if arguments.growth and OURS in names:
-        results["growth"] = growth(3)
+        results["growth"] = growth(arguments.rounds)
+        results["growth_stamp"] = stamp()
     path.write_text(json.dumps(results, indent=1))
     report.write(json.loads(path.read_text()), HERE)
 

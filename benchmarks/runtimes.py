@@ -3,22 +3,28 @@
     python benchmarks/runtimes.py
 
 Writes `runtimes.json`, and from it a table in `README.md`. Each runtime is a process of
-its own. A call takes arrays of NumPy and gives arrays, the states of `step` too. The
-outputs are compared with those of the SavedModel in TensorFlow.
+its own; those that are not installed are skipped. A call takes arrays of NumPy and
+returns arrays, the states of `step` too. The outputs are compared with those of the
+SavedModel in TensorFlow.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 from statistics import median
 
 import numpy as np
+from machine import installed
+from machine import needs
+from machine import stamp
+from page import stamped
 from page import write_figures
+from worker import take_turn
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # `c_api.py` is in its tests
@@ -124,6 +130,7 @@ def in_openvino(folder, threads):
     return run
 
 
+PACKAGES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
 RUNTIMES = {
     "TensorFlow in Python": in_tensorflow,
     "TensorFlow in Python, XLA": in_xla,
@@ -133,19 +140,8 @@ RUNTIMES = {
 }
 
 
-def milliseconds(run, least=0.3):
-    """Time calls for a third of a second, after two; the median."""
-    run(), run()
-    times = []
-    while sum(times) < least:
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return 1e3 * median(times)
-
-
 def measure(runtime, folder, threads, outputs):
-    """Give milliseconds a step by signature and batch size; write outputs to a file."""
+    """Return milliseconds by signature and batch size; write outputs to a file."""
     run = RUNTIMES[runtime](folder, threads)
     found, written = {}, {}
     for signature in SIGNATURES:
@@ -153,8 +149,8 @@ def measure(runtime, folder, threads, outputs):
         for size in BATCH_SIZES:
             arrays, case = request(folder, signature, size), f"{signature} {size}"
             written[case] = run(signature, arrays)["outputs"]
-            ms = milliseconds(lambda s=signature, a=arrays: run(s, a))
-            found[case] = ms / steps
+            seconds = take_turn(lambda s=signature, a=arrays: run(s, a))
+            found[case] = 1e3 * median(seconds[1:]) / steps
     np.savez(outputs, **written)
     return found
 
@@ -174,7 +170,7 @@ def ask(runtime, folder, threads, outputs):
 
 
 def converted(folder, place):
-    """Give a folder with an export, its ONNX files, and its names for the C library."""
+    """Fill a folder with an export, its ONNX files, and names for the C library."""
     from keras_dnc.export import export_onnx
     from tests.export.c_api import names_in_the_graph
     from tests.export.servers import signature_defs
@@ -194,13 +190,13 @@ def of_model(name):
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         folder = converted(EXPORTS / name / "serving" / "1", place)
-        for runtime in RUNTIMES:
-            for threads in (0, 1):
-                row = ask(runtime, folder, threads, place / "outputs.npz")
-                outputs = dict(np.load(place / "outputs.npz"))
-                first = first or outputs
-                row["difference"] = difference(outputs, first)
-                found[f"{runtime}, {'one thread' if threads else 'all cores'}"] = row
+        there = [r for r in RUNTIMES if installed(PACKAGES.get(r, "tensorflow"))]
+        for runtime, threads in itertools.product(there, (0, 1)):
+            row = ask(runtime, folder, threads, place / "outputs.npz")
+            outputs = dict(np.load(place / "outputs.npz"))
+            first = first or outputs
+            row["difference"] = difference(outputs, first)
+            found[f"{runtime}, {'one thread' if threads else 'all cores'}"] = row
     return found
 
 
@@ -215,7 +211,10 @@ def difference(outputs, expected):
 def tables(results):
     """Yield the lines of all tables."""
     cases = [f"{name}`, {size}" for name in SIGNATURES for size in BATCH_SIZES]
-    for model, found in results.items():
+    if "stamp" in results:
+        yield stamped(**results["stamp"])
+    models = {name: found for name, found in results.items() if name != "stamp"}
+    for model, found in models.items():
         yield f"| {model} | " + " | ".join(f"`{c}" for c in cases) + " | difference |"
         yield "|---" * (len(cases) + 2) + "|"
         for runtime, row in found.items():
@@ -226,7 +225,7 @@ def tables(results):
 
 
 def parse_arguments():
-    """Give the command's arguments."""
+    """Return the command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=["copy-ntm", "babi-dnc"])
     parser.add_argument("--job", nargs=4, help="measure one runtime, in this process")
@@ -241,9 +240,10 @@ def main():
         found = measure(runtime, pathlib.Path(folder), int(threads), outputs)
         print(json.dumps(found))
         return
+    needs("tf2onnx")
     path = HERE / "runtimes.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    results |= {name: of_model(name) for name in settings.models}
+    results |= {name: of_model(name) for name in settings.models} | {"stamp": stamp()}
     path.write_text(json.dumps(results, indent=1) + "\n")
     write_figures(tables(results), "runtimes", HERE)
 

@@ -25,22 +25,26 @@ import time
 
 import numpy as np
 import requests
+from machine import needs
+from machine import stamp
+from page import stamped
 from page import write_figures
 
 HERE = pathlib.Path(__file__).parent
 SERVICE = HERE.parent / "examples" / "serving"
 PATIENCE = 120  # seconds for the server to come up
+WARM_UP = 5.0  # seconds of load that are not counted; each shape is compiled in them
 # Of the largest output. XLA rounds otherwise than the operations one by one, and a few
 # random sequences amplify rounding; on average there must be little of it.
 FAR, ON_AVERAGE = 1e-2, 1e-4
 
 
 def parse_arguments():
-    """Give the command's arguments."""
+    """Return the command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--export", required=True, type=pathlib.Path, help="folder of a SavedModel")
-    add("--seconds", default=30.0, type=float, help="of load, for each batch size")
+    add("--seconds", default=30.0, type=float, help="of load, for each row")
     add("--batch-sizes", default=[1, 32], type=json.loads)
     add("--clients", default=4, type=int, help="that ask at the same time")
     add("--time", default=20, type=int, help="steps of a sequence")
@@ -51,7 +55,7 @@ def parse_arguments():
 
 @contextlib.contextmanager
 def server(export):
-    """Serve an export; give its address."""
+    """Serve an export; yield its address."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -123,7 +127,7 @@ FORMS = {"JSON": ask_in_json, "npy": ask_in_npy}
 
 
 def ask_until(url, form, pairs, end):
-    """Ask again and again; give the seconds of each answer."""
+    """Send one request after another; return the seconds of each."""
     session, seconds = requests.Session(), []
     while time.monotonic() < end:
         inputs, expected = pairs[len(seconds) % len(pairs)]
@@ -143,7 +147,7 @@ def check(outputs, expected):
 
 
 def refusals(url, pairs):
-    """Send what the model cannot take; give the codes, and that it still answers."""
+    """Send invalid requests; return the codes, and check that it still answers."""
     inputs = pairs[0][0].tolist()
     bad = {"rank": inputs[0], "words": [["a"]], "nothing": None}
     codes = {}
@@ -158,15 +162,17 @@ def refusals(url, pairs):
 
 
 def load(pool, clients, seconds, *request):
-    """Ask from several processes at once; give the figures of a table's row."""
-    for duration in (1.0, seconds):  # the first compiles
-        end = time.monotonic() + duration
+    """Send requests from several processes; return the figures of a table's row."""
+    for duration in (WARM_UP, seconds):
+        start = time.monotonic()
+        end = start + duration
         asking = [pool.submit(ask_until, *request, end) for _ in range(clients)]
         latencies = np.concatenate([future.result() for future in asking])
+        lasted = time.monotonic() - start  # the last answers come after the end
     p50, p95, p99 = (1000 * np.percentile(latencies, p) for p in (50, 95, 99))
     return {
         "requests": len(latencies),
-        "requests_per_second": len(latencies) / seconds,
+        "requests_per_second": len(latencies) / lasted,
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,
@@ -175,18 +181,21 @@ def load(pool, clients, seconds, *request):
 
 def tables(found):
     """Yield the lines of a page's table."""
+    if "stamp" in found:
+        yield stamped(**found["stamp"])
     yield "| batch, form | requests | a second | p50, ms | p95, ms | p99, ms |"
     yield "|---|---|---|---|---|---|"
     for name, row in found.items():
-        if name != "refused":
+        if name not in ("refused", "stamp"):
             figures = " | ".join(f"{row[key]:.1f}" for key in list(row)[1:])
             yield f"| {name} | {row['requests']:,} | {figures} |"
 
 
 def main():
     """Serve, load, print the figures."""
+    needs("bentoml")
     settings = parse_arguments()
-    clients, found = settings.clients, {}
+    clients, found = settings.clients, {"stamp": stamp()}
     # Threads would wait for each other at Python's lock, while they read long answers.
     spawn = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(clients, spawn)

@@ -3,17 +3,22 @@
     python benchmarks/sparse.py
 
 Writes `sparse.json`, and from it the figures in `README.md` and the plot `slots.png`.
-Contenders of a pair take turns, as in `run.py`.
+Contenders of a pair run in turn, as in `run.py`; those whose packages are not installed
+are skipped.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
+import statistics
 import sys
 
 import report_sparse
 import worker
+from machine import stamp
 from run import Contender
+from run import installed_contenders
 
 HERE = pathlib.Path(__file__).parent
 ONE = worker.Size(batch=1, time=100, slots=1024, word=32, reads=4, units=100)
@@ -43,15 +48,16 @@ PAIRS = [  # ours, its size, theirs, its size
 LARGE = ["SAM, exact", "SAM, lsh", "SAM, lsh, JAX", "SDNC, lsh"]
 
 
-def growth():
-    """Give milliseconds per step and added bytes, by contender and slots."""
+def growth(rounds):
+    """Return milliseconds per step and added bytes, by contender and slots."""
     found = {}
-    for name, (time, many) in GROWTH.items():
+    for name in installed_contenders(GROWTH):
+        time, many = GROWTH[name]
         found[name] = {}
         for slots in many:
             say(f"{name}, {slots} slots")
-            timed = ask(name, ONE._replace(slots=slots, time=time))
-            held = ask(name, ONE._replace(slots=slots))
+            timed = ask(name, ONE._replace(slots=slots, time=time), rounds)
+            held = ask(name, ONE._replace(slots=slots), rounds=1)
             found[name][slots] = {
                 "ms": 1e3 * timed["seconds"] / time,
                 "bytes": held["added_bytes"],
@@ -59,24 +65,27 @@ def growth():
     return found
 
 
-def ask(name, size, command="train"):
-    """Run one contender alone."""
-    contender = Contender(name, size)
-    answer = contender.run(command)
-    contender.close()
-    return answer
+def ask(name, size, rounds):
+    """Train one contender alone; its seconds are the median of the rounds."""
+    with Contender(name, size) as contender:
+        first = contender.run("train")
+        answers = [contender.run("train") for _ in range(rounds)]
+    seconds = statistics.median(answer["seconds"] for answer in answers)
+    return {**answers[-1], "first": first["first"], "seconds": seconds}
 
 
 def pair(ours, our_size, theirs, their_size, rounds, kind="train"):
     """Time two contenders in turn; on JAX, ask for XLA's bytes too."""
     sizes = [ONE._replace(**our_size), ONE._replace(**their_size)]
     say(f"{ours} {our_size} against {theirs} {their_size}")
-    both = [Contender(*each) for each in zip((ours, theirs), sizes, strict=True)]
-    for contender in both:
-        contender.run(kind)
-    seconds = [[c.run(kind)["seconds"] for c in both] for _ in range(rounds)]
-    with_bytes = ours.endswith("JAX") and theirs.startswith("DNC")
-    found = {
+    with Contender(ours, sizes[0]) as first, Contender(theirs, sizes[1]) as second:
+        both = (first, second)
+        for contender in both:
+            contender.run(kind)
+        seconds = [[c.run(kind)["seconds"] for c in both] for _ in range(rounds)]
+        with_bytes = ours.endswith("JAX") and theirs.startswith("DNC")
+        held = [c.run("bytes")["bytes"] for c in both] if with_bytes else None
+    return {
         "names": [ours, theirs],
         "kind": kind,
         "sizes": [size._asdict() for size in sizes],
@@ -84,32 +93,32 @@ def pair(ours, our_size, theirs, their_size, rounds, kind="train"):
             [1e3 * s / size.time for s, size in zip(turn, sizes, strict=True)]
             for turn in seconds
         ],
-        "bytes": [c.run("bytes")["bytes"] for c in both] if with_bytes else None,
+        "bytes": held,
     }
-    for contender in both:
-        contender.close()
-    return found
 
 
 def all_pairs(rounds):
     """Compare forward and backward passes; PyPI's `dnc` forward alone too."""
-    peers = [each for each in PAIRS if each[2].startswith("dnc")]
-    trained = [pair(*each, rounds) for each in PAIRS]
+    both = [(ours, theirs) for ours, _, theirs, _ in PAIRS]
+    there = installed_contenders(dict.fromkeys(itertools.chain(*both)))
+    pairs = [each for each in PAIRS if each[0] in there and each[2] in there]
+    peers = [each for each in pairs if each[2].startswith("dnc")]
+    trained = [pair(*each, rounds) for each in pairs]
     return trained + [pair(*each, rounds, "forward") for each in peers]
 
 
-def large():
-    """Give a process's peak of memory at a million slots and 100 steps, both passes."""
+def large(rounds):
+    """Return a process's peak of memory at a million slots, 100 steps, both passes."""
     found = {}
-    for name in LARGE:
+    for name in installed_contenders(LARGE):
         say(f"{name}, a million slots")
-        answer = ask(name, ONE._replace(slots=2**20))
+        answer = ask(name, ONE._replace(slots=2**20), rounds)
         found[name] = {k: answer[k] for k in ("first", "seconds", "peak_bytes")}
     return found
 
 
 def learning():
-    """Give what `train_sparse_recall.py` has left: an hour's work is not done here."""
+    """Return the results of `train_sparse_recall.py`, which takes an hour."""
     folder = HERE.parent / "examples" / "results" / "sparse-recall"
     return {
         path.parent.name: json.loads(path.read_text())
@@ -131,15 +140,17 @@ def main():
     arguments = parser.parse_args()
     path = HERE / "sparse.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    measures = {
-        "pairs": lambda: all_pairs(arguments.rounds),
-        "large": large,
-        "growth": growth,
+    timed = {"pairs": all_pairs, "large": large, "growth": growth}
+    read = {
         "learning": learning,
         "recall": lambda: json.loads((HERE / "recall.json").read_text()),
     }
+    stamps = results.setdefault("stamps", {})
     for part in arguments.parts:
-        results[part] = measures[part]()
+        if part in timed:
+            results[part], stamps[part] = timed[part](arguments.rounds), stamp()
+        else:
+            results[part] = read[part]()
         path.write_text(json.dumps(results, indent=1))
     report_sparse.write(json.loads(path.read_text()), HERE)
 

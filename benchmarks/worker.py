@@ -1,12 +1,13 @@
 """One contender at one size, in a process of its own: so its memory can be measured.
 
 Reads commands from standard input, one a line, and answers each with a line of JSON.
-`train` and `forward` give the seconds of the first training step or forward pass, the
-median of those after it, the process's peak of resident memory and by how much it has
-grown; `bytes`, on JAX, the arguments and temporary buffers of the compiled gradient;
-`device`, on JAX and PyTorch, the device's name and its peak of memory; `trace`, on JAX,
-the kernels of one training step and one forward pass. An exception is answered with its
-first line, and ends the process.
+`train` and `forward` return the seconds of the slowest training step or forward pass of
+the turn, in the first turn the one that compiles, the median of all but the first, the
+process's peak of resident memory and by how much it has grown; `bytes`, on JAX, the
+arguments and temporary buffers of the compiled gradient; `device`, on JAX and PyTorch,
+the device's name and its peak of memory; `trace`, on JAX, the kernels of one training
+step and one forward pass. An exception is answered with its first line, and ends the
+process.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import numpy as np
 
 FEATURES = 64  # numbers in an input and in an output
 TURN = 0.3  # seconds; the first run of a turn finds caches cold and threads asleep
+RECORDED = 101  # time steps after which PyTorch runs what `MemoryRNN` has recorded
 
 
 class Size(NamedTuple):
@@ -222,24 +224,10 @@ def lstm(size):
 
 def pytorch_dnc(size, kind="DNC", gpu_id=-1, **arguments):
     """PyPI's `dnc`: one LSTM layer, outputs as wide as inputs; the same work."""
-    if kind != "DNC":
-        sys.modules["pyflann"] = flann_by_faiss()
-    import dnc
     import torch
 
     device = "cpu" if gpu_id == -1 else f"cuda:{gpu_id}"
-    model = getattr(dnc, kind)(
-        input_size=FEATURES,
-        hidden_size=size.units,
-        num_layers=1,
-        num_hidden_layers=1,
-        nr_cells=size.slots,
-        cell_size=size.word,
-        read_heads=size.reads,
-        batch_first=True,
-        gpu_id=gpu_id,
-        **arguments,
-    ).to(device)
+    model = pytorch_model(size, kind, gpu_id=gpu_id, **arguments).to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(size.batch, size.time, FEATURES, generator=generator)
@@ -271,6 +259,25 @@ def pytorch_dnc(size, kind="DNC", gpu_id=-1, **arguments):
         "forward": forward,
         "device": lambda: torch_device(device),
     }
+
+
+def pytorch_model(size, kind, **arguments):
+    """A module of PyPI's `dnc`."""
+    if kind != "DNC":
+        sys.modules["pyflann"] = flann_by_faiss()
+    import dnc
+
+    return getattr(dnc, kind)(
+        input_size=FEATURES,
+        hidden_size=size.units,
+        num_layers=1,
+        num_hidden_layers=1,
+        nr_cells=size.slots,
+        cell_size=size.word,
+        read_heads=size.reads,
+        batch_first=True,
+        **arguments,
+    )
 
 
 def torch_device(device):
@@ -366,7 +373,10 @@ ALL = CONTENDERS | SPARSE | GPU
 def needed(contender):
     """Return the packages that a contender imports."""
     backend, _ = ALL[contender]
-    return (backend, "dnc" if contender.startswith("dnc ") else "keras")
+    if contender.startswith("dnc "):
+        searches = ("faiss",) if contender in SPARSE else ()
+        return (backend, "dnc", *searches)
+    return (backend, "keras")
 
 
 def peak_bytes():
@@ -378,10 +388,10 @@ def peak_bytes():
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
-def take_turn(run):
-    """Run once, then again until the turn is over; give the seconds of each run."""
+def take_turn(run, least=2):
+    """Run at least so often, until the turn is over; return the seconds of each run."""
     seconds = []
-    while len(seconds) < 2 or sum(seconds[1:]) < TURN:
+    while len(seconds) < least or sum(seconds[1:]) < TURN:
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
@@ -394,16 +404,17 @@ def main():
     parser.add_argument("--contender", choices=ALL, required=True)
     parser.add_argument("--size", type=int, nargs=6, required=True)
     arguments = parser.parse_args()
+    size = Size(*arguments.size)
     backend, make = ALL[arguments.contender]
     os.environ["KERAS_BACKEND"] = backend
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print
     try:
-        commands = make(Size(*arguments.size))
-        before = peak_bytes()
-        for command in sys.stdin:
-            answer = execute(commands, command.strip(), before)
+        commands, before = make(size), peak_bytes()
+        least = dict.fromkeys(("train", "forward"), 2 + RECORDED // size.time)
+        for command in map(str.strip, sys.stdin):
+            answer = execute(commands, command, before, least.pop(command, 2))
             print(json.dumps(answer), file=answers)
     except Exception as error:
         print(json.dumps({"error": first_line(error)}), file=answers)
@@ -418,15 +429,15 @@ def first_line(error):
     return f"{type(error).__name__}: {line}"
 
 
-def execute(commands, name, before):
-    """Give the answer to one command."""
+def execute(commands, name, before, least):
+    """Return the answer to one command."""
     if name not in ("train", "forward"):
         return commands[name]()
-    first, *later = take_turn(commands[name])
+    seconds = take_turn(commands[name], least)
     peak = peak_bytes()
     return {
-        "first": first,
-        "seconds": statistics.median(later),
+        "first": max(seconds),
+        "seconds": statistics.median(seconds[1:]),
         "added_bytes": peak - before,
         "peak_bytes": peak,
     }

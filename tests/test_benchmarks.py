@@ -51,6 +51,7 @@ def test_ratios_are_those_of_the_rounds_and_go_between_the_marks(report, tmp_pat
         ("report_sparse", "sparse"),
         ("product_key", "product_key"),
         ("serving", "serving"),
+        ("runtimes", "runtimes"),
         ("report_gpu", "gpu"),
     ],
 )
@@ -62,6 +63,61 @@ def test_the_figures_on_the_page_are_those_of_the_results(kind, results):
     lines = list(load(kind).tables(results))
     assert len(lines) > 3 if measured else lines == [load(kind).NOTHING]
     assert all(line in page for line in lines)
+
+
+def test_results_are_of_contenders_that_exist_and_of_the_last_recall():
+    sizes = json.loads((FOLDER / "results.json").read_text())["sizes"]
+    named = {name for size in sizes.values() for name in size["contenders"]}
+    assert named - set(load("worker").CONTENDERS) == set()
+    sparse = json.loads((FOLDER / "sparse.json").read_text())
+    assert sparse["recall"] == json.loads((FOLDER / "recall.json").read_text())
+
+
+class FakeContender:
+    """A contender whose third run fails if it is called `broken`; `runs` has all."""
+
+    runs = []
+
+    def __init__(self, name, size):
+        self.name, self.closed = name, False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.runs.append(f"{self.name} closed")
+
+    def run(self, kind):
+        self.runs.append(self.name)
+        count = self.runs.count(self.name)
+        if self.name == "broken" and count == 3:
+            raise RuntimeError("no compiler")
+        return {"first": 9.0, "seconds": float(count), "added_bytes": 5}
+
+
+def test_every_round_begins_with_another_contender_and_an_error_is_kept(monkeypatch):
+    run = load("run")
+    monkeypatch.setattr(run, "Contender", FakeContender)
+    monkeypatch.setattr(FakeContender, "runs", [])
+    found = run.measure(["a", "broken", "c"], None, rounds=3, kinds=("train",))
+    assert found["broken"] == {"error": "no compiler"}
+    assert found["c"]["train"] == {"first": 9.0, "rounds": [2.0, 3.0, 4.0]}
+    rounds = [["a", "broken", "c"], ["broken", "c", "a"], ["c", "a", "broken"]]
+    expected = [name for names in rounds for name in names] + ["a", "c"]
+    assert FakeContender.runs[:-3] == expected
+    assert set(FakeContender.runs[-3:]) == {f"{n} closed" for n in ("a", "broken", "c")}
+
+
+def test_an_error_has_a_row_without_figures(report):
+    cells = report.row("ours", {"error": "no compiler"}, None).split("|")
+    assert [cell.strip() for cell in cells] == ["", "ours", "no compiler", *[""] * 7]
+
+
+def test_a_program_without_its_packages_ends_without_failure(capsys):
+    with pytest.raises(SystemExit) as ended:
+        load("machine").needs("json", "not_a_package")
+    assert ended.value.code is None
+    assert capsys.readouterr().err == "skipped: needs not_a_package\n"
 
 
 def test_a_pair_is_compared_round_by_round():
