@@ -42,6 +42,7 @@ TENSORFLOW_IN_FUNCTIONS = {
     "export/endpoints.py",
     "export/guide.py",
     "export/portable.py",
+    "export/serving.py",
     "export/transports.py",
     "export/warmup.py",
     "inspect/tensorboard.py",

@@ -64,7 +64,7 @@ def test_shares_are_in_proportion_to_errors_down_to_the_least():
 
 
 def test_the_order_cannot_be_kept():
-    with pytest.raises(TypeError, match="'shuffle'"):
+    with pytest.raises(TypeError, match="`shuffle` must not be given"):
         mixture(shuffle=False)
 
 

@@ -97,7 +97,7 @@ class StoryMixture(StoryBatches):
             without stories, `buckets` do not ascend to the longest story, `least_share`
             is not in (0, 1], `augment` is not a function, or `earlier` or `seed` is out
             of range.
-        TypeError: `shuffle` is passed.
+        TypeError: `shuffle` is given.
 
     Example:
         >>> tokens = np.array([3, 4, 5, 4])  # two questions, at the tokens 4
@@ -127,6 +127,11 @@ class StoryMixture(StoryBatches):
         | None = None,
         **kwargs: Any,
     ) -> None:
+        if "shuffle" in kwargs:
+            raise TypeError(
+                "Argument `shuffle` must not be given, since stories are drawn anew in "
+                f"each epoch. Received: shuffle={kwargs['shuffle']!r}"
+            )
         stories = checked_examples("stories", stories, EncodedStory)
         self.per_epoch = positive_integer("per_epoch", per_epoch)
         self.lessons = _checked_lessons(lessons)
