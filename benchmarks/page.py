@@ -3,10 +3,11 @@
 import re
 
 
-def stamped(date, processor, versions):
-    """Return the line with the date, the machine and the versions of a measurement."""
-    names = [f"{name} {version}" for name, version in versions.items()]
-    return f"{date}, {processor}; {', '.join(names)}.\n"
+def stamped(stamp):
+    """Yield the line with date, machine and versions, if there is a stamp."""
+    if stamp is not None:
+        names = [f"{name} {version}" for name, version in stamp["versions"].items()]
+        yield f"{stamp['date']}, {stamp['processor']}; {', '.join(names)}.\n"
 
 
 def write_figures(lines, mark, folder):

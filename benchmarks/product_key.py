@@ -155,8 +155,7 @@ def ask(backend, *arguments):
 def tables(results):
     """Yield the lines of both tables."""
     yield "### Reading: 4 heads of size 256, the best 32 slots of each, values of 256\n"
-    if "stamp" in results:
-        yield stamped(**results["stamp"])
+    yield from stamped(results.get("stamp"))
     yield (
         "| | places | 1,024 slots, ms | 262,144 slots, ms | growth | "
         "all 262,144 keys scored, ms | times faster |"

@@ -42,8 +42,7 @@ def tables(results):
     for name, result in sorted(results["sizes"].items()):
         size = ", ".join(f"{key} {value}" for key, value in result["size"].items())
         yield f"### {name}: {size}\n"
-        if "stamp" in result:
-            yield stamped(**result["stamp"])
+        yield from stamped(result.get("stamp"))
         yield (
             "| | train, ms | forward, ms | training adds, GB | first training step, s "
             "| train, times faster than dnc | forward, times faster | memory, share of "
@@ -84,8 +83,7 @@ def ratio(peer, found, kind):
 def growth(found, stamp):
     """Yield the lines of the tables against time and slots."""
     yield "### Milliseconds of a training step per time step\n"
-    if stamp:
-        yield stamped(**stamp)
+    yield from stamped(stamp)
     yield "Size D unless noted; milliseconds, medians of the rounds.\n"
     yield "| steps | " + " | ".join(found["time"]) + " |"
     yield "|---" * (len(found["time"]) + 1) + "|"
@@ -192,7 +190,7 @@ def finish(axis, title, limits):
 
 def share(contenders, name, kind):
     """Time or memory of a contender, in those of the peer; `None` if not measured."""
-    if "error" in contenders.get(name, {"error": "not measured"}):
+    if name not in contenders or "error" in contenders[name]:
         return None
     if kind == "memory":
         return contenders[name]["added_bytes"] / contenders[PEER]["added_bytes"]

@@ -25,8 +25,7 @@ def tables(results):
         if part in results:
             heading, *rest = lines(results[part])
             yield heading
-            if part in results.get("stamps", {}):
-                yield stamped(**results["stamps"][part])
+            yield from stamped(results.get("stamps", {}).get(part))
             yield from rest
 
 

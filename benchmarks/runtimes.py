@@ -211,8 +211,7 @@ def difference(outputs, expected):
 def tables(results):
     """Yield the lines of all tables."""
     cases = [f"{name}`, {size}" for name in SIGNATURES for size in BATCH_SIZES]
-    if "stamp" in results:
-        yield stamped(**results["stamp"])
+    yield from stamped(results.get("stamp"))
     models = {name: found for name, found in results.items() if name != "stamp"}
     for model, found in models.items():
         yield f"| {model} | " + " | ".join(f"`{c}" for c in cases) + " | difference |"

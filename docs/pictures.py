@@ -85,10 +85,9 @@ def draw_route():
     paths = networkx.all_pairs_shortest_path(graph)
     path = max((path for _, ends in paths for path in ends.values()), key=len)
     labels = [graph.edges[edge]["label"] for edge in itertools.pairwise(path)]
-    asked = task.ask(graph, (path[0], labels))
-    seen = trace(saved_models.load("graph-sam").model, asked.episode.inputs[None])
     title = "A route through a graph that the network has never seen"
-    figure = plot_graph_reasoning(seen, asked, graph, title=title)
+    asked = task.ask(graph, (path[0], labels))
+    figure = draw_reasoning("graph-sam", asked, graph, title)
     figure.savefig(PICTURES / "route.png", dpi=80)
 
 
@@ -97,10 +96,16 @@ def draw_relation():
     task = InferenceTask(family_relations(), planning_steps=4)
     tree = family_tree(4, 3, np.random.default_rng(5))
     asked = task.ask(tree, ("Jane", "mother's brother1's son1"))
-    seen = trace(saved_models.load("family-dnc").model, asked.episode.inputs[None])
     title = "Who is the son of the brother of Jane's mother?"
-    figure = plot_graph_reasoning(seen, asked, tree, title=title)
+    figure = draw_reasoning("family-dnc", asked, tree, title)
     figure.savefig(PICTURES / "relation.png", dpi=80)
+
+
+def draw_reasoning(name, asked, graph, title):
+    """Return a figure of how a pretrained network answers a question about a graph."""
+    model = saved_models.load(name).model
+    seen = trace(model, asked.episode.inputs[None])
+    return plot_graph_reasoning(seen, asked, graph, title=title)
 
 
 def draw_story():

@@ -86,7 +86,7 @@ def measure(model, settings, task):
     """Score random graphs of the last lesson, and other graphs at a fixed length."""
     predict = functools.partial(model.predict, batch_size=50, verbose=0)
     rng, size = np.random.default_rng([settings.seed, 2000]), settings.test_size
-    kind, steps, arguments = TASKS[settings.task]
+    kind, steps, arguments = TASKS[settings.task]  # a new task has no errors yet
     batches = {"random graphs": kind.lessons(**arguments)[-1].batch(size, rng)}
     exact = kind(min_path=steps, max_path=steps, **arguments)
     if settings.task == "inference":

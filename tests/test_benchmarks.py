@@ -79,7 +79,7 @@ class FakeContender:
     runs = []
 
     def __init__(self, name, size):
-        self.name, self.closed = name, False
+        self.name = name
 
     def __enter__(self):
         return self
