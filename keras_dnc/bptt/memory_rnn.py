@@ -65,7 +65,7 @@ class MemoryRNN(keras.layers.RNN):
       one batch size. From then on, the recorded operations run, in about a fifth of the
       time. Python code in a step, such as `print` or a call of `random`, does not run
       again. With `jit_compile=True`, `torch.compile` compiles the recorded steps, in
-      about 10 seconds; it would unroll `keras.layers.RNN` and compile every step, for
+      10 to 30 seconds; it would unroll `keras.layers.RNN` and compile every step, for
       minutes.
     - The states of a list of memory cells stay in float32 under a mixed policy.
       `keras.layers.RNN` casts them to half precision and fails.
