@@ -126,7 +126,7 @@ def cells(*names, skipped=SKIPPED):
 every_cell = cells(*CELLS)
 every_state = cells(*CELLS, *STATES)
 # One cell per kind of state, for what takes a fit, the dearest thing to compile. Where
-# Keras does the same with every cell, a test names one or two of them.
+# Keras does the same with every cell, a test names two of them.
 trained_cell = cells(
     *("ntm", "dnc-improved-two-writes-gru", "sam"), skipped=SKIPPED_IN_FITS
 )

@@ -39,7 +39,7 @@ def test_a_cell_called_like_a_layer_is_told_its_layer(make, rng):
             call(make())
 
 
-@trained_cell
+@every_state
 @pytest.mark.parametrize(
     "kind",
     [  # Keras's loop on JAX fails before it calls the cell

@@ -11,6 +11,7 @@ import keras_dnc
 from tests.conformance.cases import SKIPPED_IN_FITS
 from tests.conformance.cases import case
 from tests.conformance.cases import cells
+from tests.conformance.cases import ntm_and_dnc
 from tests.conformance.cases import ntm_and_sam
 from tests.conformance.cases import trained_cell
 from tests.conformance.harness import BATCH
@@ -48,7 +49,7 @@ class Wrapper(keras.Model):
         return self.head(self.rnn(inputs))
 
 
-@cells("dnc")
+@ntm_and_dnc
 def test_fit_of_a_subclassed_model(make, rng):
     model = compile_model(Wrapper(make()))
     check_learns(model, random_inputs(rng), random_targets(rng))
@@ -77,7 +78,7 @@ def test_fit_with_xla_gives_the_same_losses(make, rng):
     np.testing.assert_allclose(*histories, rtol=1e-3)
 
 
-@cells("dnc")
+@ntm_and_dnc
 @graph_backends
 def test_the_same_seed_gives_the_same_run(make, rng):
     inputs, targets = random_inputs(rng), random_targets(rng)
@@ -92,7 +93,7 @@ def test_the_same_seed_gives_the_same_run(make, rng):
         np.testing.assert_array_equal(a, b)
 
 
-@cells("sam")
+@ntm_and_sam
 @graph_backends
 def test_one_compiled_model_takes_sequences_of_any_length(make, rng):
     model = compile_model(functional_model(make()), jit_compile=True)
@@ -181,7 +182,7 @@ def test_dropout_in_the_controller_acts_in_training_alone(make, rng):
     assert np.max(np.abs(noisy[0] - quiet[0])) > 1e-4
 
 
-@cells("dnc")
+@ntm_and_dnc
 @graph_backends
 def test_fit_with_dropout_in_a_stacked_controller_and_in_its_bypass(make, rng):
     cells = [
@@ -214,7 +215,7 @@ def test_fit_of_a_stateful_layer(make, rng):
     check_learns(compile_model(model), random_inputs(rng), random_targets(rng))
 
 
-@cells("ntm")
+@ntm_and_dnc
 @graph_backends
 def test_fit_of_a_bidirectional_layer(make, rng):
     inputs = keras.Input((None, 5))
@@ -236,7 +237,7 @@ def test_a_bidirectional_layer_never_sees_padding(make, rng):
         assert_close(outputs[row, :length], alone[0])
 
 
-@cells("ntm")
+@ntm_and_dnc
 @graph_backends
 def test_fit_of_stacked_cells_and_of_stacked_layers(make, rng):
     inputs = keras.Input((None, 5))
